@@ -1,0 +1,1 @@
+"""Autoencoder families compared: Lightning, MLflow, and honest statistics."""

@@ -1,0 +1,1 @@
+"""Scores and figures: one file each, fed by what the test pass returns."""

@@ -1,0 +1,59 @@
+"""Paired tests across seeds, made by whichever run of a study comes in last."""
+
+import json
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_ae import stats, tracking
+from lit_ae.run_logger import run_logger
+
+
+class PairedTest(Callback):
+    """When both models of a declared comparison have all their seeds, log its result to the study's parent run.
+
+    Keys are `paired/METRIC/A-B/{difference,ci_low,ci_high,effect_size,p,n}`. The report makes the same tests by the
+    same function. A run outside a study has no siblings and does nothing.
+    """
+
+    test_only = True
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare with the siblings in MLflow."""
+        logger = run_logger(trainer)
+        if not trainer.is_global_zero or logger is None or logger.run_id is None:
+            return
+        own = tracking.get_run(logger.run_id)
+        parent_id = own.tags.get("mlflow.parentRunId")
+        if parent_id is None:
+            return
+        parent = tracking.get_run(parent_id)
+        seeds = set(json.loads(parent.tags["seeds"]))
+        siblings = [
+            run
+            for run in tracking.children(own.tags["study"], parent_id)
+            if run.tags["kind"] == "run" and (run.status == "FINISHED" or run.id == own.id)
+        ]
+        for comparison in json.loads(parent.tags["comparisons"]):
+            metric, a, b = comparison["metric"], comparison["a"], comparison["b"]
+            if comparison["test"] != "paired" or own.model not in (a, b):
+                continue
+            values = {
+                model: {r.seed: r.metrics[metric] for r in siblings if r.model == model and metric in r.metrics}
+                for model in (a, b)
+            }
+            if not all(set(values[model]) >= seeds for model in (a, b)) or len(seeds) < 2:
+                continue
+            try:
+                result = stats.paired_test(values[a], values[b])
+            except ValueError as error:  # equal in every seed, say: there is nothing to test
+                tracking.set_tags(parent_id, {f"paired/{metric}/{a}-{b}": str(error)})
+                continue
+            numbers = {
+                "difference": result.mean_difference,
+                "ci_low": result.ci_low,
+                "ci_high": result.ci_high,
+                "effect_size": result.effect_size,
+                "p": result.p,
+                "n": result.n,
+            }
+            tracking.log_metrics(parent_id, {f"paired/{metric}/{a}-{b}/{k}": v for k, v in numbers.items()})

@@ -1,0 +1,29 @@
+"""Inputs over outputs."""
+
+import torch
+from lightning.pytorch import Trainer
+
+from lit_ae import plots
+from lit_ae.callbacks.evaluation import Evaluation, ScoreCallback, first_images, reconstruction_module, save_figure
+
+
+class ReconstructionGrid(ScoreCallback):
+    """Figure `reconstructions`: the split's first images (top) and their reconstructions (bottom).
+
+    Args:
+        n: number of images.
+        every_n_epochs: as for `ScoreCallback`.
+    """
+
+    def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
+        super().__init__(every_n_epochs)
+        self.n = n
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Draw the figure; no values."""
+        x = first_images(trainer, self.n)
+        with torch.no_grad():
+            x_hat = reconstruction_module(trainer)(x)
+        rows = [("input", x.cpu()), ("output", x_hat.clamp(0, 1).cpu())]
+        save_figure(trainer, plots.image_rows(rows, "Inputs (top) and reconstructions (bottom)"), "reconstructions")
+        return {}

@@ -1,0 +1,43 @@
+"""The first report's error on standardised pixels."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torchmetrics import MeanMetric
+
+from lit_ae.callbacks.evaluation import datamodule
+from lit_ae.metrics.standardised import mse_standardised
+from lit_ae.models.base import Reconstruction
+
+
+class StandardisedMSE(Callback):
+    """`test/mse_standardised`, and `test/mse_standardised_floor`, what a perfect reconstruction would leave.
+
+    The published networks fitted (x - mean) / std under a sigmoid output, so their error has a floor of its own;
+    see `mse_standardised`.
+    """
+
+    test_only = True
+
+    def __init__(self) -> None:
+        self.error, self.floor = MeanMetric(), MeanMetric()
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Take in one batch."""
+        if not isinstance(outputs, Reconstruction):
+            return
+        data = datamodule(trainer)
+        x, x_hat = outputs.x, outputs.x_hat
+        self.error.to(x.device).update(mse_standardised(x, x_hat, data.pixel_mean, data.pixel_std))
+        self.floor.to(x.device).update(mse_standardised(x, x, data.pixel_mean, data.pixel_std))
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log both means."""
+        if self.error.update_called:
+            values = {"test/mse_standardised": self.error.compute(), "test/mse_standardised_floor": self.floor.compute()}
+            pl_module.log_dict(values)
+        self.error.reset()
+        self.floor.reset()

@@ -1,0 +1,143 @@
+"""`lit-ae`: decides on the subcommand before anything heavy is imported, so that help comes at once."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from lit_ae.errors import SettingError
+
+HELP = """usage: lit-ae COMMAND ...
+
+Autoencoder families compared: trained by Lightning, tracked in MLflow, tested across seeds.
+
+One run (settings are stacked YAML files and options; `lit-ae fit --help` lists them all):
+  fit         train:     lit-ae fit --config configs/model/vae.yaml --config configs/data/digits.yaml
+  test        score:     lit-ae test (the same settings) --config configs/callbacks/scores.yaml
+  validate    the validation split's losses
+  predict     codes and reconstructions of the test split
+
+A study (models x seeds) and its report:
+  study run EXPERIMENT.yaml       do the runs that are missing or changed
+  study status EXPERIMENT.yaml    what is done, running and missing
+  report EXPERIMENT.yaml          write tables, figures and page from what MLflow holds
+
+Settings in the environment: LIT_AE_DATA (data root), LIT_AE_CACHE (cached classifiers), MLFLOW_TRACKING_URI.
+"""
+TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+
+
+def _study_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("lit-ae study", description="Run a study, or tell how far it is.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|status")
+    run = commands.add_parser("run", help="do the runs that are missing or changed, then write the report")
+    status = commands.add_parser("status", help="what is done, running and missing")
+    for sub in (run, status):
+        _add_study_arguments(sub)
+    run.add_argument("--workers", type=int, help="runs side by side (default: one a core)")
+    run.add_argument("--reports", type=Path, default=Path("experiments/reports"), help="where reports go")
+    status.add_argument("--json", action="store_true", help="for scripts")
+    return parser
+
+
+def _report_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("lit-ae report", description="Write a study's report from what MLflow holds.")
+    _add_study_arguments(parser)
+    parser.add_argument("--reports", type=Path, default=Path("experiments/reports"), help="where reports go")
+    return parser
+
+
+def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml", help="such as experiments/stochastic.yaml")
+    parser.add_argument("--profile", default="quick", help="a profile of that file (default: %(default)s)")
+
+
+def _study(argv: Sequence[str]) -> int:
+    args = _study_parser().parse_args(argv)
+    from lit_ae import runner
+    from lit_ae.study import load_study
+
+    study = load_study(args.experiment)
+    profile = study.profile(args.profile)
+    if args.command == "status":
+        return runner.print_status(study, profile, as_json=args.json)
+    failed = runner.run_study(study, profile, args.workers)
+    from lit_ae.report import build_report, print_table
+
+    paths = build_report(study, profile.name, args.reports / profile.name)
+    print_table(study, profile.name)
+    print(f"report: {paths.markdown} and {paths.html}")
+    return 1 if failed else 0
+
+
+def _report(argv: Sequence[str]) -> int:
+    args = _report_parser().parse_args(argv)
+    from lit_ae.report import build_report, print_table
+    from lit_ae.study import load_study
+
+    study = load_study(args.experiment)
+    profile = study.profile(args.profile)
+    paths = build_report(study, profile.name, args.reports / profile.name)
+    print_table(study, profile.name)
+    print(f"report: {paths.markdown} and {paths.html}")
+    return 0
+
+
+def _train(argv: Sequence[str]) -> int:
+    from lit_ae.config_errors import explained
+    from lit_ae.lightning_cli import AutoencoderCLI
+
+    sys.argv[1:] = []  # else LightningCLI warns that it got its arguments twice
+    with explained(argv):
+        AutoencoderCLI(argv)
+    return 0
+
+
+def _on_sigterm(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt("SIGTERM")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command and give its exit status: 2 for a bad setting, 130 after an interrupt."""
+    command = argv[0] if argv else "--help"
+    if command in ("-h", "--help"):
+        print(HELP, end="")
+        return 0
+    if command == "--version":
+        from importlib.metadata import version
+
+        print(f"lit-ae {version('lit_ae')}")
+        return 0
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        if command == "study":
+            return _study(argv[1:])
+        if command == "report":
+            return _report(argv[1:])
+        if command in TRAINER_COMMANDS:
+            return _train(argv)
+        from lit_ae.config_files import near_match
+
+        raise SettingError(f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, 'study', 'report'])}")
+    except SettingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def entry_point() -> None:
+    """Console script."""
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::DeprecationWarning")
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    entry_point()

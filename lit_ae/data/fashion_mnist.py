@@ -1,0 +1,16 @@
+"""Fashion-MNIST."""
+
+from lit_ae.data.torchvision_images import TorchvisionImages
+
+
+class FashionMNIST(TorchvisionImages):
+    """Pictures of clothes in MNIST's format (Xiao, Rasul and Vollgraf 2017), 55,000 / 5,000 / 10,000."""
+
+    name = "fashion_mnist"
+    torchvision_name = "FashionMNIST"
+    unpacked_md5 = {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    }

@@ -1,0 +1,264 @@
+"""`lit-ae fit | validate | test | predict`: stock LightningCLI over stacked YAML, tracked in MLflow."""
+
+import hashlib
+import importlib
+import pkgutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+import lit_ae.callbacks
+import lit_ae.data
+import lit_ae.models
+import lit_ae.nets
+import lit_ae.samplers
+from lit_ae import tracking
+from lit_ae.config_files import config_folder
+from lit_ae.data.base import BaseDataModule
+from lit_ae.errors import SettingError
+from lit_ae.models.base import GenerativeModule
+from lit_ae.run_logger import RunLogger, run_logger
+
+warnings.filterwarnings("ignore", ".*does not have many workers.*")
+warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
+warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec..*")
+
+
+def import_all(package: Any) -> None:
+    """Import a package's modules, so that their classes go by bare name in YAML and on the command line."""
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+
+
+for _package in (lit_ae.data, lit_ae.nets, lit_ae.models, lit_ae.samplers, lit_ae.callbacks):
+    import_all(_package)
+
+
+class Tracking(Callback):
+    """Connects a training run to its MLflow run: checkpoints with the run's id, config, data set, machine."""
+
+    def __init__(self, config: str) -> None:
+        self.config = config
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put checkpoints beside the run's artifacts and describe the run."""
+        logger = run_logger(trainer)
+        run_id = trainer.strategy.broadcast(logger.run_id if logger else None)
+        for callback in trainer.checkpoint_callbacks:
+            if run_id and isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(tracking.checkpoint_folder(run_id))
+        if logger and logger.run_id and trainer.is_global_zero and stage == "fit":
+            tracking.log_text(logger.run_id, self.config, "config.yaml")
+            logger.log_json(tracking.environment(), "environment.json")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the data set, which is loaded by now."""
+        logger, data = run_logger(trainer), trainer.datamodule  # type: ignore[attr-defined]
+        if logger and logger.run_id and trainer.is_global_zero and isinstance(data, BaseDataModule):
+            sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}  # type: ignore[arg-type]
+            tracking.log_dataset(logger.run_id, data.name, data.digest(), "train", sizes)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let `test` find the run."""
+        logger = run_logger(trainer)
+        checkpoint["run_id"] = logger.run_id if logger else None
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hand checkpoints to a store that lies elsewhere."""
+        logger = run_logger(trainer)
+        if logger and logger.run_id and trainer.is_global_zero:
+            tracking.upload_checkpoints(logger.run_id)
+
+
+class AutoencoderCLI(LightningCLI):
+    """LightningCLI in subclass mode, with the data module's shape linked to the model and an MLflow run around it.
+
+    Args:
+        args: subcommand and settings, as on the command line.
+        run_id: run to write to; made, or found through the checkpoint, where None.
+        then_test: test in the same run once `fit` is through.
+    """
+
+    def __init__(self, args: Sequence[str], run_id: str | None = None, then_test: bool = False) -> None:
+        self.run_id, self.then_test = run_id, then_test
+        self.requested = next((a for a in args if a in LightningCLI.subcommands()), "fit")
+        defaults = {"default_config_files": [str(config_folder() / "defaults.yaml")], "exit_on_error": False}
+        super().__init__(
+            GenerativeModule,
+            BaseDataModule,
+            save_config_callback=None,
+            seed_everything_default=0,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            load_from_checkpoint_support=False,
+            auto_configure_optimizers=False,
+            parser_kwargs={"exit_on_error": False, self.requested: defaults},
+            args=list(args),
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The one that is asked for: each subcommand's parser takes seconds to build."""
+        return {self.requested: LightningCLI.subcommands()[self.requested]}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Settings of the run, and what the model learns from the data module."""
+        parser.add_argument("--experiment", type=str, default="lit_ae", help="MLflow experiment of a new run")
+        parser.add_argument("--run_name", type=str | None, default=None, help="name of a new run")
+        parser.add_argument(
+            "--run_id",
+            type=str | None,
+            default=None,
+            help="MLflow run to go on with; `test` alone takes its last checkpoint, too",
+        )
+        parser.link_arguments("data.input_shape", "model.init_args.input_shape", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Checkpoints hold no settings: YAML is the one source of them."""
+
+    # -- the MLflow run -----------------------------------------------------------------------------------------
+
+    def _resolved(self) -> str:
+        self._dump_config()
+        return yaml.safe_dump(self.config_dump, sort_keys=False)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with the run's logger, unless YAML names one or switches logging off."""
+        if self._get(self.config_init, "trainer.logger") in (None, True):
+            kwargs["logger"] = RunLogger()
+        extra: list[Callback] = [Tracking(self._resolved())]
+        if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
+            extra.append(TQDMProgressBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
+        self.trainer_defaults["callbacks"] = extra
+        return super().instantiate_trainer(**kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        logger = run_logger(self.trainer)
+        if logger is None or rank_zero_only.rank != 0:
+            self._execute(subcommand)
+            return
+        logger.run_id = self.run_id or self._find_run(subcommand) or self._create_run()
+        with tracking.run_status(logger.run_id):
+            self._execute(subcommand)
+        if subcommand == "fit" and not self.run_id:
+            print(f"run {logger.run_id} finished; score it with the same settings: lit-ae test ... --run_id {logger.run_id}")
+
+    def _execute(self, subcommand: str) -> None:
+        logger = run_logger(self.trainer)
+        if logger and logger.run_id:
+            logger.log_hyperparams(dict(flat(self.config_dump)))
+        if subcommand == "fit":
+            with set_aside(self.trainer):
+                super()._run_subcommand(subcommand)
+        else:
+            super()._run_subcommand(subcommand)
+        if self.then_test and subcommand == "fit":
+            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        kwargs["weights_only"] = True
+        path = kwargs.get("ckpt_path")
+        logger = run_logger(self.trainer)
+        if path is None and subcommand != "fit" and logger and logger.run_id:
+            path = tracking.last_checkpoint(logger.run_id)
+            kwargs["ckpt_path"] = str(path)
+        if path is not None:
+            read_checkpoint(Path(path))
+        return kwargs
+
+    def _find_run(self, subcommand: str) -> str | None:
+        if run_id := self._get(self.config, "run_id"):
+            return tracking.get_run(run_id).id
+        if path := self._get(self.config, "ckpt_path"):
+            found = read_checkpoint(Path(path)).get("run_id")
+            return tracking.get_run(found).id if found else None
+        if subcommand == "fit":
+            return None
+        runs = tracking.search(self._get(self.config, "experiment"), config_hash=self._hash())
+        if not runs:
+            raise SettingError(
+                f"{subcommand} needs a trained model, and no run in this store was trained with these settings: "
+                "run `lit-ae fit` with them first, or give --run_id or --ckpt_path"
+            )
+        return runs[0].id
+
+    def _hash(self) -> str:
+        parts = {key: self.config_dump.get(key) for key in ("model", "data", "seed_everything")}
+        return settings_hash(parts)
+
+    def _create_run(self) -> str:
+        model, seed = type(self.model).__name__, str(self._get(self.config, "seed_everything"))
+        tags = {
+            "kind": "single",
+            "model": model,
+            "data": self.datamodule.name,
+            "seed": seed,
+            "config_hash": self._hash(),
+        }
+        name = self._get(self.config, "run_name") or f"{model} {self.datamodule.name} seed {seed}"
+        return tracking.create_run(self._get(self.config, "experiment"), name, tags)
+
+
+@contextmanager
+def set_aside(trainer: Trainer) -> Iterator[None]:
+    """Take callbacks that act at test alone out while training: Lightning calls six hooks a step on each."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    trainer.callbacks = [c for c in callbacks if not getattr(c, "test_only", False)]  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        trainer.callbacks = callbacks  # type: ignore[attr-defined]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, loaded without running any code that it may hold.
+
+    Raises:
+        SettingError: the file is missing, truncated or holds more than weights.
+    """
+    if not path.is_file():
+        raise SettingError(f"ckpt_path {path} is not a file: give a checkpoint, or --run_id for a run's last one")
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise SettingError(
+            f"ckpt_path {path} cannot be read as a checkpoint ({type(error).__name__}): it is truncated or not one; "
+            "train again or give another"
+        ) from error
+    return content
+
+
+def settings_hash(settings: object) -> str:
+    """Twelve hexadecimal digits that change with the settings and not with their order or layout."""
+    import json
+
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """(dotted key, value) pairs of nested settings; class paths stand for their last name."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if name.startswith("trainer.callbacks") or value is None:
+            continue
+        if isinstance(value, Mapping):
+            inner = dict(value)
+            if "class_path" in inner:
+                yield name, str(inner.pop("class_path")).rsplit(".", 1)[-1]
+                inner = inner.pop("init_args", None) or {}
+            yield from flat(inner, f"{name}.")
+        else:
+            yield name, value
+

@@ -1,0 +1,10 @@
+"""Deterministic autoencoder."""
+
+from lit_ae.models.base import ReconstructionModule
+
+
+class AE(ReconstructionModule):
+    """z = f(x), x_hat = g(z), no penalty (Hinton & Salakhutdinov 2006, without their pretraining).
+
+    The first report calls it DAE, which everywhere else is the denoising AE.
+    """

@@ -1,0 +1,48 @@
+"""What a model asks of its networks.
+
+YAML names a class and its own settings; the model adds the shapes, which come from the data module.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import nn
+
+from lit_ae.errors import SettingError
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+class Encoder(nn.Module):
+    """Maps x [B, *input_shape] to features [B, out_features]."""
+
+    def __init__(self, input_shape: Shape, out_features: int) -> None:
+        super().__init__()
+        self.input_shape, self.out_features = tuple(input_shape), out_features
+
+
+class Decoder(nn.Module):
+    """Maps codes z [B, in_features] to raw output [B, *output_shape], read by a likelihood."""
+
+    def __init__(self, in_features: int, output_shape: Shape) -> None:
+        super().__init__()
+        self.in_features, self.output_shape = in_features, tuple(output_shape)
+
+
+EncoderFactory: TypeAlias = Callable[[Shape, int], Encoder]
+DecoderFactory: TypeAlias = Callable[[int, Shape], Decoder]
+
+
+def image_shape(net: nn.Module, shape: Shape) -> tuple[int, int, int]:
+    """(channels, height, width) of image data.
+
+    Raises:
+        SettingError: the data are flat vectors, which a convolutional net cannot take.
+    """
+    if len(shape) != 3:
+        raise SettingError(
+            f"{type(net).__name__} needs images [C, H, W] but the data set gives {tuple(shape)}: "
+            "choose an MLP net (MLPEncoder / MLPDecoder) or an image data set"
+        )
+    channels, height, width = shape
+    return channels, height, width

@@ -1,0 +1,90 @@
+"""Strided convolutional encoder and its transposed mirror image."""
+
+from typing import Literal, TypeAlias
+
+from torch import Tensor, nn
+
+from lit_ae.nets.base import Decoder, Encoder, Shape, image_shape
+from lit_ae.nets.mlp import ACTIVATIONS, Activation
+
+ConvNorm: TypeAlias = Literal["none", "batch"]
+
+
+def _block(conv: nn.Module, channels: int, activation: Activation, norm: ConvNorm) -> list[nn.Module]:
+    return [conv, *([nn.BatchNorm2d(channels)] if norm == "batch" else []), ACTIVATIONS[activation]()]
+
+
+class ConvEncoder(Encoder):
+    """4 × 4 convolutions of stride 2, each halving height and width, then a linear layer.
+
+    Args:
+        channels: filters of each convolution, from the image inwards.
+        activation: after each convolution.
+        norm: between convolution and activation.
+
+    Raises:
+        SettingError: the data are not images.
+    """
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        out_features: int,
+        channels: list[int] = [32, 64],  # noqa: B006 - a YAML default, never mutated
+        activation: Activation = "relu",
+        norm: ConvNorm = "none",
+    ) -> None:
+        super().__init__(input_shape, out_features)
+        n_in, height, width = image_shape(self, input_shape)
+        blocks: list[nn.Module] = []
+        for n_out in channels:
+            blocks += _block(nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), n_out, activation, norm)
+            n_in, height, width = n_out, height // 2, width // 2
+        self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(n_in * height * width, out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, out_features]."""
+        out: Tensor = self.layers(x)
+        return out
+
+
+class ConvDecoder(Decoder):
+    """A linear layer to a small map, then 4 × 4 transposed convolutions of stride 2 up to the image.
+
+    Args:
+        channels: filters from the code outwards; the last transposed convolution gives the image's channels.
+        activation: after all but the last layer.
+        norm: between convolution and activation.
+
+    Raises:
+        SettingError: the data are not images.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        output_shape: Shape,
+        channels: list[int] = [64, 32],  # noqa: B006 - a YAML default, never mutated
+        activation: Activation = "relu",
+        norm: ConvNorm = "none",
+    ) -> None:
+        super().__init__(in_features, output_shape)
+        n_image, self.height, self.width = image_shape(self, output_shape)
+        scale = 2 ** len(channels)
+        height, width = -(-self.height // scale), -(-self.width // scale)  # rounded up, cropped at the end
+        n_in = channels[0]
+        blocks: list[nn.Module] = [
+            nn.Linear(in_features, n_in * height * width),
+            nn.Unflatten(1, (n_in, height, width)),
+            ACTIVATIONS[activation](),
+        ]
+        for n_out in channels[1:]:
+            up = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)
+            blocks += _block(up, n_out, activation, norm)
+            n_in = n_out
+        self.layers = nn.Sequential(*blocks, nn.ConvTranspose2d(n_in, n_image, 4, stride=2, padding=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """[B, in_features] → [B, C, H, W]."""
+        out: Tensor = self.layers(z)
+        return out[..., : self.height, : self.width]

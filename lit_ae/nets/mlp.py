@@ -1,0 +1,116 @@
+"""Multilayer perceptrons."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from torch import Tensor, nn
+
+from lit_ae.nets.base import Decoder, Encoder, Shape
+
+Activation: TypeAlias = Literal["relu", "leaky_relu", "tanh", "elu", "sigmoid"]
+Norm: TypeAlias = Literal["none", "batch", "layer"]
+Initialisation: TypeAlias = Literal["default", "xavier", "he"]
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),  # slope of Radford et al. 2016
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "sigmoid": nn.Sigmoid,
+}
+NORMS = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+INITIALISATIONS = {
+    "default": None,  # PyTorch's own
+    "xavier": nn.init.xavier_uniform_,  # Glorot & Bengio 2010
+    "he": nn.init.kaiming_uniform_,  # He et al. 2015
+}
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: Activation = "relu",
+    norm: Norm = "none",
+    dropout: float = 0.0,
+    initialisation: Initialisation = "default",
+) -> nn.Sequential:
+    """Linear layers sizes[0] → … → sizes[-1]; norm, activation and dropout after all but the last."""
+    layers: list[nn.Module] = []
+    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        linear = nn.Linear(n_in, n_out)
+        initialise = INITIALISATIONS[initialisation]
+        if initialise is not None:
+            initialise(linear.weight)
+            nn.init.zeros_(linear.bias)
+        layers.append(linear)
+        if i == len(sizes) - 2:
+            break
+        make_norm = NORMS[norm]
+        if make_norm is not None:
+            layers.append(make_norm(n_out))
+        layers.append(ACTIVATIONS[activation]())
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)
+
+
+class MLPEncoder(Encoder):
+    """Flattens x and maps it through hidden layers of the given widths to a linear output.
+
+    Args:
+        widths: hidden units, from the input inwards.
+        activation: of the hidden layers.
+        norm: after each hidden linear layer.
+        dropout: probability after each hidden activation (the "dropout AE").
+        initialisation: of the weights: PyTorch's default, Xavier (Glorot) or He.
+    """
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        out_features: int,
+        widths: list[int] = [256],  # noqa: B006 - a YAML default, never mutated
+        activation: Activation = "relu",
+        norm: Norm = "none",
+        dropout: float = 0.0,
+        initialisation: Initialisation = "default",
+    ) -> None:
+        super().__init__(input_shape, out_features)
+        sizes = [math.prod(input_shape), *widths, out_features]
+        self.layers = mlp(sizes, activation, norm, dropout, initialisation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, *input_shape] → [B, out_features]."""
+        out: Tensor = self.layers(x.flatten(1))
+        return out
+
+
+class MLPDecoder(Decoder):
+    """Maps codes through hidden layers of the given widths to raw output of the data's shape.
+
+    Args:
+        widths: hidden units, from the code outwards.
+        activation: of the hidden layers.
+        norm: after each hidden linear layer.
+        dropout: probability after each hidden activation.
+        initialisation: of the weights: PyTorch's default, Xavier (Glorot) or He.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        output_shape: Shape,
+        widths: list[int] = [256],  # noqa: B006 - a YAML default, never mutated
+        activation: Activation = "relu",
+        norm: Norm = "none",
+        dropout: float = 0.0,
+        initialisation: Initialisation = "default",
+    ) -> None:
+        super().__init__(in_features, output_shape)
+        sizes = [in_features, *widths, math.prod(output_shape)]
+        self.layers = mlp(sizes, activation, norm, dropout, initialisation)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """[B, in_features] → [B, *output_shape]."""
+        out: Tensor = self.layers(z)
+        return out.unflatten(1, self.output_shape)

@@ -1,0 +1,177 @@
+"""Tests to text: the comparisons' tables, what they show, and what so few seeds cannot show."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypedDict
+
+from lit_ae.report.tables import DASH, number, p_value, significant
+
+if TYPE_CHECKING:
+    from lit_ae.report.collect import Outcome, Reading, Results
+
+ALPHA = 0.05
+
+
+class TableText(TypedDict):
+    """A plain table."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+class ReadingText(TypedDict):
+    """The comparisons over one set of seeds."""
+
+    title: str
+    tables: list[TableText]
+    caption: str
+    limits: str
+
+
+def verdict(test: Outcome) -> str:
+    """What the test shows at 5 % after Holm's correction, in a few words."""
+    if math.isnan(test.p):
+        return f"not computable: {test.why_not}"
+    if test.p_holm >= ALPHA:
+        return "no difference shown"
+    a = test.comparison.a
+    if test.paired is not None:
+        return f"{a} {'higher' if test.paired.mean_difference > 0 else 'lower'}"
+    assert test.unpaired_variance is not None
+    return f"{a} varies {'more' if test.unpaired_variance.std_a > test.unpaired_variance.std_b else 'less'}"
+
+
+def readings(results: Results) -> list[ReadingText]:
+    """The comparisons' tables, one pair (means, variances) for each reading."""
+    return [_reading(reading, k > 0) for k, reading in enumerate(results.readings)]
+
+
+def _reading(reading: Reading, only_first: bool) -> ReadingText:
+    n = len(reading.seeds)
+    title = f"The first {n} seeds only, as published" if only_first else "All seeds"
+    means = [_paired_row(test) for test in reading.tests if test.comparison.test == "paired"]
+    spreads = [_variance_row(test) for test in reading.tests if test.comparison.test == "variance"]
+    tables: list[TableText] = []
+    first = ["comparison", "metric", "claim", "at 5 %"]
+    if means:
+        header = [*first, "n", "difference", "95 % CI", "effect size", "t-test p", "Holm p", "Wilcoxon p"]
+        header += ["sign-flip p"]
+        tables.append({"title": "Means, paired by seed", "header": header, "rows": means})
+    if spreads:
+        header = [*first, "n", "std", "Brown–Forsythe p", "Holm p", "Pitman–Morgan p"]
+        tables.append({"title": "Variances across seeds", "header": header, "rows": spreads})
+    family = len(reading.tests)
+    caption = (
+        f"Holm's correction runs over the whole family of {family} comparisons declared in the study file. "
+        "Difference: first minus second model, mean over seeds, with its t interval; effect size: that mean "
+        "over the standard deviation of the differences (d_z), with Hedges' correction; sign-flip: exact "
+        "permutation test; Pitman–Morgan: variances paired by seed. “At 5 %” reads the Holm p."
+    )
+    return {"title": title, "tables": tables, "caption": caption, "limits": limits(reading)}
+
+
+def _head(test: Outcome) -> list[str]:
+    return [test.label, test.comparison.claim, verdict(test), str(test.n)]
+
+
+def _paired_row(test: Outcome) -> list[str]:
+    head = [f"{test.comparison.a} − {test.comparison.b}", *_head(test)]
+    result = test.paired
+    if result is None:
+        return [*head, *[DASH] * 7]
+    interval = f"[{significant(result.ci_low, '+')}, {significant(result.ci_high, '+')}]"
+    return [
+        *head,
+        significant(result.mean_difference, "+"),
+        DASH if math.isnan(result.ci_low) else interval,
+        number(result.effect_size, "+.2f"),
+        *map(p_value, (result.p, test.p_holm, result.wilcoxon_p, result.sign_flip_p)),
+    ]
+
+
+def _variance_row(test: Outcome) -> list[str]:
+    head = [f"{test.comparison.a} against {test.comparison.b}", *_head(test)]
+    result, by_seed = test.unpaired_variance, test.paired_variance
+    if result is None:
+        return [*head, *[DASH] * 4]
+    return [
+        *head,
+        f"{significant(result.std_a)} against {significant(result.std_b)}",
+        *map(p_value, (result.p, test.p_holm, by_seed.p if by_seed else math.nan)),
+    ]
+
+
+def limits(reading: Reading) -> str:
+    """What so few seeds cannot show, in plain words.
+
+    Floors of the exact tests, power of the paired t-test at d_z = 1, 95 % interval of a
+    standard deviation (χ²).
+    """
+    from scipy.stats import chi2
+
+    from lit_ae import stats
+
+    family = len(reading.tests)
+    pairs = max((test.n for test in reading.tests if test.comparison.test == "paired"), default=0)
+    group = max((test.n for test in reading.tests if test.comparison.test == "variance"), default=0)
+    if max(pairs, group) < 2:
+        return "Fewer than two seeds show no spread, so no test can be made."
+    said = []
+    if pairs > 1:
+        floor = stats.smallest_two_sided_p(pairs)
+        text = f"the Wilcoxon and sign-flip tests cannot give a p below {floor:.3g}"
+        if floor > ALPHA:
+            text += ", so neither can ever reach 5 %, whatever the data"
+        elif floor * family > ALPHA:
+            text += f", which is {min(1.0, floor * family):.3g} after correction for {family} comparisons"
+        missed = 100 * (1 - stats.power(pairs, 1.0))
+        said.append(text)
+        said.append(
+            "the t-test can go lower only by taking the differences as normal, and misses a true mean "
+            f"difference of one standard deviation in {missed:.0f} % of studies even before correction"
+        )
+    if group > 1:
+        low, high = (math.sqrt((group - 1) / chi2.ppf(q, group - 1)) for q in (1 - ALPHA / 2, ALPHA / 2))
+        said.append(
+            f"a true standard deviation may lie anywhere from {low:.2g} to {high:.2g} times the one measured "
+            "(95 % interval, normal data)"
+        )
+    return f"What {reading.n} seeds cannot show: {'; '.join(said)}. “No difference shown” is not “equal”."
+
+
+def answer(results: Results) -> str:
+    """One sentence made from the numbers: what the declared comparisons show, and which show nothing."""
+    if not results.readings:
+        return "No comparison was declared for this study, so the table stands without a test."
+    reading = results.readings[0]
+    shown = [_finding(test) for test in reading.tests if test.p_holm < ALPHA]
+    others = [
+        f"{test.comparison.a} and {test.comparison.b} in {test.label}"
+        for test in reading.tests
+        if not test.p_holm < ALPHA
+    ]
+    count = (
+        f"{len(shown)} of {len(reading.tests)} declared comparisons" if shown else "no declared comparison"
+    )
+    text = f"With {reading.n} seeds, {count} can be told from chance at 5 % after Holm's correction"
+    if shown:
+        text += f": {'; '.join(shown)}"
+    if others:
+        text += f"; no difference shown: {'; '.join(others)}"
+    return text + "."
+
+
+def _finding(test: Outcome) -> str:
+    p = f"Holm p {'' if test.p_holm < 0.001 else '= '}{p_value(test.p_holm)}"
+    a, b = test.comparison.a, test.comparison.b
+    if test.paired is not None:
+        difference = test.paired.mean_difference
+        word = "higher" if difference > 0 else "lower"
+        return f"{test.label} is {word} for {a} than for {b} by {significant(abs(difference))} ({p})"
+    assert test.unpaired_variance is not None
+    result = test.unpaired_variance
+    word = "more" if result.std_a > result.std_b else "less"
+    spreads = f"std {significant(result.std_a)} against {significant(result.std_b)}"
+    return f"{test.label} varies {word} for {a} than for {b} ({spreads}, {p})"

@@ -1,0 +1,100 @@
+"""The report's figures: loss curves over all seeds, and pictures that the runs left behind."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lit_ae.report.collect import Results
+    from lit_ae.tracking import Run
+
+
+def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[str]]:
+    """Draw the loss curves, copy the study's figures: entries {src, caption}; and what is absent, in words.
+
+    PNG files that no longer belong to the report are removed from its folder.
+    """
+    folder = out_dir / results.study.name
+    folder.mkdir(exist_ok=True)
+    figures = _loss_figures(results, folder)
+    absent: list[str] = []
+    for spec in results.study.figures:
+        without = []
+        for model in spec.models:
+            seeds = results.runs.get(model, {})
+            if not seeds:
+                continue  # said already: all its runs are missing
+            first = seeds[min(seeds, key=results.profile.seeds.index)]
+            source = first.artifact(f"figures/{spec.name}.png")
+            if source is None:
+                without.append(model)
+                continue
+            target = folder / f"{_slug(model)}-{_slug(spec.name)}.png"
+            target.write_bytes(source.read_bytes())
+            figures.append(
+                {
+                    "src": f"{folder.name}/{target.name}",
+                    "caption": f"{model}, seed {first.seed}: {spec.caption}",
+                }
+            )
+        if without:
+            absent.append(f"figure {spec.name} is missing in the first seed of {', '.join(without)}")
+    drawn = {figure["src"].split("/")[1] for figure in figures}
+    for old in folder.glob("*.png"):
+        if old.name not in drawn:
+            old.unlink()
+    return figures, absent
+
+
+def _slug(name: str) -> str:
+    """A plain ASCII file name; Greek letters by name, so that VAE and β-VAE stay apart."""
+    spelled = (c if c.isascii() else unicodedata.name(c, "").split(" ")[-1] for c in name)
+    return re.sub(r"[^\w.-]+", "-", "".join(spelled).lower()).strip("-")
+
+
+def _loss_figures(results: Results, folder: Path) -> list[dict[str, str]]:
+    from lit_ae import plots
+
+    seeds = "mean over seeds, band from lowest to highest seed"
+    drawn = []
+    for name, keys, caption in (
+        (
+            "loss",
+            {"train/loss": ""},
+            f"Training loss by epoch, {seeds}. Families add different terms: compare shapes, not heights.",
+        ),
+        (
+            "adversarial_loss",
+            {"train/generator_loss": "generator", "train/discriminator_loss": "discriminator"},
+            f"Adversarial losses by epoch, {seeds}.",
+        ),
+    ):
+        series, bands = {}, {}
+        for model, runs in results.runs.items():
+            for key, suffix in keys.items():
+                points = _over_seeds(list(runs.values()), key)
+                if points:
+                    label = f"{model} {suffix}".strip()
+                    series[label] = [(epoch, sum(values) / len(values)) for epoch, values in points]
+                    bands[label] = [min(v) for _, v in points], [max(v) for _, v in points]
+        if series:
+            lowest = min(min(low) for low, _ in bands.values())
+            log_y = 0 < 20 * lowest < max(max(high) for _, high in bands.values())
+            title = caption.split(" by epoch")[0]
+            figure = plots.curves(series, "epoch", title.lower(), title, bands=bands, log_y=log_y)
+            path = plots.save(figure, folder / f"{name}.png")
+            drawn.append({"src": f"{folder.name}/{path.name}", "caption": caption})
+    return drawn
+
+
+def _over_seeds(runs: list[Run], key: str) -> list[tuple[int, list[float]]]:
+    """(epoch, the seeds' values) of a metric's history, in order of epochs."""
+    values: dict[int, list[float]] = {}
+    for run in runs:
+        for epoch, value in run.history(key):
+            if value == value:  # a NaN would hide the other seeds
+                values.setdefault(epoch, []).append(value)
+    return sorted(values.items())

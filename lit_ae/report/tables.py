@@ -1,0 +1,195 @@
+"""Numbers to text: Table 1 and the card of the runs as plain strings, shared by every output format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from typing import TYPE_CHECKING, TypedDict
+
+from lit_ae.report.collect import differing
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+    from lit_ae.report.collect import Cards, Cell, Results
+    from lit_ae.study import Column
+
+DASH = "–"
+
+
+class CellText(TypedDict):
+    """A cell of Table 1; `few` says n where it is less than the seeds; empty texts where there is nothing."""
+
+    text: str
+    few: str
+    published: str
+    best: bool
+
+
+class RowText(TypedDict):
+    """A row of Table 1."""
+
+    model: str
+    cells: list[CellText]
+
+
+def number(value: float, spec: str) -> str:
+    """The value in that format with a true minus sign, a dash where it is NaN."""
+    return DASH if math.isnan(value) else format(value, spec).replace("-", "−")
+
+
+def significant(value: float, sign: str = "") -> str:
+    """Three significant digits, trailing zeros kept; `sign` "+" shows that of positive values too."""
+    return number(value, f"{sign}#.3g").removesuffix(".")
+
+
+def p_value(p: float) -> str:
+    """A p-value to three digits, a dash where it is NaN."""
+    return DASH if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def mean_std(cell: Cell) -> str:
+    """`mean ± std` in the column's format; a std which that format would show as 0 gets one digit."""
+    if cell.n == 0:
+        return DASH
+    mean = number(cell.mean, cell.column.format)
+    if math.isnan(cell.std):
+        return mean
+    std = number(cell.std, cell.column.format)
+    if cell.std > 0 and not re.search("[1-9]", std):
+        std = number(cell.std, ".1g")
+    return f"{mean} ± {std}"
+
+
+def table_1(results: Results) -> list[RowText]:
+    """Rows of Table 1: models × columns, the best mean of each column marked (as its `better` says)."""
+    seeds = len(results.profile.seeds)
+    best = {column.metric: _best(results, column) for column in results.study.columns}
+    rows: list[RowText] = []
+    for model in results.runs:
+        texts: list[CellText] = []
+        for column in results.study.columns:
+            cell = results.cells[model, column.metric]
+            shown = number(cell.mean, column.format)
+            texts.append(
+                {
+                    "text": mean_std(cell),
+                    "few": f"n = {cell.n}" if 0 < cell.n < seeds else "",
+                    "published": "" if math.isnan(cell.published) else number(cell.published, column.format),
+                    "best": cell.n > 0 and shown == best[column.metric],
+                }
+            )
+        rows.append({"model": model, "cells": texts})
+    return rows
+
+
+def _best(results: Results, column: Column) -> str:
+    """The best mean as printed (so that ties are marked together), empty where there is nothing to choose."""
+    means = [results.cells[model, column.metric].mean for model in results.runs]
+    means = [mean for mean in means if not math.isnan(mean)]
+    if column.better == "none" or len(means) < 2:
+        return ""
+    return number(min(means) if column.better == "lower" else max(means), column.format)
+
+
+def unplaced(results: Results) -> str:
+    """Published figures that no column names (not comparable with ours); empty where there are none."""
+    keys = {column.published for column in results.study.columns}
+    rows = {
+        model: ", ".join(f"{key} {value:g}" for key, value in values.items() if key not in keys)
+        for model, values in results.study.published.items()
+    }
+    said = "; ".join(f"{model}: {text}" for model, text in rows.items() if text)
+    return f"Published, but with no column of ours that could stand beside it: {said}." if said else ""
+
+
+def table_1_csv(results: Results) -> str:
+    """Table 1 in long format, unrounded; the difference is ours − published."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["model", "metric", "mean", "std", "n", "published", "difference"])
+    for cell in results.cells.values():
+        values = [cell.mean, cell.std, cell.n, cell.published, cell.mean - cell.published]
+        texts = ["" if math.isnan(value) else str(value) for value in values]
+        writer.writerow([cell.model, cell.column.metric, *texts])
+    return out.getvalue()
+
+
+def run_card(results: Results) -> Cards:
+    """What was run: data, seeds, epochs, revision, times."""
+    profile, runs = results.profile, results.all_runs
+    wanted = len(profile.seeds) * len(results.runs)
+    finished = {model: list(own.values()) for model, own in results.runs.items() if own}
+    seconds = {model: [(run.end or run.start) - run.start for run in own] for model, own in finished.items()}
+    by_model = "; ".join(
+        f"{model}: {duration(sum(own))} ({duration(sum(own) / len(own))} a run)"
+        for model, own in seconds.items()
+    )
+    span = max(run.end or run.start for run in runs) - min(run.start for run in runs)
+    total = duration(sum(map(sum, seconds.values())))
+    epochs = {
+        model: [run.params.get("trainer.max_epochs", DASH) for run in own] for model, own in finished.items()
+    }
+    revisions = sorted({run.tags.get("git_sha", "unknown") for run in runs})
+    return [
+        ("profile", f"{results.profile_name}{f': {profile.note}' if profile.note else ''}"),
+        ("data", ", ".join(sorted({run.data for run in runs}))),
+        ("runs", f"{len(runs)} of {wanted} ({len(results.runs)} models × {len(profile.seeds)} seeds)"),
+        ("seeds", ", ".join(map(str, profile.seeds))),
+        ("epochs", differing(epochs)),
+        ("git revision", ", ".join(revisions)),
+        ("wall time", f"{total} summed over runs; {duration(span)} from first start to last end"),
+        ("wall time by model", by_model),
+    ]
+
+
+def model_card(results: Results) -> Cards:
+    """What each row of Table 1 is: its model file, what the study changes of it, its note."""
+    rows = []
+    for label, spec in results.study.models.items():
+        args = [*spec.args, *spec.profile_args.get(results.profile_name, [])]
+        text = " ".join([f"configs/model/{spec.config}.yaml", *args])
+        rows.append((label, f"{text}: {spec.note}" if spec.note else text))
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `42 s`, `3 min 05 s`, `2 h 07 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def rich_table(results: Results) -> RichTable:
+    """Table 1 for the terminal, turned so that models stand side by side; published figures below ours."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"{results.study.title} ({results.profile_name})"
+    seeds = len(results.profile.seeds)
+    caption = f"mean ± std over {seeds} seeds; bold: best mean; in parentheses the published figure"
+    rows = table_1(results)
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("metric")
+    for row in rows:
+        table.add_column(row["model"], justify="right")
+    for i, column in enumerate(results.study.columns):
+        cells = [row["cells"][i] for row in rows]
+        texts = []
+        for cell in cells:
+            text = Text(cell["text"], style="bold" if cell["best"] else "")
+            if cell["few"]:
+                text.append(f"\n{cell['few']}", style="not bold yellow")
+            if cell["published"]:
+                text.append(f"\n({cell['published']})", style="not bold dim")
+            texts.append(text)
+        table.add_row(column.label, *texts)
+    return table

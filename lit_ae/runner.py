@@ -1,0 +1,251 @@
+"""Runs a study's jobs side by side in reused worker processes; what is done already is not done again."""
+
+import json
+import multiprocessing as mp
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from lit_ae import tracking
+from lit_ae.errors import SettingError
+from lit_ae.study import Job, Profile, Study, jobs
+
+# -- in the worker -----------------------------------------------------------------------------------------------
+
+
+def work(connection: Connection, threads: int) -> None:
+    """Body of a worker process: takes (args, run id, log file), answers with an error or ""."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    parent = mp.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    sys.argv[1:] = []
+    import torch
+
+    torch.set_num_threads(threads)
+    while True:
+        args, run_id, log = connection.recv()
+        with log.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            connection.send(_run(args, run_id))
+            sys.stdout.flush()
+            sys.stderr.flush()
+
+
+def _run(args: Sequence[str], run_id: str) -> str:
+    import traceback
+
+    try:
+        from lit_ae.config_errors import explained
+        from lit_ae.lightning_cli import AutoencoderCLI
+
+        with explained(args):
+            AutoencoderCLI(["fit", *args], run_id=run_id, then_test=True)
+    except BaseException as error:
+        if not isinstance(error, (SettingError, FloatingPointError)):
+            traceback.print_exc()
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return ""
+
+
+def _die_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+# -- in the driver -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Worker:
+    """A worker process and the job that it is at."""
+
+    process: mp.process.BaseProcess
+    connection: Connection
+    job: Job | None = None
+    run_id: str = ""
+    log: Path = Path()
+    start: float = 0.0
+
+
+def _start_worker(threads: int) -> Worker:
+    context = mp.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, threads), daemon=True)
+    process.start()
+    theirs.close()
+    return Worker(process, ours)
+
+
+def run_study(study: Study, profile: Profile, workers: int | None = None) -> int:
+    """Do the missing and changed runs of a study; gives the number that failed.
+
+    Raises:
+        SettingError: `workers` below 1, or the study is being run by somebody else.
+    """
+    from filelock import FileLock, Timeout
+
+    cores = tracking.cores()
+    if workers is not None and not 1 <= workers <= cores:
+        raise SettingError(f"--workers is {workers}: it must be between 1 and the {cores} cores of this machine")
+    tracking.client()
+    lock = FileLock(tracking.STORE / f".{study.name}-{profile.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SettingError(
+            f"study {study.name}, profile {profile.name}, is being run by another process: wait for it or stop it"
+        ) from error
+    with lock:
+        parent = _parent(study, profile)
+        todo = _reconcile(study, profile, parent)
+        total = len(profile.seeds) * len(study.models)
+        print(f"{study.name}, profile {profile.name}: {total - len(todo)} of {total} runs are done, {len(todo)} to do")
+        if not todo:
+            tracking.end_run(parent, "FINISHED")
+            return 0
+        workers = min(workers or cores, len(todo))
+        try:
+            failed = _drive(study, profile, parent, todo, workers, max(1, cores // workers))
+        except BaseException:
+            tracking.end_run(parent, "KILLED")
+            raise
+        tracking.end_run(parent, "FAILED" if failed else "FINISHED")
+        return failed
+
+
+def _parent(study: Study, profile: Profile) -> str:
+    found = tracking.study_parent(study.name, profile.name)
+    if found is None:
+        tags = {"kind": "study", "study": study.name, "profile": profile.name, "data": profile.data}
+        run_id = tracking.create_run(study.name, f"{study.name} {profile.name}", tags)
+    else:
+        run_id = found.id
+        tracking.reopen(run_id)
+    comparisons = json.dumps([asdict(comparison) for comparison in study.comparisons])
+    tracking.set_tags(run_id, {"comparisons": comparisons, "seeds": json.dumps(profile.seeds)})
+    tracking.log_json(run_id, asdict(study), "study.json")
+    return run_id
+
+
+def _reconcile(study: Study, profile: Profile, parent: str) -> list[Job]:
+    """The jobs to do. Runs left over by a killed driver become KILLED, those of other settings `stale`."""
+    wanted = {(job.model, job.seed, job.config_hash): job for job in jobs(study, profile)}
+    done = set()
+    for run in tracking.children(study.name, parent):
+        if run.status == "RUNNING":
+            tracking.end_run(run.id, "KILLED")
+            run = replace(run, status="KILLED")
+        key = (run.model, run.seed, run.tags.get("config_hash", ""))
+        kind = "run" if key in wanted else "stale"
+        if run.tags["kind"] != kind:
+            tracking.set_tags(run.id, {"kind": kind})
+        if run.status == "FINISHED":
+            done.add(key)
+    return [job for key, job in wanted.items() if key not in done]
+
+
+def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], n: int, threads: int) -> int:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # before the workers start: workers x threads <= cores
+    logs = tracking.STORE.resolve() / "logs"
+    logs.mkdir(exist_ok=True)
+    queue, failed, total = list(todo), 0, len(todo)
+    pool = [_start_worker(threads) for _ in range(n)]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns) as progress:
+            bar = progress.add_task(f"{n} workers x {threads} threads", total=total)
+            while queue or any(worker.job for worker in pool):
+                for worker in pool:
+                    if worker.job is None and queue:
+                        _assign(worker, queue.pop(0), study, profile, parent, logs)
+                busy = [worker for worker in pool if worker.job]
+                ready = wait([w.connection for w in busy] + [w.process.sentinel for w in busy])
+                for worker in busy:
+                    if worker.connection in ready or worker.process.sentinel in ready:
+                        job = worker.job
+                        assert job is not None
+                        error = _collect(worker)
+                        failed += bool(error)
+                        seconds = time.monotonic() - worker.start
+                        outcome = f"FAILED: {error} (log: {worker.log})" if error else "done"
+                        progress.console.print(f"{job.model}, seed {job.seed}: {outcome} in {seconds:.0f} s")
+                        progress.advance(bar)
+                        if not worker.process.is_alive():
+                            pool[pool.index(worker)] = _start_worker(threads)
+    finally:
+        for worker in pool:
+            worker.process.kill()
+        for worker in pool:
+            worker.process.join()
+            if worker.job:
+                tracking.end_run(worker.run_id, "KILLED")
+    return failed
+
+
+def _assign(worker: Worker, job: Job, study: Study, profile: Profile, parent: str, logs: Path) -> None:
+    tags = {
+        "kind": "run",
+        "study": study.name,
+        "profile": profile.name,
+        "model": job.model,
+        "data": job.data,
+        "seed": str(job.seed),
+        "config_hash": job.config_hash,
+    }
+    worker.run_id = tracking.create_run(study.name, f"{job.model} seed {job.seed}", tags, parent)
+    worker.job, worker.start, worker.log = job, time.monotonic(), logs / f"{worker.run_id}.log"
+    worker.connection.send((job.args, worker.run_id, worker.log))
+
+
+def _collect(worker: Worker) -> str:
+    """The finished job's error or "", its run's status set; the worker is free afterwards."""
+    try:
+        error: str = worker.connection.recv()
+    except EOFError:
+        worker.process.join()
+        error = f"the worker died with exit code {worker.process.exitcode}"
+    if error:
+        tracking.set_tags(worker.run_id, {"error": error})
+        tracking.end_run(worker.run_id, "FAILED")
+    worker.job = None
+    return error
+
+
+# -- status ------------------------------------------------------------------------------------------------------
+
+
+def print_status(study: Study, profile: Profile, as_json: bool) -> int:
+    """Print how far a study is: one line a model, or JSON with every run."""
+    parent = tracking.study_parent(study.name, profile.name)
+    runs = tracking.children(study.name, parent.id) if parent else []
+    by_key = {(run.model, run.seed, run.tags.get("config_hash")): run for run in reversed(runs)}
+    rows = []
+    for job in jobs(study, profile):
+        run = by_key.get((job.model, job.seed, job.config_hash))
+        rows.append(
+            {"model": job.model, "seed": job.seed, "status": run.status if run else "MISSING", "run_id": run.id if run else None}
+        )
+    if as_json:
+        print(json.dumps({"study": study.name, "profile": profile.name, "runs": rows}, indent=1))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "done", "running", "failed or killed", "missing", title=f"{study.name}, profile {profile.name}")
+    for model in study.models:
+        states = [row["status"] for row in rows if row["model"] == model]
+        bad = states.count("FAILED") + states.count("KILLED")
+        counts = states.count("FINISHED"), states.count("RUNNING"), bad, states.count("MISSING")
+        table.add_row(model, *(str(count) for count in counts))
+    Console().print(table)
+    return 0

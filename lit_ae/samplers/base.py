@@ -1,0 +1,81 @@
+"""What every density over codes shares."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+
+class Sampler(ABC):
+    """A density over codes: fitted to codes once, then drawn from without touching global random numbers.
+
+    A subclass names its parameters and writes `_fit` and `_draw`; a fitted one is saved by
+    `torch.save(sampler.state_dict(), path)`.
+    """
+
+    name: ClassVar[str]  # as in metric keys
+    parameter_names: ClassVar[frozenset[str]]
+
+    def __init__(self) -> None:
+        self._parameters: dict[str, Tensor] = {}  # empty until fitted
+
+    @abstractmethod
+    def _fit(self, codes: Tensor, seed: int) -> dict[str, Tensor]:
+        """Parameters for codes [N, D] in float64."""
+
+    @abstractmethod
+    def _draw(self, n: int, generator: torch.Generator, parameters: dict[str, Tensor]) -> Tensor:
+        """Codes [n, D] on the generator's device, where the parameters are."""
+
+    def fit(self, codes: Tensor, seed: int = 0) -> Self:
+        """Fit the density to codes [N, D]; the same codes and seed give the same density.
+
+        Raises:
+            ValueError: codes that are not [N, D] with N, D >= 1, or not finite.
+        """
+        if codes.ndim != 2 or not codes.numel():
+            raise ValueError(f"a sampler is fitted to codes [N, D], not to shape {tuple(codes.shape)}")
+        if not codes.isfinite().all():
+            raise ValueError(f"the {self.name} sampler cannot be fitted: a code is NaN or infinite")
+        self._parameters = self._fit(codes.detach().cpu().double(), seed)
+        return self
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n codes [n, D], float32, on the generator's device.
+
+        Raises:
+            RuntimeError: the sampler has not been fitted.
+        """
+        parameters = {key: value.to(generator.device) for key, value in self.state_dict().items()}
+        return self._draw(n, generator, parameters)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The fitted parameters.
+
+        Raises:
+            RuntimeError: the sampler has not been fitted.
+        """
+        if not self._parameters:
+            raise RuntimeError(f"the {self.name} sampler has not been fitted: call fit(codes) first")
+        return dict(self._parameters)
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over the parameters of a fitted sampler of the same kind.
+
+        Raises:
+            ValueError: the state is another kind of sampler's.
+        """
+        if state.keys() != self.parameter_names:
+            raise ValueError(
+                f"the {self.name} sampler has {sorted(self.parameter_names)}, "
+                f"but the state holds {sorted(state)}"
+            )
+        self._parameters = dict(state)
+
+
+def symmetric_root(covariance: Tensor) -> Tensor:
+    """The symmetric square root [..., D, D] of covariances [..., D, D], which may be singular."""
+    values, vectors = torch.linalg.eigh(covariance)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt().unsqueeze(-2)) @ vectors.mT
+    return root

@@ -1,0 +1,213 @@
+"""A study is data: experiments/NAME.yaml read into dataclasses, and expanded into jobs."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from lit_ae.config_files import config_file, config_folder, near_match
+from lit_ae.errors import SettingError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way to run a study: its data set, seeds and budget."""
+
+    name: str
+    data: str
+    seeds: list[int]
+    note: str = ""
+    args: list[str] = field(default_factory=list)
+    published_seeds: int | None = None  # a second reading with the published number of seeds
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A row: a file of configs/model and what it changes of it, for all profiles or for one."""
+
+    config: str
+    args: list[str] = field(default_factory=list)
+    profile_args: dict[str, list[str]] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of Table 1; `published` is the key of the published figures."""
+
+    metric: str
+    label: str
+    format: str = ".3f"
+    better: Literal["lower", "higher", "none"] = "none"
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One declared test, a - b: of means paired by seed, or of variances."""
+
+    metric: str
+    a: str
+    b: str
+    test: Literal["paired", "variance"] = "paired"
+    claim: str = ""
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A figure of each named model's first seed."""
+
+    name: str
+    models: list[str]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What experiments/NAME.yaml says."""
+
+    name: str
+    title: str
+    question: str
+    profiles: dict[str, Profile]
+    models: dict[str, ModelSpec]
+    columns: list[Column]
+    configs: list[str] = field(default_factory=list)  # files of configs/ that every run stacks on its own
+    comparisons: list[Comparison] = field(default_factory=list)
+    published: dict[str, dict[str, float]] = field(default_factory=dict)
+    figures: list[FigureSpec] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def profile(self, name: str) -> Profile:
+        """A profile by name.
+
+        Raises:
+            SettingError: the study has none of that name.
+        """
+        if name not in self.profiles:
+            raise SettingError(f"study {self.name} has no profile {name!r}{near_match(name, list(self.profiles))}")
+        return self.profiles[name]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study: `lit-ae fit ARGS`, then test; `config_hash` changes when the run would."""
+
+    model: str
+    seed: int
+    data: str
+    args: tuple[str, ...]
+    config_hash: str
+
+
+def jobs(study: Study, profile: Profile) -> list[Job]:
+    """A job for each seed × model, seed by seed, so that a stopped study leaves whole seeds behind."""
+    return [_job(study, profile, label, seed) for seed in profile.seeds for label in study.models]
+
+
+def _job(study: Study, profile: Profile, label: str, seed: int) -> Job:
+    spec = study.models[label]
+    files = [
+        config_file("model", spec.config),
+        config_file("data", profile.data),
+        *(config_folder() / name for name in study.configs),
+    ]
+    settings = [*profile.args, *spec.args, *spec.profile_args.get(profile.name, [])]
+    contents = [_read(path) for path in (config_folder() / "defaults.yaml", *files)]
+    text = json.dumps([contents, settings], sort_keys=True, default=str)
+    config = [part for path in files for part in ("--config", str(path))]
+    return Job(
+        label,
+        seed,
+        profile.data,
+        (*config, *settings, f"--seed_everything={seed}"),
+        hashlib.sha256(text.encode()).hexdigest()[:12],
+    )
+
+
+# -- reading -----------------------------------------------------------------------------------------------------
+
+
+def load_study(path: Path) -> Study:
+    """Read and check an experiment file.
+
+    Raises:
+        SettingError: the file is missing or no YAML, a key is unknown or missing, or a row names no model.
+    """
+    raw = _read(path)
+    if not isinstance(raw, Mapping):
+        raise SettingError(f"{path} holds no mapping: see experiments/stochastic.yaml for the keys")
+    data = dict(raw)
+    _check_keys(Study, data, str(path))
+    study = Study(
+        name=data["name"],
+        title=data["title"],
+        question=data["question"],
+        profiles={
+            name: _make(Profile, {"name": name, **(value or {})}, f"{path}: profiles.{name}")
+            for name, value in data["profiles"].items()
+        },
+        models={
+            label: _make(ModelSpec, value, f"{path}: models.{label}") for label, value in data["models"].items()
+        },
+        columns=[_make(Column, value, f"{path}: columns") for value in data["columns"]],
+        configs=data.get("configs") or [],
+        comparisons=[_make(Comparison, value, f"{path}: comparisons") for value in data.get("comparisons") or []],
+        published=data.get("published") or {},
+        figures=[_make(FigureSpec, value, f"{path}: figures") for value in data.get("figures") or []],
+        notes=data.get("notes") or [],
+    )
+    _check_names(study, path)
+    return study
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise SettingError(f"{path} is not YAML{line}: {getattr(error, 'problem', error)}") from error
+
+
+def _check_keys(cls: type[Any], value: Mapping[str, Any], where: str) -> None:
+    known = {f.name: f for f in fields(cls)}
+    for key in value:
+        if key not in known:
+            raise SettingError(f"{where}: unknown key {key!r}{near_match(str(key), list(known))}")
+    for name, f in known.items():
+        if name not in value and f.default is MISSING and f.default_factory is MISSING:
+            raise SettingError(f"{where}: key {name!r} is missing")
+
+
+def _make(cls: type[T], value: Mapping[str, Any], where: str) -> T:
+    if not isinstance(value, Mapping):
+        raise SettingError(f"{where}: {value!r} is no mapping")
+    _check_keys(cls, value, where)
+    return cls(**value)
+
+
+def _check_names(study: Study, path: Path) -> None:
+    labels = list(study.models)
+    named = [
+        *((c.a, "comparisons") for c in study.comparisons),
+        *((c.b, "comparisons") for c in study.comparisons),
+        *((m, "figures") for f in study.figures for m in f.models),
+    ]
+    for label, where in named:
+        if label not in study.models:
+            raise SettingError(f"{path}: {where} name no row {label!r}{near_match(label, labels)}")
+    for profile in study.profiles.values():
+        config_file("data", profile.data)
+        if not profile.seeds or len(set(profile.seeds)) != len(profile.seeds):
+            raise SettingError(f"{path}: profiles.{profile.name}.seeds must be a list of different numbers")
+    for spec in study.models.values():
+        config_file("model", spec.config)

@@ -1,0 +1,359 @@
+"""Everything MLflow: one store, runs with the right status, and what reports read back.
+
+Layout: an experiment is a study; its newest parent run holds a child for each model × seed. Tags: kind, study,
+profile, model, data, seed, git_sha, config_hash. Metrics of an epoch carry the epoch (from 1) as their step.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from lit_ae.errors import SettingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+STORE = Path("mlruns")  # relative to the folder that the command is run in
+BATCH = 1000  # MLflow's limit on metrics in one call
+PARAM_LENGTH = 6000  # MLflow's limit on a parameter's value
+
+
+def store_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or the sqlite store under ./mlruns, absolute."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STORE / 'mlflow.db').resolve()}"
+
+
+@cache
+def _client(uri: str) -> "MlflowClient":
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    if uri != f"sqlite:///{(STORE / 'mlflow.db').resolve()}":
+        return MlflowClient(uri)
+    try:
+        STORE.mkdir(parents=True, exist_ok=True)
+        # Several processes that meet a fresh store at once corrupt its schema: one makes it, the others wait.
+        with FileLock(STORE / ".lock"):
+            client = MlflowClient(uri)
+            client.search_experiments(max_results=1)
+            (STORE / "mlflow.db").touch()
+    except OSError as error:
+        raise SettingError(
+            f"the MLflow store {STORE.resolve()} cannot be written ({error.strerror}): make it writable, run in "
+            "another folder, or set MLFLOW_TRACKING_URI"
+        ) from error
+    return client
+
+
+def client() -> "MlflowClient":
+    """Client of the store, made on first use.
+
+    Raises:
+        SettingError: the store's folder cannot be written.
+    """
+    return _client(store_uri())
+
+
+def experiment_id(name: str) -> str:
+    """Id of the experiment `name`, made with artifacts beside the store where it is new."""
+    from mlflow.exceptions import MlflowException
+
+    found = client().get_experiment_by_name(name)
+    if found is None:
+        local = store_uri().startswith("sqlite:")
+        location = (STORE / "artifacts").resolve().as_uri() if local else None
+        try:
+            return str(client().create_experiment(name, artifact_location=location))
+        except MlflowException:  # somebody else has just made it
+            found = client().get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def git_sha() -> str:
+    """Revision of the checkout that holds the package, `-dirty` where package or configs differ from it."""
+    here = Path(__file__).parent
+    try:
+        sha = subprocess.check_output(
+            ["git", "-C", here, "rev-parse", "--short=12", "HEAD"], text=True, stderr=subprocess.DEVNULL
+        ).strip()
+        status = ["git", "-C", here.parent, "status", "--porcelain", "--", "lit_ae", "configs"]
+        dirty = subprocess.check_output(status, text=True, stderr=subprocess.DEVNULL).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{sha}-dirty" if dirty else sha
+
+
+def create_run(experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
+    """Make a run and give its id; it is RUNNING until `ended` says otherwise."""
+    all_tags = {"git_sha": git_sha(), **tags}
+    if parent is not None:
+        all_tags["mlflow.parentRunId"] = parent
+    run = client().create_run(experiment_id(experiment), run_name=name, tags=all_tags)
+    return str(run.info.run_id)
+
+
+def reopen(run_id: str) -> None:
+    """Set the status back to RUNNING."""
+    client().update_run(run_id, status="RUNNING")
+
+
+def end_run(run_id: str, status: str) -> None:
+    """Set the final status: FINISHED, FAILED or KILLED."""
+    client().set_terminated(run_id, status)
+
+
+@contextmanager
+def run_status(run_id: str) -> Iterator[None]:
+    """Give the run its status at once: FAILED after an exception, KILLED after Ctrl-C or SIGTERM."""
+    reopen(run_id)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        end_run(run_id, "KILLED")
+        raise
+    except BaseException as error:
+        client().set_tag(run_id, "error", f"{type(error).__name__}: {error}"[:PARAM_LENGTH])
+        end_run(run_id, "FAILED")
+        raise
+    end_run(run_id, "FINISHED")
+
+
+# -- writing -----------------------------------------------------------------------------------------------------
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+    """Log values under the given step in one call."""
+    import time
+
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    entries = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+    for start in range(0, len(entries), BATCH):
+        client().log_batch(run_id, metrics=entries[start : start + BATCH])
+
+
+def log_params(run_id: str, params: Mapping[str, object]) -> None:
+    """Log parameters; one that the run already holds keeps its value (a resumed run may not change it)."""
+    from mlflow.entities import Param
+
+    known = client().get_run(run_id).data.params
+    new = [Param(k, str(v)[:PARAM_LENGTH]) for k, v in params.items() if k not in known]
+    for start in range(0, len(new), 100):  # MLflow's limit on parameters in one call
+        client().log_batch(run_id, params=new[start : start + 100])
+
+
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run."""
+    for key, value in tags.items():
+        client().set_tag(run_id, key, value)
+
+
+def log_text(run_id: str, text: str, path: str) -> None:
+    """Store text as an artifact."""
+    client().log_text(run_id, text, path)
+
+
+def log_json(run_id: str, value: object, path: str) -> None:
+    """Store a value as a JSON artifact."""
+    log_text(run_id, json.dumps(value, indent=1, sort_keys=True, default=str), path)
+
+
+def log_file(run_id: str, path: Path, folder: str) -> None:
+    """Store a file as an artifact."""
+    client().log_artifact(run_id, str(path), folder)
+
+
+def log_dataset(run_id: str, name: str, digest: str, context: str, profile: Mapping[str, object]) -> None:
+    """Name the data set in MLflow's own terms, by digest; the data are not stored."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"name": name, "digest": digest})
+    data = Dataset(name=name, digest=digest, source_type="local", source=source, profile=json.dumps(profile))
+    client().log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+
+# -- checkpoints and machine -------------------------------------------------------------------------------------
+
+
+def checkpoint_folder(run_id: str) -> Path:
+    """Folder that a run's checkpoints are written to: its artifacts where they are local."""
+    uri = str(client().get_run(run_id).info.artifact_uri)
+    if uri.startswith("file://"):
+        return Path(url2pathname(urlparse(uri).path)) / "checkpoints"
+    return STORE.resolve() / "checkpoints" / run_id
+
+
+def upload_checkpoints(run_id: str) -> None:
+    """Copy checkpoints to the run's artifacts where these lie elsewhere."""
+    folder = checkpoint_folder(run_id)
+    if folder.parent.name == "checkpoints" and folder.is_dir():
+        client().log_artifacts(run_id, str(folder), "checkpoints")
+
+
+def last_checkpoint(run_id: str) -> Path:
+    """The run's last checkpoint as a local file.
+
+    Raises:
+        SettingError: the run left none.
+    """
+    path = get_run(run_id).artifact("checkpoints/last.ckpt")
+    if path is None:
+        raise SettingError(f"run {run_id} has no checkpoint last.ckpt: train it first, or give --ckpt_path")
+    return path
+
+
+def environment() -> dict[str, object]:
+    """Versions and machine, for the report."""
+    import platform
+    from importlib.metadata import version
+
+    import torch
+
+    packages = "lit_ae lightning torch torchvision torchmetrics mlflow scikit-learn umap-learn scipy statsmodels numpy"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages.split()}},
+        "hardware": {"cpu": _cpu_name(), "cores": cores(), "threads": torch.get_num_threads(), "gpu": device},
+    }
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+# -- reading -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """A child run as reports and tests across seeds see it; times in seconds since the epoch."""
+
+    id: str
+    model: str
+    seed: int
+    data: str
+    status: str  # FINISHED | FAILED | KILLED | RUNNING
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    params: dict[str, str]
+    start: float
+    end: float | None
+
+    def history(self, key: str) -> list[tuple[int, float]]:
+        """(epoch, value) pairs of a metric, in order."""
+        history = client().get_metric_history(self.id, key)
+        return sorted({m.step: m.value for m in history}.items())
+
+    def artifact(self, path: str) -> Path | None:
+        """Local path of an artifact, None where the run has none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            local = Path(client().download_artifacts(self.id, path))
+        except (MlflowException, OSError):
+            return None
+        return local if local.exists() else None
+
+
+def _as_run(run: Any) -> Run:
+    tags = dict(run.data.tags)
+    return Run(
+        id=run.info.run_id,
+        model=tags.get("model", ""),
+        seed=int(tags.get("seed", -1)),
+        data=tags.get("data", ""),
+        status=run.info.status,
+        metrics=dict(run.data.metrics),
+        tags=tags,
+        params=dict(run.data.params),
+        start=run.info.start_time / 1000,
+        end=run.info.end_time / 1000 if run.info.end_time else None,
+    )
+
+
+def get_run(run_id: str) -> Run:
+    """One run.
+
+    Raises:
+        SettingError: no such run in this store.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _as_run(client().get_run(run_id))
+    except MlflowException as error:
+        raise SettingError(f"run_id {run_id!r} is not in {store_uri()}: see `make ui` for the runs") from error
+
+
+def search(experiment: str, **tags: str) -> list[Run]:
+    """Runs of an experiment with these tags, newest first."""
+    found = client().get_experiment_by_name(experiment)
+    if found is None:
+        return []
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client().search_runs(
+            [found.experiment_id], where, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        runs += [_as_run(run) for run in page]
+        token = page.token
+        if not token:
+            return runs
+
+
+def study_parent(study: str, profile: str) -> Run | None:
+    """The study's newest parent run for a profile."""
+    parents = search(study, kind="study", profile=profile)
+    return parents[0] if parents else None
+
+
+def children(study: str, parent_id: str) -> list[Run]:
+    """All children of a parent, newest first, those of settings that are no longer wanted included."""
+    return search(study, **{"mlflow.parentRunId": parent_id})
+
+
+def newest(runs: Iterable[Run]) -> list[Run]:
+    """The newest run for each model × seed, sorted by model and seed."""
+    kept: dict[tuple[str, int], Run] = {}
+    for run in runs:
+        key = (run.model, run.seed)
+        if key not in kept or run.start > kept[key].start:
+            kept[key] = run
+    return [kept[key] for key in sorted(kept)]
+
+
+def study_runs(study: str, profile: str) -> list[Run]:
+    """The newest FINISHED child for each model × seed of the newest parent, by model and seed."""
+    parent = study_parent(study, profile)
+    if parent is None:
+        return []
+    runs = children(study, parent.id)
+    return newest(run for run in runs if run.status == "FINISHED" and run.tags["kind"] == "run")

@@ -1,0 +1,396 @@
+"""Data sets: splits, batches, transfers, files on disk, and sampling by several processes."""
+
+import gzip
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import DistributedSampler
+
+from lit_ae.data import (
+    MNIST,
+    ArrayDataset,
+    BaseDataModule,
+    Batch,
+    Digits,
+    FashionMNIST,
+    Shapes,
+    Splits,
+    torchvision_images,
+)
+from lit_ae.data.base import seeded_split
+from lit_ae.data.shapes import KINDS, SIZES, render, stencil
+from lit_ae.errors import SettingError
+
+TRAIN, TEST = 120, 30  # images in the files that the tests make
+NAMES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
+
+
+class Counted(BaseDataModule):
+    """Sample i of 101 is the number i: shows which samples a loader gives."""
+
+    name = "counted"
+    input_shape = (1,)
+    num_classes = 0
+
+    def load(self) -> Splits:
+        part = ArrayDataset(torch.arange(101.0).unsqueeze(1), torch.arange(101))
+        return Splits(part, part, part)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.fixture
+def contents(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Small idx files whose checksums MNIST and torchvision are made to expect; no network."""
+    rng = np.random.default_rng(0)
+    made = {}
+    for part, n in (("train", TRAIN), ("t10k", TEST)):
+        made[f"{part}-images-idx3-ubyte"] = idx(rng.integers(0, 256, (n, 28, 28), dtype=np.uint8))
+        made[f"{part}-labels-idx1-ubyte"] = idx(rng.integers(0, 10, n, dtype=np.uint8))
+    packed = {f"{name}.gz": gzip.compress(made[name], mtime=0) for name in NAMES}
+    resources = [(file, md5(content)) for file, content in packed.items()]
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
+    monkeypatch.setattr(MNIST, "unpacked_md5", {name: md5(made[name]) for name in NAMES})
+    monkeypatch.setattr(torchvision_images, "urlopen", no_network)
+    return made | packed
+
+
+def no_network(*args: Any, **kwargs: Any) -> None:
+    raise URLError("no network here")
+
+
+def write(root: Path, contents: dict[str, bytes], packed: bool = True) -> Path:
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for file, content in contents.items():
+        if file.endswith(".gz") == packed:
+            (folder / file).write_bytes(content)
+    return folder
+
+
+def rows(part: ArrayDataset) -> set[bytes]:
+    return {image.numpy().tobytes() for image in part.x}
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes"), [(Digits, (1257, 180, 360)), (Shapes, (6672, 834, 834))], ids=["digits", "shapes"]
+)
+def test_splits(make: Callable[..., BaseDataModule], sizes: tuple[int, int, int]) -> None:
+    data = make()
+    parts = [data.split(name) for name in ("train", "val", "test")]
+    assert tuple(map(len, parts)) == sizes
+    assert all(part.x.shape[1:] == data.input_shape and part.x.dtype == torch.uint8 for part in parts)
+    assert all(part.y.dtype == torch.int64 and part.y.unique().numel() == data.num_classes for part in parts)
+    images = [rows(part) for part in parts]
+    assert len(set.union(*images)) == sum(sizes)  # disjoint: no image is in two splits, nor twice in one
+    assert all(part.x.amin() == 0 and part.x.amax() == 255 for part in parts)
+
+    again, other = make(), make(split_seed=1)
+    assert torch.equal(again.split("test").x, data.split("test").x)
+    assert again.digest() == data.digest()
+    assert rows(other.split("test")) != images[2]
+    assert other.digest() != data.digest()
+    assert set.union(*(rows(other.split(name)) for name in ("train", "val", "test"))) == set.union(*images)
+
+
+def test_seeded_split_refuses_more_than_there_is() -> None:
+    data = ArrayDataset(torch.zeros(4, 1), torch.zeros(4))
+    with pytest.raises(ValueError, match="from 4"):
+        seeded_split(data, (3, 2), seed=0)
+
+
+def test_digits_keep_the_picture() -> None:
+    from sklearn.datasets import load_digits
+
+    data = Digits()
+    whole = torch.cat([data.split(name).x for name in ("train", "val", "test")]).double() / 255
+    labels = torch.cat([data.split(name).y for name in ("train", "val", "test")])
+    bunch = load_digits()
+    assert whole.mean().item() == pytest.approx(bunch.images.mean() / 16, abs=2e-3)
+    assert labels.bincount().tolist() == np.bincount(bunch.target).tolist()
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_batches(num_workers: int) -> None:
+    data = Digits(batch_size=100, eval_batch_size=150, num_workers=num_workers)
+    torch.manual_seed(0)
+    batches = list(data.train_dataloader())
+    assert [len(batch.x) for batch in batches] == [100] * 12 + [57]
+    assert all(type(batch) is Batch and batch.x.dtype == torch.uint8 for batch in batches)
+    assert all(batch.x.shape[1:] == (1, 28, 28) and batch.y.dtype == torch.int64 for batch in batches)
+    # each image with its own label, every one once, in another order than that of the split
+    train = data.split("train")
+    pairs = {(x.numpy().tobytes(), int(y)) for batch in batches for x, y in zip(*batch, strict=True)}
+    assert pairs == {(x.numpy().tobytes(), int(y)) for x, y in zip(train.x, train.y, strict=True)}
+    assert not torch.equal(torch.cat([batch.y for batch in batches]), train.y)
+
+    for loader, name in ((data.val_dataloader(), "val"), (data.test_dataloader(), "test")):
+        assert torch.equal(torch.cat([batch.x for batch in loader]), data.split(name).x)
+    assert torch.equal(torch.cat([batch.y for batch in data.predict_dataloader()]), data.split("test").y)
+
+
+def test_order_of_batches_depends_on_the_seed_alone() -> None:
+    def order(seed: int, draws: int) -> list[list[int]]:
+        torch.manual_seed(seed)
+        torch.rand(draws)  # as a model's initialisation would
+        loader = Digits().train_dataloader()
+        return [torch.cat([batch.y for batch in loader]).tolist() for _ in range(2)]
+
+    first, second = order(0, draws=0)
+    assert [first, second] == order(0, draws=7)
+    assert first != second
+    assert first != order(1, draws=0)[0]
+
+
+def test_transfer_scales_pixels_only() -> None:
+    data = Digits()
+    batch = next(iter(data.val_dataloader()))
+    moved = data.on_after_batch_transfer(batch, 0)
+    assert moved.x.dtype == torch.float32
+    assert torch.equal(moved.x, batch.x / 255)
+    assert (moved.x.min(), moved.x.max()) == (0, 1)
+    assert moved.y is batch.y
+    elsewhere = data.on_after_batch_transfer(Batch(batch.x.to("meta"), batch.y), 0).x
+    assert (elsewhere.dtype, elsewhere.device.type) == (torch.float32, "meta")
+    floats = Batch(torch.tensor([[-3.0, 300.0]]), torch.tensor([-1]))
+    assert data.on_after_batch_transfer(floats, 0) is floats
+
+
+def test_pixel_statistics() -> None:
+    data = Digits()
+    x = data.split("train").x.double() / 255
+    assert data.pixel_mean == pytest.approx(x.mean().item(), rel=1e-6)
+    assert data.pixel_std == pytest.approx(x.std(correction=0).item(), rel=1e-6)
+    assert Counted().pixel_mean == pytest.approx(50)
+    assert Counted().pixel_std == pytest.approx(np.arange(101).std())
+
+
+def test_limit_keeps_the_first_of_every_split() -> None:
+    whole, few = Shapes(), Shapes(limit=20)
+    for name in ("train", "val", "test"):
+        assert torch.equal(few.split(name).x, whole.split(name).x[:20])
+        assert torch.equal(few.split(name).factors, whole.split(name).factors[:20])
+    assert few.digest() != whole.digest()
+
+
+@pytest.mark.parametrize("setting", ["batch_size", "eval_batch_size", "limit", "num_workers"])
+def test_impossible_sizes_are_named(setting: str) -> None:
+    with pytest.raises(SettingError, match=f"--data.{setting} is -1"):
+        Digits(**{setting: -1})
+
+
+def test_shapes_count_and_factors() -> None:
+    images = render()
+    assert len(images) == 8340 == len(KINDS) * sum((28 - size + 1) ** 2 for size in SIZES)
+    assert len(rows(images)) == 8340
+    assert torch.equal(Shapes(limit=5).valid_set(), images.x)
+    assert set(images.x.unique().tolist()) == {0, 255}
+
+    assert Shapes.factor_names == ("shape", "size", "x", "y")
+    assert torch.equal(images.factors[:, 0].long(), images.y)
+    for index in range(0, 8340, 37):
+        kind, size, x, y = images.factors[index].tolist()
+        on_y, on_x = images.x[index, 0].nonzero().T.double()
+        assert on_x.max() - on_x.min() + 1 == size == on_y.max() - on_y.min() + 1
+        assert (on_x.min() + size / 2, on_y.min() + size / 2) == (x, y)
+        assert images.x[index].count_nonzero() == stencil(KINDS[int(kind)], int(size)).count_nonzero()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_stencils_have_the_area_of_the_shape(size: int) -> None:
+    areas = {kind: int(stencil(kind, size).count_nonzero()) for kind in KINDS}
+    assert areas["square"] == size**2
+    assert areas["circle"] == pytest.approx(np.pi * size**2 / 4, rel=0.1)
+    assert areas["triangle"] == pytest.approx(size**2 / 2, abs=size)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_mnist_reads_what_is_there(tmp_path: Path, contents: dict[str, bytes], packed: bool) -> None:
+    folder = write(tmp_path, contents, packed)
+    before = sorted(folder.iterdir())
+    data = MNIST(root=tmp_path)
+    assert [len(data.split(name)) for name in ("train", "val", "test")] == [110, 10, TEST]
+    assert sorted(folder.iterdir()) == before  # nothing written beside the files
+
+    torchvision.datasets.MNIST(tmp_path, download=True)  # unpacks; the reference
+    train, test = (torchvision.datasets.MNIST(tmp_path, train=flag) for flag in (True, False))
+    assert torch.equal(data.split("test").x.squeeze(1), test.data)
+    assert torch.equal(data.split("test").y, test.targets)
+    labels = {image.numpy().tobytes(): int(y) for image, y in zip(train.data, train.targets, strict=True)}
+    ours = [data.split("train"), data.split("val")]
+    assert set.union(*map(rows, ours)) == set(labels)
+    for part in ours:
+        assert all(labels[x.numpy().tobytes()] == int(y) for x, y in zip(part.x, part.y, strict=True))
+
+
+def test_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LIT_AE_DATA", "")
+    assert MNIST().folder == tmp_path / "cache" / "lit_ae" / "MNIST" / "raw"
+    monkeypatch.setenv("LIT_AE_DATA", str(tmp_path / "env"))
+    assert FashionMNIST().folder == tmp_path / "env" / "FashionMNIST" / "raw"
+    assert FashionMNIST(root=tmp_path / "given").folder == tmp_path / "given" / "FashionMNIST" / "raw"
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_missing_file_names_file_folder_and_remedies(
+    tmp_path: Path, contents: dict[str, bytes], name: str
+) -> None:
+    folder = write(tmp_path, contents)
+    (folder / f"{name}.gz").unlink()
+    data = MNIST(root=tmp_path)
+    with pytest.raises(SettingError) as caught:
+        data.split("train")
+    message = str(caught.value)
+    for part in (
+        f"{name}.gz",
+        str(folder),
+        "no network here",
+        "--data.root",
+        "LIT_AE_DATA",
+        "network access",
+    ):
+        assert part in message
+    assert "\n" not in message
+    with pytest.raises(SettingError, match="has not been downloaded"):
+        data.load()
+    assert not list(folder.glob("*.part"))
+
+
+def test_unwritable_folder_is_named(tmp_path: Path, contents: dict[str, bytes]) -> None:
+    (tmp_path / "MNIST").write_text("a file where the folder should be")
+    with pytest.raises(SettingError, match=r"not in .*MNIST/raw and it could not be downloaded"):
+        MNIST(root=tmp_path).prepare_data()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_wrong_checksum_names_the_file(tmp_path: Path, contents: dict[str, bytes], packed: bool) -> None:
+    folder = write(tmp_path, contents, packed)
+    path = folder / ("t10k-images-idx3-ubyte" + ".gz" * packed)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(SettingError, match="wrong checksum") as caught:
+        MNIST(root=tmp_path).split("val")
+    assert str(path) in str(caught.value)
+    assert "delete it" in str(caught.value)
+
+
+def test_download(
+    tmp_path: Path,
+    contents: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """From the second mirror, since the first has nothing; a file that comes back spoilt is not kept."""
+    mirror = write(tmp_path / "mirror", contents)
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        torchvision.datasets.MNIST,
+        "resources",
+        [(f"{name}.gz", md5(contents[f"{name}.gz"])) for name in NAMES],
+    )
+    monkeypatch.setattr(
+        torchvision.datasets.MNIST, "mirrors", [f"{tmp_path.as_uri()}/none/", f"{mirror.as_uri()}/"]
+    )
+    data = MNIST(root=tmp_path / "root")
+    assert len(data.split("test")) == TEST
+    assert sorted(path.name for path in data.folder.glob("*.*z*")) == sorted(f"{name}.gz" for name in NAMES)
+    assert "train-images-idx3-ubyte.gz" in capfd.readouterr().err  # the progress bar
+
+    (mirror / f"{NAMES[0]}.gz").write_bytes(b"please log in")
+    spoilt = MNIST(root=tmp_path / "spoilt")
+    with pytest.raises(SettingError, match="gave a file with a wrong checksum"):
+        spoilt.prepare_data()
+    assert not list(spoilt.folder.glob("*gz*"))
+
+
+def test_evaluation_is_shared_out_without_padding() -> None:
+    seen: list[int] = []
+    for rank in range(2):
+        data = Counted(eval_batch_size=20)
+        data.trainer = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 2, "rank": rank})
+        for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+            assert isinstance(loader.sampler, DistributedSampler)
+        seen += [int(y) for batch in data.test_dataloader() for y in batch.y]
+    assert sorted(seen) == list(range(101))
+
+
+class Recorder(LightningModule):
+    """Writes which samples this process was given."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.weight = folder, torch.nn.Parameter(torch.zeros(1))
+        self.seen: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        self.seen["train"] += batch.y.tolist()
+        return (self.weight * batch.x).mean()
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        self.seen["val"] += batch.y.tolist()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.seen["test"] += batch.y.tolist()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+    def on_fit_end(self) -> None:
+        torch.save(self.seen, self.folder / f"fit-{self.global_rank}.pt")
+
+    def on_test_end(self) -> None:
+        torch.save(self.seen, self.folder / f"test-{self.global_rank}.pt")
+
+
+@pytest.fixture
+def environment() -> Iterator[None]:
+    """Takes back the variables that Lightning's launcher sets."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.usefixtures("environment")
+def test_two_processes_under_lightning(tmp_path: Path) -> None:
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=2,
+        strategy="ddp_fork",
+        max_epochs=1,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    data = Counted(batch_size=10, eval_batch_size=20)
+    trainer.fit(Recorder(tmp_path), data)
+    trainer.test(Recorder(tmp_path), data)
+
+    def seen(stage: str, name: str) -> list[list[int]]:
+        return [torch.load(tmp_path / f"{stage}-{rank}.pt")[name] for rank in range(2)]
+
+    first, second = seen("fit", "train")
+    assert len(first) == len(second) == 51  # padded to the same number of steps
+    assert set(first) | set(second) == set(range(101))
+    assert len(set(first) & set(second)) <= 1
+    for stage, name in (("fit", "val"), ("test", "test")):
+        assert sorted([*seen(stage, name)[0], *seen(stage, name)[1]]) == list(range(101))

@@ -1,0 +1,537 @@
+import csv
+import dataclasses
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from PIL import Image
+from rich.console import Console
+
+from lit_ae import tracking
+from lit_ae.errors import SettingError
+from lit_ae.report import build_report, print_table
+from lit_ae.report.collect import collect, differing
+from lit_ae.report.page import tex_escape
+from lit_ae.report.tables import duration
+from lit_ae.study import Column, Comparison, FigureSpec, ModelSpec, Profile, Study
+
+MSE = {
+    "AE": [0.011, 0.012, 0.013, 0.012, 0.010],
+    "β-VAE": [0.021, 0.025, 0.022, 0.026, 0.024],
+}
+FID = {
+    "AE": [30.0, 31.0, 29.0, 30.5, 30.2],
+    "β-VAE": [20.0, 21.0, 19.5, 20.5, 20.1],
+    "GAN": [60.0, 10.0, 90.0, 45.0, 70.0],
+}
+EPOCHS = {"AE": "20", "β-VAE": "20", "GAN": "25"}
+
+
+@dataclasses.dataclass(frozen=True)
+class MadeRun(tracking.Run):
+    """A run whose history and artifacts are in memory and in a folder instead of MLflow."""
+
+    folder: Path = Path()
+    histories: dict = dataclasses.field(default_factory=dict)
+
+    def history(self, key):
+        return self.histories.get(key, [])
+
+    def artifact(self, path):
+        local = self.folder / self.model / str(self.seed) / path
+        return local if local.exists() else None
+
+
+def study(**changes):
+    made = Study(
+        name="made",
+        title="A made study of 100 % & more",
+        question="Which is <best>?",
+        profiles={
+            "quick": Profile("quick", "digits", [0, 1, 2], "small"),
+            "full": Profile("full", "mnist", [0, 1, 2, 3, 4], "", [], published_seeds=3),
+        },
+        models={
+            "AE": ModelSpec("ae"),
+            "β-VAE": ModelSpec("vae", ["--model.beta=4"]),
+            "GAN": ModelSpec("gan", note="the published recipe"),
+        },
+        columns=[
+            Column("test/mse", "MSE test", ".4f", "lower", "mse"),
+            Column("test/fid/normal", "FID | N(0, I)", ".1f", "lower"),
+        ],
+        comparisons=[
+            Comparison("test/mse", "β-VAE", "AE", "paired", "a claim"),
+            Comparison("test/fid/normal", "β-VAE", "AE", "paired"),
+            Comparison("test/fid/normal", "AE", "GAN", "variance"),
+        ],
+        published={"AE": {"mse": 0.4611, "fid": 349.181}, "GAN": {"mse": 0.7}},
+        figures=[FigureSpec("reconstructions", ["AE", "β-VAE"], "inputs over outputs")],
+        notes=["mind the <gap>"],
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def made_run(folder, model, seed, **changes):
+    metrics = {"test/fid/normal": FID[model][seed]}
+    histories = {}
+    decay = [(epoch, (1 + seed) * math.exp(-epoch / 3)) for epoch in range(1, 6)]
+    if model == "GAN":
+        histories = {"train/generator_loss": decay, "train/discriminator_loss": decay}
+    else:
+        metrics["test/mse"] = MSE[model][seed]
+        histories = {"train/loss": decay}
+    artifacts = folder / model / str(seed)
+    (artifacts / "figures").mkdir(parents=True, exist_ok=True)
+    if model != "GAN":
+        Image.new("L", (4, 4), 10 * seed).save(artifacts / "figures" / "reconstructions.png")
+    protocol = {"extractor": "lenet", "n_generated": 1000 if model == "GAN" else 2000}
+    (artifacts / "protocol.json").write_text(json.dumps(protocol))
+    (artifacts / "environment.json").write_text(json.dumps({"torch": "2.15.0", "cores": 2}))
+    values = {
+        "id": f"{model}{seed}",
+        "model": model,
+        "seed": seed,
+        "data": "digits",
+        "status": "FINISHED",
+        "metrics": metrics,
+        "tags": {"git_sha": "0123456789ab"},
+        "params": {"trainer.max_epochs": EPOCHS[model]},
+        "start": 1000.0 + 10 * seed,
+        "end": 1000.0 + 10 * seed + 65,
+        "folder": folder,
+        "histories": histories,
+    }
+    return MadeRun(**(values | changes))
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """All runs of the full profile; the list may be changed before the report is built."""
+    made = [made_run(tmp_path / "store", model, seed) for model in FID for seed in range(5)]
+    monkeypatch.setattr(tracking, "study_runs", lambda name, profile: list(made))
+    return made
+
+
+class Page(HTMLParser):
+    """What a browser would find: images, tables' cells, tags left open."""
+
+    VOID = {"meta", "img", "br", "link", "!doctype"}
+
+    def __init__(self, path):
+        super().__init__()
+        self.images, self.cells, self.text, self.open, self.metas = [], [], [], [], []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag == "meta":
+            self.metas.append(dict(attrs))
+        if tag in ("td", "th"):
+            self.cells.append("")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.cells and ("td" in self.open or "th" in self.open):
+            self.cells[-1] += data
+
+
+def markdown_table(text, heading):
+    """Rows of the first Markdown table after a heading, as lists of stripped cells."""
+    lines = text[text.index(heading) :].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    rows = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    assert len({len(row) for row in rows}) == 1
+    return [rows[0], *rows[2:]]
+
+
+# -- Table 1 -------------------------------------------------------------------------------------------------
+
+
+def test_table_1_has_every_model_mean_std_and_published_figure(runs, tmp_path):
+    text = build_report(study(), "full", tmp_path / "out").markdown.read_text("utf-8")
+    header, ae, vae, gan = markdown_table(text, "## Table 1")
+    assert header == ["model", "MSE test", r"FID \| N(0, I)"]
+    assert ae == ["AE", "**0.0116 ± 0.0011** (0.4611)", "30.1 ± 0.7"]
+    assert vae == ["β-VAE", "0.0236 ± 0.0021", "**20.2 ± 0.6**"]
+    assert gan == ["GAN", "– (0.7000)", "55.0 ± 30.0"]
+    assert np.std(MSE["AE"], ddof=1) == pytest.approx(0.0011, abs=5e-5)  # the figure above is the n - 1 one
+    assert "AE: fid 349.181" in text  # published, but no column stands beside it
+
+
+@pytest.mark.parametrize(("better", "best"), [("lower", "β-VAE"), ("higher", "GAN"), ("none", None)])
+def test_best_value_follows_better(runs, tmp_path, better, best):
+    column = Column("test/fid/normal", "FID", ".1f", better)
+    text = build_report(study(columns=[column]), "full", tmp_path).markdown.read_text("utf-8")
+    bold = [row[0] for row in markdown_table(text, "## Table 1")[1:] if row[1].startswith("**")]
+    assert bold == ([best] if best else [])
+
+
+def test_csv_is_long_and_unrounded(runs, tmp_path):
+    rows = list(csv.DictReader(io.StringIO(build_report(study(), "full", tmp_path).csv.read_text())))
+    assert list(rows[0]) == ["model", "metric", "mean", "std", "n", "published", "difference"]
+    assert len(rows) == 6
+    ae = rows[0]
+    assert (ae["model"], ae["metric"], ae["n"]) == ("AE", "test/mse", "5")
+    assert float(ae["mean"]) == pytest.approx(np.mean(MSE["AE"]), abs=1e-15)
+    assert float(ae["std"]) == pytest.approx(np.std(MSE["AE"], ddof=1), abs=1e-15)
+    assert float(ae["difference"]) == pytest.approx(np.mean(MSE["AE"]) - 0.4611, abs=1e-15)
+    gan = next(row for row in rows if (row["model"], row["metric"]) == ("GAN", "test/mse"))
+    assert (gan["mean"], gan["std"], gan["n"], gan["published"], gan["difference"]) == (
+        "",
+        "",
+        "0",
+        "0.7",
+        "",
+    )
+
+
+def test_a_spread_below_the_format_is_not_printed_as_zero(runs, tmp_path):
+    for run in runs:
+        run.metrics["test/fid/normal"] = 50 + 1e-4 * run.seed
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    assert markdown_table(text, "## Table 1")[1][2] == "**50.0 ± 0.0002**"
+    header, _, fid = markdown_table(text, "Means, paired by seed")  # and equal values are no crash
+    row = dict(zip(header, fid, strict=True))
+    assert row["at 5 %"].startswith("not computable: the difference is 0")
+    assert row["t-test p"] == row["Holm p"] == "–"
+
+
+# -- comparisons ---------------------------------------------------------------------------------------------
+
+
+def test_p_values_are_scipys_and_holm_covers_the_family(runs, tmp_path):
+    reading = collect(study(), "full").readings[0]
+    mse, fid, spread = reading.tests
+    p_mse = scipy.stats.ttest_rel(MSE["β-VAE"], MSE["AE"]).pvalue
+    p_fid = scipy.stats.ttest_rel(FID["β-VAE"], FID["AE"]).pvalue
+    p_spread = scipy.stats.levene(FID["AE"], FID["GAN"], center="median").pvalue
+    assert [mse.p, fid.p, spread.p] == pytest.approx([p_mse, p_fid, p_spread], rel=1e-9)
+    # Holm by hand: smallest × 3, next × 2, largest × 1, never falling
+    ranked = sorted([p_mse, p_fid, p_spread])
+    first = min(1, 3 * ranked[0])
+    second = max(first, min(1, 2 * ranked[1]))
+    third = max(second, ranked[2])
+    by_p = dict(zip(ranked, [first, second, third], strict=True))
+    corrected = [mse.p_holm, fid.p_holm, spread.p_holm]
+    assert corrected == pytest.approx([by_p[p] for p in (p_mse, p_fid, p_spread)], rel=1e-9)
+    sums, differences = np.add(FID["AE"], FID["GAN"]), np.subtract(FID["AE"], FID["GAN"])
+    pitman_morgan = scipy.stats.pearsonr(sums, differences).pvalue
+    assert spread.paired_variance.p == pytest.approx(pitman_morgan, rel=1e-9)
+
+
+def test_comparison_table_shows_the_numbers(runs, tmp_path):
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    header, mse, fid = markdown_table(text, "Means, paired by seed")
+    row = dict(zip(header, mse, strict=True))
+    differences = np.subtract(MSE["β-VAE"], MSE["AE"])
+    assert (row["comparison"], row["metric"], row["claim"]) == ("β-VAE − AE", "MSE test", "a claim")
+    assert row["difference"] == f"+{differences.mean():#.3g}"
+    low, high = scipy.stats.t.interval(0.95, 4, differences.mean(), differences.std(ddof=1) / math.sqrt(5))
+    assert row["95 % CI"] == f"[+{low:#.3g}, +{high:#.3g}]"
+    hedges = math.gamma(2) / (math.sqrt(2) * math.gamma(1.5))  # 4 degrees of freedom
+    assert row["effect size"] == f"+{differences.mean() / differences.std(ddof=1) * hedges:.2f}"
+    assert (row["Wilcoxon p"], row["sign-flip p"], row["n"]) == ("0.062", "0.062", "5")
+    assert (row["at 5 %"], dict(zip(header, fid, strict=True))["at 5 %"]) == ("β-VAE higher", "β-VAE lower")
+    header, spread = markdown_table(text, "Variances across seeds")
+    row = dict(zip(header, spread, strict=True))
+    assert row["comparison"] == "AE against GAN"
+    assert row["std"] == f"{np.std(FID['AE'], ddof=1):#.3g} against {np.std(FID['GAN'], ddof=1):#.3g}"
+    assert "family of 3 comparisons" in text
+
+
+def test_both_readings_where_the_report_had_fewer_seeds(runs, tmp_path):
+    everything, first = collect(study(), "full").readings
+    assert (everything.seeds, first.seeds) == ((0, 1, 2, 3, 4), (0, 1, 2))
+    expected = scipy.stats.ttest_rel(MSE["β-VAE"][:3], MSE["AE"][:3]).pvalue
+    assert first.tests[0].p == pytest.approx(expected, rel=1e-9)
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    second = text[text.index("The first 3 seeds only") :]
+    assert markdown_table(second, "Means")[1][markdown_table(second, "Means")[0].index("n")] == "3"
+    assert "cannot give a p below 0.25, so neither can ever reach 5 %" in second
+    assert "What 5 seeds cannot show" in text
+    assert len(collect(study(), "quick").readings) == 1
+
+
+def test_power_and_spread_of_three_seeds(runs, tmp_path):
+    text = build_report(study(), "quick", tmp_path).markdown.read_text("utf-8")
+    draws = np.random.default_rng(0).normal(1.0, 1.0, (20_000, 3))
+    missed = (scipy.stats.ttest_1samp(draws, 0.0, axis=1).pvalue >= 0.05).mean()
+    said = int(re.search(r"in (\d+) % of studies", text)[1])
+    assert said == pytest.approx(100 * missed, abs=1.5)
+    assert "from 0.52 to 6.3 times the one measured" in text  # sqrt(2 / chi2) at 97.5 % and 2.5 %, 2 degrees
+
+
+def test_answer_says_what_holds_and_what_does_not(runs, tmp_path):
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    answer = re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
+    assert answer.startswith("With 5 seeds, 3 of 3 declared comparisons")
+    assert "MSE test is higher for β-VAE than for AE by 0.0120" in answer
+    assert "varies less for AE than for GAN (std 0.740 against 30.0" in answer
+    for run in runs:  # now nothing differs but by noise
+        run.metrics["test/fid/normal"] = [1.0, 2.0, 3.0, 2.5, 1.5][(run.seed + len(run.model)) % 5]
+        if "test/mse" in run.metrics:
+            run.metrics["test/mse"] = [0.1, 0.2, 0.3, 0.25, 0.15][(run.seed + len(run.model)) % 5]
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    answer = re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
+    assert "no declared comparison can be told from chance" in answer
+    assert "β-VAE and AE in MSE test" in answer
+
+
+def test_a_comparison_without_two_seeds_is_said_and_still_counts_in_the_family(runs, tmp_path):
+    for run in runs:
+        if run.model == "AE" and run.seed > 0:
+            run.metrics.pop("test/mse")
+    results = collect(study(), "full")
+    mse, fid, _ = results.readings[0].tests
+    assert (mse.n, mse.paired) == (1, None)
+    assert fid.p_holm == pytest.approx(3 * fid.p, rel=1e-9)  # of three, not of two
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    header, row, _ = markdown_table(text, "Means, paired by seed")
+    assert dict(zip(header, row, strict=True))["at 5 %"].startswith(
+        "not computable: a paired test needs at least 2"
+    )
+    assert markdown_table(text, "## Table 1")[1][1] == "**0.0110** [n = 1] (0.4611)"
+
+
+def test_a_study_without_comparisons(runs, tmp_path):
+    text = build_report(study(comparisons=[]), "full", tmp_path).markdown.read_text("utf-8")
+    assert "No comparison was declared" in text
+    assert "## Comparisons" not in text
+
+
+# -- missing and wrong ---------------------------------------------------------------------------------------
+
+
+def test_missing_runs_are_said_at_the_top(runs, tmp_path):
+    runs[:] = [r for r in runs if (r.model, r.seed) not in {("GAN", 3), ("GAN", 4), ("AE", 0)}]
+    paths = build_report(study(), "full", tmp_path)
+    text = paths.markdown.read_text("utf-8")
+    assert "3 of 15 runs are missing: AE seed 0; GAN seeds 3, 4" in text[: text.index("## Table 1")]
+    assert "lit-ae study run experiments/made.yaml --profile full" in text[: text.index("## Table 1")]
+    page = "".join(Page(paths.html).text)
+    assert page.index("3 of 15 runs are missing") < page.index("Table 1")
+    assert markdown_table(text, "## Table 1")[3][2].endswith("[n = 3]")
+    assert "AE, seed 1: inputs over outputs" in text  # the first seed that there is
+
+
+def test_runs_that_failed_or_belong_elsewhere_do_not_count(runs, tmp_path):
+    store = tmp_path / "store"
+    wrong = made_run(store, "AE", 0, metrics={"test/mse": 99.0}, start=9999.0)
+    runs.append(dataclasses.replace(wrong, status="FAILED"))
+    runs.append(dataclasses.replace(wrong, seed=77))
+    runs.append(dataclasses.replace(wrong, model="other"))
+    assert collect(study(), "full").cells["AE", "test/mse"].mean == pytest.approx(np.mean(MSE["AE"]))
+
+
+def test_values_that_are_no_number_are_left_out_and_said(runs, tmp_path):
+    runs[2].metrics["test/mse"] = math.nan
+    results = collect(study(), "full")
+    assert results.cells["AE", "test/mse"].n == 4
+    assert results.cells["AE", "test/mse"].mean == pytest.approx(np.mean([0.011, 0.012, 0.012, 0.010]))
+    assert results.problems == ["MSE test of AE, seed 2, is nan and is left out"]
+
+
+def test_no_run_at_all_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "study_runs", lambda name, profile: [])
+    with pytest.raises(SettingError, match=r"lit-ae study run experiments/made\.yaml --profile full"):
+        build_report(study(), "full", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("where", ["columns", "comparisons"])
+def test_a_metric_that_no_run_logged_is_named_with_its_near_match(runs, tmp_path, where):
+    if where == "columns":
+        wrong = study(columns=[Column("test/fid/nromal", "FID", ".1f", "lower")])
+    else:
+        wrong = study(comparisons=[Comparison("test/fid/nromal", "AE", "GAN")])
+    with pytest.raises(SettingError, match=rf"{where}.*'test/fid/nromal'.*'test/fid/normal'"):
+        build_report(wrong, "full", tmp_path)
+    runs[:] = [run for run in runs if run.model == "GAN"]
+    with pytest.raises(SettingError, match=r"'test/mse'.*runs are missing: lit-ae study run"):
+        build_report(study(), "full", tmp_path)
+
+
+def test_an_unknown_profile_is_named(runs, tmp_path):
+    with pytest.raises(SettingError, match="fulll"):
+        build_report(study(), "fulll", tmp_path)
+
+
+# -- figures -------------------------------------------------------------------------------------------------
+
+
+def test_figures_are_drawn_copied_and_in_every_format(runs, tmp_path):
+    paths = build_report(study(), "full", tmp_path)
+    names = ["loss", "adversarial_loss", "ae-reconstructions", "beta-vae-reconstructions"]
+    assert [p.relative_to(tmp_path).as_posix() for p in paths.figures] == [f"made/{n}.png" for n in names]
+    first = tmp_path / "store" / "AE" / "0" / "figures" / "reconstructions.png"
+    assert paths.figures[2].read_bytes() == first.read_bytes()
+    images = Page(paths.html).images
+    assert [image["src"] for image in images] == [f"made/{n}.png" for n in names]  # relative
+    assert all(image["alt"] for image in images)
+    text = paths.markdown.read_text("utf-8")
+    assert re.findall(r"^!\[.+\]\((.+)\)$", text, re.M) == [f"made/{n}.png" for n in names]
+    assert all(Image.open(path).size[0] > 0 for path in paths.figures)
+
+
+def test_loss_curves_are_means_over_seeds_with_their_band(runs, tmp_path, monkeypatch):
+    from lit_ae import plots
+
+    drawn = {}
+    real = plots.curves
+
+    def curves(series, *args, **kwargs):
+        drawn.update({label: (points, kwargs["bands"][label]) for label, points in series.items()})
+        return real(series, *args, **kwargs)
+
+    monkeypatch.setattr(plots, "curves", curves)
+    build_report(study(), "full", tmp_path)
+    assert list(drawn) == ["AE", "β-VAE", "GAN generator", "GAN discriminator"]
+    points, (low, high) = drawn["AE"]
+    at = [math.exp(-epoch / 3) for epoch in range(1, 6)]
+    assert [epoch for epoch, _ in points] == [1, 2, 3, 4, 5]
+    assert [y for _, y in points] == pytest.approx([3 * a for a in at])  # seeds weigh 1 to 5
+    assert (low, high) == (pytest.approx(at), pytest.approx([5 * a for a in at]))
+
+
+def test_a_figure_that_the_run_lacks_is_said(runs, tmp_path):
+    (tmp_path / "store" / "AE" / "0" / "figures" / "reconstructions.png").unlink()
+    paths = build_report(study(), "full", tmp_path)
+    text = paths.markdown.read_text("utf-8")
+    assert "figure reconstructions is missing in the first seed of AE\n" in text[: text.index("## Table 1")]
+    assert len(Page(paths.html).images) == 3
+
+
+def test_figures_of_an_earlier_build_go_but_nothing_else(runs, tmp_path):
+    build_report(study(), "full", tmp_path)
+    (tmp_path / "made" / "mine.txt").write_text("kept")
+    build_report(study(figures=[]), "full", tmp_path)
+    assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [
+        "adversarial_loss.png",
+        "loss.png",
+        "mine.txt",
+    ]
+
+
+# -- cards and files -----------------------------------------------------------------------------------------
+
+
+def test_cards_state_protocol_versions_times_and_epochs(runs, tmp_path):
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    protocol = dict(markdown_table(text, "## Protocol of the scores")[1:])
+    assert protocol == {"extractor": "lenet", "n_generated": "AE, β-VAE: 2000; GAN: 1000"}
+    card = dict(markdown_table(text, "## Runs")[1:])
+    assert card["epochs"] == "AE, β-VAE: 20; GAN: 25"
+    assert card["git revision"] == "0123456789ab"
+    assert card["runs"] == "15 of 15 (3 models × 5 seeds)"
+    assert card["wall time"] == "16 min 15 s summed over runs; 1 min 45 s from first start to last end"
+    assert "GAN: 5 min 25 s (1 min 05 s a run)" in card["wall time by model"]
+    assert dict(markdown_table(text, "## Versions and hardware")[1:]) == {"torch": "2.15.0", "cores": "2"}
+    models = dict(markdown_table(text, "## Models")[1:])
+    assert models["β-VAE"] == "configs/model/vae.yaml --model.beta=4"
+    assert models["GAN"].endswith("the published recipe")
+    assert "- mind the <gap>" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"A": ["1", "1"], "B": ["1"]}, "1"),
+        ({"A": ["1"], "B": ["2"], "C": ["1"]}, "A, C: 1; B: 2"),
+        ({"A": ["1", "2"], "B": ["1", "2"]}, "1 / 2"),
+        ({"A": ["1"], "B": []}, "A: 1"),
+    ],
+)
+def test_differing_values_are_listed_by_model(values, text):
+    assert differing(values) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.24, "4.2 s"), (59.4, "59 s"), (59.9, "1 min 00 s"), (3599.6, "1 h 00 min"), (7620, "2 h 07 min")],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_tex_is_escaped_and_balanced(runs, tmp_path):
+    assert tex_escape(r"50 % & a_b #1 $x {y} \z ~^ β ± −1 < 2") == (
+        r"50 \% \& a\_b \#1 \$x \{y\} \textbackslash{}z \textasciitilde{}\textasciicircum{} "
+        r"$\beta$ $\pm$ $-$1 $<$ 2"
+    )
+    text = build_report(study(), "full", tmp_path).latex.read_text("utf-8")
+    assert r"\caption{A made study of 100 \% \& more" in text
+    assert text.isascii()
+    assert text.count(r"\begin{") == text.count(r"\end{")
+    unescaped = re.sub(r"\\[{}]", "", text)
+    assert unescaped.count("{") == unescaped.count("}")
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 5  # three models, two of them with published figures
+    assert all(row.replace(r"\&", "").count("&") == 2 for row in rows)
+    assert rows[0].startswith(r"AE & \textbf{0.0116 $\pm$ 0.0011}")
+    assert r"\toprule" in text
+
+
+def test_html_is_well_formed_escaped_and_fit_for_a_phone(runs, tmp_path):
+    paths = build_report(study(), "full", tmp_path)
+    page = Page(paths.html)
+    assert page.open == []
+    source = paths.html.read_text("utf-8")
+    assert "Which is &lt;best&gt;?" in source
+    assert "width=device-width" in next(m["content"] for m in page.metas if m.get("name") == "viewport")
+    assert "overflow-x: auto" in source
+    assert "max-width: 100%" in source
+    assert not re.search(r'(?:src|href)="(?:https?:|/)', source)  # everything lies beside the page
+    assert "0.0116 ± 0.0011published 0.4611" in page.cells
+    assert all((tmp_path / name).is_file() for name in re.findall(r'href="(made\.\w+)"', source))
+
+
+def test_index_holds_every_report_of_the_folder(runs, tmp_path):
+    build_report(study(), "full", tmp_path)
+    (tmp_path / "other.json").write_text('{"something": "else"}')
+    (tmp_path / "broken.json").write_text("{")
+    paths = build_report(study(name="again", title="The other one"), "full", tmp_path)
+    page = Page(paths.html)
+    assert {"made/loss.png", "again/loss.png"} <= {image["src"] for image in page.images}
+    assert "The other one" in "".join(page.text)
+    assert "A made study of 100 % & more" in "".join(page.text)
+
+
+def test_building_twice_gives_the_same_bytes(runs, tmp_path):
+    def contents(folder):
+        return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+    build_report(study(), "full", tmp_path / "a")
+    first = contents(tmp_path / "a")
+    build_report(study(), "full", tmp_path / "a")
+    runs.reverse()  # nor does the order of the runs matter
+    build_report(study(), "full", tmp_path / "b")
+    assert len(first) == 9
+    assert contents(tmp_path / "a") == first
+    assert contents(tmp_path / "b") == first
+
+
+def test_terminal_table(runs):
+    console = Console(width=140, record=True, file=io.StringIO())
+    print_table(study(), "full", console)
+    text = console.export_text()
+    assert re.search(r"MSE test\s+0\.0116 ± 0\.0011\s+0\.0236 ± 0\.0021\s+–", text)
+    assert "(0.4611)" in text
+    assert "With 5 seeds, 3 of 3 declared comparisons" in text
