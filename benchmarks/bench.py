@@ -9,13 +9,10 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback
-from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
@@ -75,7 +72,12 @@ def training(batch: int) -> float:
 
     x = Made().split("train").x.float().div(255).flatten(1)
     net = nn.Sequential(
-        nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 100), nn.Linear(100, 256), nn.ReLU(), nn.Linear(256, 784)
+        nn.Linear(784, 256),
+        nn.ReLU(),
+        nn.Linear(256, 100),
+        nn.Linear(100, 256),
+        nn.ReLU(),
+        nn.Linear(256, 784),
     )
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     bare: list[float] = []
@@ -91,7 +93,15 @@ def training(batch: int) -> float:
     try:
         model = str(config_folder() / "model" / "ae.yaml")
         AutoencoderCLI(
-            ["fit", "--config", model, "--data", "Made", f"--data.batch_size={batch}", f"--trainer.max_epochs={ROUNDS + 2}"]
+            [
+                "fit",
+                "--config",
+                model,
+                "--data",
+                "Made",
+                f"--data.batch_size={batch}",
+                f"--trainer.max_epochs={ROUNDS + 2}",
+            ]
         )
     finally:
         AutoencoderCLI.instantiate_trainer = original

@@ -67,9 +67,7 @@ class Tracking(Callback):
             sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}  # type: ignore[arg-type]
             tracking.log_dataset(logger.run_id, data.name, data.digest(), "train", sizes)
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Let `test` find the run."""
         logger = run_logger(trainer)
         checkpoint["run_id"] = logger.run_id if logger else None
@@ -151,7 +149,9 @@ class AutoencoderCLI(LightningCLI):
         with tracking.run_status(logger.run_id):
             self._execute(subcommand)
         if subcommand == "fit" and not self.run_id:
-            print(f"run {logger.run_id} finished; score it with the same settings: lit-ae test ... --run_id {logger.run_id}")
+            print(
+                f"run {logger.run_id} finished; score it with the same settings: lit-ae test ... --run_id {logger.run_id}"
+            )
 
     def _execute(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)
@@ -261,4 +261,3 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, o
             yield from flat(inner, f"{name}.")
         else:
             yield name, value
-

@@ -164,9 +164,7 @@ def image_rows(
                 continue
             most = float(np.nanmax(mosaic, initial=0.0))
             drawn = axes.imshow(mosaic[:, :, 0], cmap="magma", vmin=0.0, vmax=most if most > 0 else 1.0)
-            strip = figure.add_axes(
-                ((left + width + 0.1) / w, 1 - (above + height) / h, 0.12 / w, height / h)
-            )
+            strip = figure.add_axes(((left + width + 0.1) / w, 1 - (above + height) / h, 0.12 / w, height / h))
             bar = figure.colorbar(drawn, cax=strip, format="%.2g")
             bar.set_label(bar_texts[label], fontsize=8)
             bar.ax.locator_params(nbins=3)
@@ -244,9 +242,7 @@ def curves(
     with _style():
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.add_subplot()
-        for (label, points), colour, dashes in zip(
-            series.items(), cycle(PALETTE), cycle(LINE_STYLES), strict=False
-        ):
+        for (label, points), colour, dashes in zip(series.items(), cycle(PALETTE), cycle(LINE_STYLES), strict=False):
             xs, ys = [p[0] for p in points], [p[1] for p in points]
             marker = "o" if len(points) == 1 else ""  # a line through one point cannot be seen
             axes.plot(xs, ys, color=colour, linestyle=dashes, marker=marker, markersize=4, label=label)

@@ -233,7 +233,12 @@ def print_status(study: Study, profile: Profile, as_json: bool) -> int:
     for job in jobs(study, profile):
         run = by_key.get((job.model, job.seed, job.config_hash))
         rows.append(
-            {"model": job.model, "seed": job.seed, "status": run.status if run else "MISSING", "run_id": run.id if run else None}
+            {
+                "model": job.model,
+                "seed": job.seed,
+                "status": run.status if run else "MISSING",
+                "run_id": run.id if run else None,
+            }
         )
     if as_json:
         print(json.dumps({"study": study.name, "profile": profile.name, "runs": rows}, indent=1))
@@ -241,7 +246,14 @@ def print_status(study: Study, profile: Profile, as_json: bool) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "done", "running", "failed or killed", "missing", title=f"{study.name}, profile {profile.name}")
+    table = Table(
+        "model",
+        "done",
+        "running",
+        "failed or killed",
+        "missing",
+        title=f"{study.name}, profile {profile.name}",
+    )
     for model in study.models:
         states = [row["status"] for row in rows if row["model"] == model]
         bad = states.count("FAILED") + states.count("KILLED")

@@ -125,9 +125,7 @@ def variance_test_paired(a: Mapping[int, float], b: Mapping[int, float]) -> Vari
     x, y = _pairs(a, b, "the Pitman-Morgan test", least=3)
     scale = np.abs([x, y]).max()
     if any(_constant(part, scale) for part in (x, y, x + y, x - y)):
-        raise ValueError(
-            "a model, or the sum or difference of both, is the same for every seed: no variance to test"
-        )
+        raise ValueError("a model, or the sum or difference of both, is the same for every seed: no variance to test")
     r, df = float(np.corrcoef(x + y, x - y)[0, 1]), len(x) - 2
     t = r * (df / max(1 - r * r, 1e-300)) ** 0.5
     return _variances(x, y, t, float(2 * student.sf(abs(t), df)))
@@ -243,7 +241,7 @@ def _power(n: int, d_z: float, alpha: float) -> float:
     from scipy.stats import nct, t
 
     critical, shift = t.ppf(1 - alpha / 2, n - 1), abs(d_z) * sqrt(n)
-    return float(nct.sf(critical, n - 1, shift) + nct.cdf(-critical, n - 1, shift))
+    return float(nct.sf(critical, n - 1, shift) + nct.sf(critical, n - 1, -shift))  # both tails
 
 
 def _hedges(df: int) -> float:

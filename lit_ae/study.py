@@ -153,9 +153,7 @@ def load_study(path: Path) -> Study:
             name: _make(Profile, {"name": name, **(value or {})}, f"{path}: profiles.{name}")
             for name, value in data["profiles"].items()
         },
-        models={
-            label: _make(ModelSpec, value, f"{path}: models.{label}") for label, value in data["models"].items()
-        },
+        models={label: _make(ModelSpec, value, f"{path}: models.{label}") for label, value in data["models"].items()},
         columns=[_make(Column, value, f"{path}: columns") for value in data["columns"]],
         configs=data.get("configs") or [],
         comparisons=[_make(Comparison, value, f"{path}: comparisons") for value in data.get("comparisons") or []],

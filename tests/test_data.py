@@ -250,9 +250,7 @@ def test_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
-def test_missing_file_names_file_folder_and_remedies(
-    tmp_path: Path, contents: dict[str, bytes], name: str
-) -> None:
+def test_missing_file_names_file_folder_and_remedies(tmp_path: Path, contents: dict[str, bytes], name: str) -> None:
     folder = write(tmp_path, contents)
     (folder / f"{name}.gz").unlink()
     data = MNIST(root=tmp_path)
@@ -305,9 +303,7 @@ def test_download(
         "resources",
         [(f"{name}.gz", md5(contents[f"{name}.gz"])) for name in NAMES],
     )
-    monkeypatch.setattr(
-        torchvision.datasets.MNIST, "mirrors", [f"{tmp_path.as_uri()}/none/", f"{mirror.as_uri()}/"]
-    )
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"{tmp_path.as_uri()}/none/", f"{mirror.as_uri()}/"])
     data = MNIST(root=tmp_path / "root")
     assert len(data.split("test")) == TEST
     assert sorted(path.name for path in data.folder.glob("*.*z*")) == sorted(f"{name}.gz" for name in NAMES)

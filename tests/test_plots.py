@@ -133,9 +133,7 @@ def figures():
     codes = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
     return {
         "rows": plots.image_rows([("input", x), ("reconstruction", x)], "Reconstructions of the test split"),
-        "heat": plots.image_rows(
-            [("original", x), ("variance", x)], "Uncertainty", heat={"variance": "unit"}
-        ),
+        "heat": plots.image_rows([("original", x), ("variance", x)], "Uncertainty", heat={"variance": "unit"}),
         "grid": plots.image_grid(x, "Samples from a mixture of 10 Gaussians"),
         "embedding": plots.embedding(codes, torch.arange(500) % 10, "t-SNE of the codes"),
         "curves": plots.curves({"AE": [(1, 1.0), (2, 0.5)]}, "epoch", "training loss", "Training loss"),
@@ -198,8 +196,7 @@ def test_threads_draw_what_one_thread_draws(tmp_path):
     before = dict(mpl.rcParams)
     alone = plots.save(figures()["curves"], tmp_path / "alone.png").read_bytes()
     threads = [
-        threading.Thread(target=lambda i=i: plots.save(figures()["curves"], tmp_path / f"{i}.png"))
-        for i in range(4)
+        threading.Thread(target=lambda i=i: plots.save(figures()["curves"], tmp_path / f"{i}.png")) for i in range(4)
     ]
     for thread in threads:
         thread.start()

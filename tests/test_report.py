@@ -304,9 +304,7 @@ def test_a_comparison_without_two_seeds_is_said_and_still_counts_in_the_family(r
     assert fid.p_holm == pytest.approx(3 * fid.p, rel=1e-9)  # of three, not of two
     text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
     header, row, _ = markdown_table(text, "Means, paired by seed")
-    assert dict(zip(header, row, strict=True))["at 5 %"].startswith(
-        "not computable: a paired test needs at least 2"
-    )
+    assert dict(zip(header, row, strict=True))["at 5 %"].startswith("not computable: a paired test needs at least 2")
     assert markdown_table(text, "## Table 1")[1][1] == "**0.0110** [n = 1] (0.4611)"
 
 

@@ -26,5 +26,10 @@ class Clustering(ScoreCallback):
         """Scores by name."""
         codes, labels = evaluation.codes(trainer)
         classes = datamodule(trainer).num_classes
-        evaluation.protocol["clustering"] = f"KMeans, {classes} clusters, best of 10 starts, on {len(codes):,} mean codes"
-        return {**clustering_scores(codes, labels, classes, self.seed), "code_std": codes.std(0).mean().item()}
+        evaluation.protocol["clustering"] = (
+            f"KMeans, {classes} clusters, best of 10 starts, on {len(codes):,} mean codes"
+        )
+        return {
+            **clustering_scores(codes, labels, classes, self.seed),
+            "code_std": codes.std(0).mean().item(),
+        }

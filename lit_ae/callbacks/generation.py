@@ -68,7 +68,11 @@ class GenerationScores(ScoreCallback):
             score = InceptionScore(self.splits).to(extractor.device)
             score.update(fake.probs)
             mean, std = score.compute()
-            values |= {f"fid/{name}": fid.compute().item(), f"is/{name}": mean.item(), f"is_std/{name}": std.item()}
+            values |= {
+                f"fid/{name}": fid.compute().item(),
+                f"is/{name}": mean.item(),
+                f"is_std/{name}": std.item(),
+            }
         evaluation.protocol |= {
             **extractor.description(),
             "generated": f"{n:,} images a sampler",

@@ -4,7 +4,13 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.callbacks.evaluation import Evaluation, ScoreCallback, first_images, reconstruction_module, save_figure
+from lit_ae.callbacks.evaluation import (
+    Evaluation,
+    ScoreCallback,
+    first_images,
+    reconstruction_module,
+    save_figure,
+)
 
 
 class ReconstructionGrid(ScoreCallback):

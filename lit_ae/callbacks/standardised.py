@@ -37,7 +37,10 @@ class StandardisedMSE(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log both means."""
         if self.error.update_called:
-            values = {"test/mse_standardised": self.error.compute(), "test/mse_standardised_floor": self.floor.compute()}
+            values = {
+                "test/mse_standardised": self.error.compute(),
+                "test/mse_standardised_floor": self.floor.compute(),
+            }
             pl_module.log_dict(values)
         self.error.reset()
         self.floor.reset()

@@ -5,9 +5,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
-from lit_ae.callbacks.evaluation import CHUNK, Evaluation, ScoreCallback, first_images
+from lit_ae.callbacks.evaluation import CHUNK, Evaluation, ScoreCallback, first_images, save_figure
 from lit_ae.callbacks.evaluation import reconstruction_module as module_of
-from lit_ae.callbacks.evaluation import save_figure
 from lit_ae.models.base import ReconstructionModule
 
 

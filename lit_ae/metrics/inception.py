@@ -71,8 +71,7 @@ class InceptionExtractor(FeatureExtractor):
         """
         if images.shape[1] not in (1, 3):
             raise SettingError(
-                f"extractor inception judges grey or RGB images, not {images.shape[1]} channels: "
-                "set extractor to lenet"
+                f"extractor inception judges grey or RGB images, not {images.shape[1]} channels: set extractor to lenet"
             )
         # Rounded: truncation would darken the pixels that came from k / 255 in the first place.
         pixels = (images * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)

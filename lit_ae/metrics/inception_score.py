@@ -47,9 +47,7 @@ class InceptionScore(Metric):
         self.splits = splits
         zeros = torch.zeros(splits, dtype=torch.float64)
         self.add_state("counts", zeros.clone(), dist_reduce_fx="sum")
-        self.add_state(
-            "prob_sums", zeros.unsqueeze(1), dist_reduce_fx="sum"
-        )  # [S, K] from the first update on
+        self.add_state("prob_sums", zeros.unsqueeze(1), dist_reduce_fx="sum")  # [S, K] from the first update on
         self.add_state("plogp_sums", zeros.clone(), dist_reduce_fx="sum")
 
     def update(self, probs: Tensor) -> None:

@@ -83,24 +83,25 @@ class LeNetExtractor(FeatureExtractor):
 
         shape = datamodule.input_shape
         if len(shape) != 3:
-            raise SettingError(
-                f"extractor lenet judges images, but {datamodule.name} has samples of shape {shape}"
-            )
+            raise SettingError(f"extractor lenet judges images, but {datamodule.name} has samples of shape {shape}")
         if not datamodule.num_classes:
             raise SettingError(
                 f"extractor lenet learns from labels, which {datamodule.name} lacks: set it to inception"
             )
-        net = LeNet(shape[0], datamodule.num_classes)
+        with torch.random.fork_rng([]):  # the caller's random numbers are not for these initial weights
+            net = LeNet(shape[0], datamodule.num_classes)
         path = cache_folder() / f"lenet-{RECIPE}-{datamodule.name}-{datamodule.digest()}.pt"
+        stored = _stored(path, net)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
-                stored = _stored(path, net)
-                if stored is None:
-                    stored = _trained(net, datamodule, torch.device(device))
-                    part = path.with_suffix(".part")
-                    torch.save(stored, part)
-                    part.replace(path)
+            if stored is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{path}.lock"):
+                    stored = _stored(path, net)  # another process may have trained it meanwhile
+                    if stored is None:
+                        stored = _trained(net, datamodule, torch.device(device))
+                        part = path.with_suffix(".part")
+                        torch.save(stored, part)
+                        part.replace(path)
         except OSError as error:
             raise SettingError(
                 f"the classifier for extractor lenet cannot be kept in {path.parent} ({error}): set the "
@@ -138,7 +139,7 @@ def _stored(path: Path, net: LeNet) -> dict[str, Any] | None:
         net.load_state_dict(stored["weights"])
         return {"weights": stored["weights"], "accuracy": float(stored["accuracy"])}
     except (
-        FileNotFoundError,
+        OSError,
         EOFError,
         pickle.UnpicklingError,
         RuntimeError,
@@ -173,9 +174,7 @@ def _trained(net: LeNet, datamodule: BaseDataModule, device: torch.device) -> di
         net.eval()
         with torch.no_grad():
             parts = torch.split(torch.arange(len(test)), BATCH)
-            right = sum(
-                int((net(_images(test, p, device)).argmax(1).cpu() == test.y[p]).sum()) for p in parts
-            )
+            right = sum(int((net(_images(test, p, device)).argmax(1).cpu() == test.y[p]).sum()) for p in parts)
     weights = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
     net.cpu()
     return {"weights": weights, "accuracy": right / len(test)}

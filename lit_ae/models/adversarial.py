@@ -25,7 +25,7 @@ def fake_logit_loss(logits: Tensor) -> Tensor:
 class AdversarialModule(GenerativeModule, ABC):
     """Manual optimisation: one discriminator step, then one generator step, on every batch.
 
-    A family says what its players are and gives their per-sample losses.
+    A family says what the discriminator is to tell apart; what it generates is made once for both steps.
     """
 
     discriminator: nn.Module
@@ -33,18 +33,22 @@ class AdversarialModule(GenerativeModule, ABC):
     discriminator_optimizer: OptimizerCallable
     automatic_optimization = False
 
+    @abstractmethod
+    def contest(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Real and fake [B, ...] as the discriminator gets them, the fake with its graph."""
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-log D(real) - log(1 - D(fake)) of each sample [B], halved so that chance is log 2."""
+        return 0.5 * (real_logit_loss(self.discriminator(real)) + fake_logit_loss(self.discriminator(fake)))
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        """-log D(fake) of each sample [B]: the non-saturating form (Goodfellow et al. 2014, section 3)."""
+        return real_logit_loss(self.discriminator(fake))
+
     def generator_parameters(self) -> list[nn.Parameter]:
-        """What the first optimiser moves; everything but the discriminator unless a family says otherwise."""
+        """What the first optimiser moves: everything but the discriminator."""
         own = {id(p) for p in self.discriminator.parameters()}
         return [p for p in self.parameters() if id(p) not in own]
-
-    @abstractmethod
-    def discriminator_loss(self, batch: Batch) -> Tensor:
-        """Per-sample loss [B] of the discriminator, its opponent detached."""
-
-    @abstractmethod
-    def generator_loss(self, batch: Batch) -> Tensor:
-        """Per-sample loss [B] of the generator."""
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Generator's first, discriminator's second."""
@@ -56,10 +60,11 @@ class AdversarialModule(GenerativeModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of each player."""
         generator, discriminator = self.optimizers()  # type: ignore[attr-defined]
-        d_loss = self.discriminator_loss(batch)
+        real, fake = self.contest(batch)
+        d_loss = self.discriminator_loss(real, fake.detach())
         self._descend(discriminator, "discriminator_loss", d_loss)
-        self.discriminator.requires_grad_(False)
-        g_loss = self.generator_loss(batch)
+        self.discriminator.requires_grad_(False)  # the generator's step needs no gradient of its weights
+        g_loss = self.generator_loss(fake)
         self._descend(generator, "generator_loss", g_loss)
         self.discriminator.requires_grad_(True)
         self.track("train", generator_loss=g_loss, discriminator_loss=d_loss)
@@ -71,8 +76,9 @@ class AdversarialModule(GenerativeModule, ABC):
         optimizer.step()
 
     def _evaluate(self, batch: Batch, stage: Stage) -> None:
-        losses = {"generator_loss": self.generator_loss(batch), "discriminator_loss": self.discriminator_loss(batch)}
-        self.track(stage, **losses)
+        real, fake = self.contest(batch)
+        losses = self.generator_loss(fake), self.discriminator_loss(real, fake)
+        self.track(stage, generator_loss=losses[0], discriminator_loss=losses[1])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Both losses on held-out data."""

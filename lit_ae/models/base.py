@@ -11,7 +11,6 @@ import math
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -57,9 +56,7 @@ class GenerativeModule(LightningModule):
         SettingError: `latent_dim` below 1.
     """
 
-    def __init__(
-        self, input_shape: Shape, latent_dim: int, likelihood: Likelihood, decoder: DecoderFactory
-    ) -> None:
+    def __init__(self, input_shape: Shape, latent_dim: int, likelihood: Likelihood, decoder: DecoderFactory) -> None:
         super().__init__()
         if latent_dim < 1:
             raise SettingError(f"model.latent_dim is {latent_dim}: it must be at least 1")

@@ -6,14 +6,12 @@ from torch import Tensor
 
 from lit_ae.data.base import Batch
 from lit_ae.likelihoods import Likelihood
-from lit_ae.models.adversarial import AdversarialModule, fake_logit_loss, real_logit_loss
+from lit_ae.models.adversarial import AdversarialModule
 from lit_ae.nets import DecoderFactory, EncoderFactory, Shape
 
 
 class GAN(AdversarialModule):
     """Generator z ~ N(0, I) → x against a discriminator real / fake (Goodfellow et al. 2014).
-
-    The generator maximises log D(G(z)), the non-saturating form of their section 3.
 
     Args:
         input_shape: shape of one sample, linked from the data module.
@@ -39,15 +37,7 @@ class GAN(AdversarialModule):
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.discriminator = discriminator(self.input_shape, 1)
 
-    def _fake(self, like: Tensor) -> Tensor:
-        return self.decode(torch.randn(len(like), self.latent_dim, device=like.device))
-
-    def discriminator_loss(self, batch: Batch) -> Tensor:
-        """-log D(x) - log(1 - D(G(z))) of each sample, [B], halved so that chance is log 2."""
-        fake = self._fake(batch.x).detach()
-        real_loss = real_logit_loss(self.discriminator(batch.x))
-        return 0.5 * (real_loss + fake_logit_loss(self.discriminator(fake)))
-
-    def generator_loss(self, batch: Batch) -> Tensor:
-        """-log D(G(z)) of each sample, [B]."""
-        return real_logit_loss(self.discriminator(self._fake(batch.x)))
+    def contest(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Images x and G(z), z ~ N(0, I), both [B, *shape]."""
+        z = torch.randn(len(batch.x), self.latent_dim, device=batch.x.device)
+        return batch.x, self.decode(z)

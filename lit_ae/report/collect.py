@@ -109,9 +109,7 @@ def collect(study: Study, profile_name: str) -> Results:
         profile_name=profile_name,
         profile=profile,
         runs=runs,
-        cells={
-            (model, c.metric): _cell(study, model, c, runs[model]) for model in runs for c in study.columns
-        },
+        cells={(model, c.metric): _cell(study, model, c, runs[model]) for model in runs for c in study.columns},
         readings=[_reading(study, runs, seeds) for seeds in _seed_sets(profile)] if study.comparisons else [],
         problems=problems,
         protocol=_cards(runs, "protocol.json"),
@@ -149,9 +147,7 @@ def _missing(runs: Mapping[str, Mapping[int, Run]], seeds: list[int], remedy: st
     if not lost:
         return []
     text = "; ".join(
-        f"{model} seed{'s' if len(gap) > 1 else ''} {', '.join(map(str, gap))}"
-        for model, gap in gaps.items()
-        if gap
+        f"{model} seed{'s' if len(gap) > 1 else ''} {', '.join(map(str, gap))}" for model, gap in gaps.items() if gap
     )
     return [f"{lost} of {len(seeds) * len(runs)} runs are missing: {text}. To add them: {remedy}"]
 

@@ -152,9 +152,7 @@ def answer(results: Results) -> str:
         for test in reading.tests
         if not test.p_holm < ALPHA
     ]
-    count = (
-        f"{len(shown)} of {len(reading.tests)} declared comparisons" if shown else "no declared comparison"
-    )
+    count = f"{len(shown)} of {len(reading.tests)} declared comparisons" if shown else "no declared comparison"
     text = f"With {reading.n} seeds, {count} can be told from chance at 5 % after Holm's correction"
     if shown:
         text += f": {'; '.join(shown)}"

@@ -124,14 +124,11 @@ def run_card(results: Results) -> Cards:
     finished = {model: list(own.values()) for model, own in results.runs.items() if own}
     seconds = {model: [(run.end or run.start) - run.start for run in own] for model, own in finished.items()}
     by_model = "; ".join(
-        f"{model}: {duration(sum(own))} ({duration(sum(own) / len(own))} a run)"
-        for model, own in seconds.items()
+        f"{model}: {duration(sum(own))} ({duration(sum(own) / len(own))} a run)" for model, own in seconds.items()
     )
     span = max(run.end or run.start for run in runs) - min(run.start for run in runs)
     total = duration(sum(map(sum, seconds.values())))
-    epochs = {
-        model: [run.params.get("trainer.max_epochs", DASH) for run in own] for model, own in finished.items()
-    }
+    epochs = {model: [run.params.get("trainer.max_epochs", DASH) for run in own] for model, own in finished.items()}
     revisions = sorted({run.tags.get("git_sha", "unknown") for run in runs})
     return [
         ("profile", f"{results.profile_name}{f': {profile.note}' if profile.note else ''}"),

@@ -68,8 +68,7 @@ class Sampler(ABC):
         """
         if state.keys() != self.parameter_names:
             raise ValueError(
-                f"the {self.name} sampler has {sorted(self.parameter_names)}, "
-                f"but the state holds {sorted(state)}"
+                f"the {self.name} sampler has {sorted(self.parameter_names)}, but the state holds {sorted(state)}"
             )
         self._parameters = dict(state)
 

@@ -56,7 +56,8 @@ class Mixture(Sampler):
 
     def _draw(self, n: int, generator: torch.Generator, parameters: dict[str, Tensor]) -> Tensor:
         weights, means, roots = parameters["weights"], parameters["means"], parameters["roots"]
-        component = torch.multinomial(weights, n, replacement=True, generator=generator)  # [n]
+        height = torch.rand(n, generator=generator, device=generator.device)
+        component = torch.bucketize(height, weights.cumsum(0)[:-1], right=True)  # [n]
         z = torch.randn(n, means.shape[1], generator=generator, device=generator.device)
         for k, (mean, root) in enumerate(zip(means, roots, strict=True)):
             own = component == k
