@@ -7,7 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
+from lit_ae.config_errors import explained
+from lit_ae.config_files import near_match
 from lit_ae.errors import SettingError
 
 HELP = """usage: lit-ae COMMAND ...
@@ -30,8 +33,15 @@ Settings in the environment: LIT_AE_DATA (data root), LIT_AE_CACHE (cached class
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"{message}; see `{self.prog} --help`")
+
+
 def _study_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("lit-ae study", description="Run a study, or tell how far it is.")
+    parser = _Parser("lit-ae study", description="Run a study, or tell how far it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|status")
     run = commands.add_parser("run", help="do the runs that are missing or changed, then write the report")
     status = commands.add_parser("status", help="what is done, running and missing")
@@ -44,7 +54,7 @@ def _study_parser() -> argparse.ArgumentParser:
 
 
 def _report_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("lit-ae report", description="Write a study's report from what MLflow holds.")
+    parser = _Parser("lit-ae report", description="Write a study's report from what MLflow holds.")
     _add_study_arguments(parser)
     parser.add_argument("--reports", type=Path, default=Path("experiments/reports"), help="where reports go")
     return parser
@@ -58,10 +68,13 @@ def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
 def _study(argv: Sequence[str]) -> int:
     args = _study_parser().parse_args(argv)
     from lit_ae import runner
+    from lit_ae.store_check import check_store
     from lit_ae.study import load_study
+    from lit_ae.tracking import store_uri
 
     study = load_study(args.experiment)
     profile = study.profile(args.profile)
+    check_store(store_uri())
     if args.command == "status":
         return runner.print_status(study, profile, as_json=args.json)
     failed = runner.run_study(study, profile, args.workers)
@@ -76,10 +89,13 @@ def _study(argv: Sequence[str]) -> int:
 def _report(argv: Sequence[str]) -> int:
     args = _report_parser().parse_args(argv)
     from lit_ae.report import build_report, print_table
+    from lit_ae.store_check import check_store
     from lit_ae.study import load_study
+    from lit_ae.tracking import store_uri
 
     study = load_study(args.experiment)
     profile = study.profile(args.profile)
+    check_store(store_uri())
     paths = build_report(study, profile.name, args.reports / profile.name)
     print_table(study, profile.name)
     print(f"report: {paths.markdown} and {paths.html}")
@@ -87,12 +103,9 @@ def _report(argv: Sequence[str]) -> int:
 
 
 def _train(argv: Sequence[str]) -> int:
-    from lit_ae.config_errors import explained
     from lit_ae.lightning_cli import AutoencoderCLI
 
-    sys.argv[1:] = []  # else LightningCLI warns that it got its arguments twice
-    with explained(argv):
-        AutoencoderCLI(argv)
+    AutoencoderCLI(argv)
     return 0
 
 
@@ -113,21 +126,17 @@ def main(argv: Sequence[str]) -> int:
         return 0
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        if command == "study":
-            return _study(argv[1:])
-        if command == "report":
-            return _report(argv[1:])
-        if command in TRAINER_COMMANDS:
-            return _train(argv)
-        from lit_ae.config_files import near_match
-
-        raise SettingError(f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, 'study', 'report'])}")
-    except SettingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        with explained(argv):
+            if command == "study":
+                return _study(argv[1:])
+            if command == "report":
+                return _report(argv[1:])
+            if command in TRAINER_COMMANDS:
+                return _train(argv)
+            raise SettingError(f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, 'study', 'report'])}")
+    except (SettingError, FloatingPointError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2 if isinstance(error, SettingError) else 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

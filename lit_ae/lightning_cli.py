@@ -5,16 +5,17 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.profilers import Profiler
 
 import lit_ae.callbacks
 import lit_ae.data
@@ -22,15 +23,18 @@ import lit_ae.models
 import lit_ae.nets
 import lit_ae.samplers
 from lit_ae import tracking
+from lit_ae.config_errors import explained, refused
 from lit_ae.config_files import config_folder
-from lit_ae.data.base import BaseDataModule
+from lit_ae.data.base import SPLITS, BaseDataModule
 from lit_ae.errors import SettingError
 from lit_ae.models.base import GenerativeModule
 from lit_ae.run_logger import RunLogger, run_logger
+from lit_ae.store_check import check_store
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
 warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
 warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec..*")
+warnings.filterwarnings("ignore", ".*intended to run from within Python.*")  # sys.argv is kept: ddp needs it
 
 
 def import_all(package: Any) -> None:
@@ -64,7 +68,7 @@ class Tracking(Callback):
         """Log the data set, which is loaded by now."""
         logger, data = run_logger(trainer), trainer.datamodule  # type: ignore[attr-defined]
         if logger and logger.run_id and trainer.is_global_zero and isinstance(data, BaseDataModule):
-            sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}  # type: ignore[arg-type]
+            sizes = {str(name): len(data.split(name)) for name in SPLITS}
             tracking.log_dataset(logger.run_id, data.name, data.digest(), "train", sizes)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -77,6 +81,24 @@ class Tracking(Callback):
         logger = run_logger(trainer)
         if logger and logger.run_id and trainer.is_global_zero:
             tracking.upload_checkpoints(logger.run_id)
+
+
+class NoProfiler(Profiler):
+    """Measures nothing: Lightning opens a profiler's context 40 times a step, and its own no-op is a generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nothing = nullcontext()
+
+    def start(self, action_name: str) -> None:
+        """Do nothing."""
+
+    def stop(self, action_name: str) -> None:
+        """Do nothing."""
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        """A context that does nothing."""
+        return self.nothing
 
 
 class AutoencoderCLI(LightningCLI):
@@ -121,6 +143,11 @@ class AutoencoderCLI(LightningCLI):
         )
         parser.link_arguments("data.input_shape", "model.init_args.input_shape", apply_on="instantiate")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and say in one line what cannot be parsed."""
+        with explained(args, self._subcommand_parsers[self.requested]):
+            super().parse_arguments(parser, args)
+
     def _parse_ckpt_path(self) -> None:
         """Checkpoints hold no settings: YAML is the one source of them."""
 
@@ -134,24 +161,28 @@ class AutoencoderCLI(LightningCLI):
         """The trainer with the run's logger, unless YAML names one or switches logging off."""
         if self._get(self.config_init, "trainer.logger") in (None, True):
             kwargs["logger"] = RunLogger()
+        if self._get(self.config_init, "trainer.profiler") is None:
+            kwargs["profiler"] = NoProfiler()
         extra: list[Callback] = [Tracking(self._resolved())]
         if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
             extra.append(TQDMProgressBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
         self.trainer_defaults["callbacks"] = extra
-        return super().instantiate_trainer(**kwargs)
+        with refused("trainer"):
+            return super().instantiate_trainer(**kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)
-        if logger is None or rank_zero_only.rank != 0:
+        if logger is None or getattr(rank_zero_only, "rank", 0) != 0:
             self._execute(subcommand)
             return
-        logger.run_id = self.run_id or self._find_run(subcommand) or self._create_run()
+        check_store(tracking.store_uri())
+        logger.run_id = self.run_id or self._find_run(subcommand)
+        self._checkpoint(subcommand)  # one that does not fit is refused before a run is touched
+        logger.run_id = logger.run_id or self._create_run()
         with tracking.run_status(logger.run_id):
             self._execute(subcommand)
         if subcommand == "fit" and not self.run_id:
-            print(
-                f"run {logger.run_id} finished; score it with the same settings: lit-ae test ... --run_id {logger.run_id}"
-            )
+            print(f"run finished; to score it: lit-ae test (the same settings) --run_id {logger.run_id}")
 
     def _execute(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)
@@ -167,15 +198,18 @@ class AutoencoderCLI(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
-        kwargs["weights_only"] = True
-        path = kwargs.get("ckpt_path")
+        return {**kwargs, "weights_only": True, "ckpt_path": self._checkpoint(subcommand)}
+
+    def _checkpoint(self, subcommand: str) -> str | None:
+        """Where to start from, readable and of this model: --ckpt_path, else the run's last but for `fit`."""
+        path = self._get(self.config, "ckpt_path")
         logger = run_logger(self.trainer)
         if path is None and subcommand != "fit" and logger and logger.run_id:
             path = tracking.last_checkpoint(logger.run_id)
-            kwargs["ckpt_path"] = str(path)
-        if path is not None:
-            read_checkpoint(Path(path))
-        return kwargs
+        if path is None:
+            return None
+        self.model.on_load_checkpoint(read_checkpoint(Path(path)))
+        return str(path)
 
     def _find_run(self, subcommand: str) -> str | None:
         if run_id := self._get(self.config, "run_id"):
@@ -236,6 +270,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"ckpt_path {path} cannot be read as a checkpoint ({type(error).__name__}): it is truncated or not one; "
             "train again or give another"
         ) from error
+    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
+        raise SettingError(f"ckpt_path {path} is no checkpoint of a training run: give one that `lit-ae fit` wrote")
     return content
 
 

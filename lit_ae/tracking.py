@@ -88,9 +88,9 @@ def git_sha() -> str:
     here = Path(__file__).parent
     try:
         sha = subprocess.check_output(
-            ["git", "-C", here, "rev-parse", "--short=12", "HEAD"], text=True, stderr=subprocess.DEVNULL
+            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], text=True, stderr=subprocess.DEVNULL
         ).strip()
-        status = ["git", "-C", here.parent, "status", "--porcelain", "--", "lit_ae", "configs"]
+        status = ["git", "-C", str(here.parent), "status", "--porcelain", "--", "lit_ae", "configs"]
         dirty = subprocess.check_output(status, text=True, stderr=subprocess.DEVNULL).strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

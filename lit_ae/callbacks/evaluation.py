@@ -1,6 +1,7 @@
 """What scores and figures share: one pass over a split, the training codes, the fitted samplers."""
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, cast
 
 import torch
@@ -57,7 +58,7 @@ class Evaluation(Callback):
             if isinstance(callback, Evaluation):
                 return callback
         raise SettingError(
-            "trainer.callbacks holds scores but no Evaluation: list it before them, as configs/callbacks/scores.yaml does"
+            "trainer.callbacks holds scores but no Evaluation: list it first, as configs/callbacks/scores.yaml does"
         )
 
     # -- the pass -----------------------------------------------------------------------------------------------
@@ -176,11 +177,20 @@ class ScoreCallback(Callback, ABC):
             evaluation.codes(trainer)  # a collective: every rank takes part before rank 0 goes on alone
         values: dict[str, float] = {}
         if not self.rank_zero or trainer.is_global_zero:
-            values = self.score(trainer, evaluation)
+            with working(type(self).__name__, trainer):
+                values = self.score(trainer, evaluation)
         if self.rank_zero:
             values = trainer.strategy.broadcast(values)
         if values:
             pl_module.log_dict({f"{stage}/{name}": value for name, value in values.items()})
+
+
+def working(what: str, trainer: Trainer) -> AbstractContextManager[object]:
+    """A spinner on the terminal of rank 0 while something that may take seconds goes on."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return console.status(what) if trainer.is_global_zero and console.is_terminal else nullcontext()
 
 
 def save_figure(trainer: Trainer, figure: Figure, name: str) -> None:

@@ -59,7 +59,7 @@ class GenerationScores(ScoreCallback):
         images = datamodule(trainer).split(split).x  # type: ignore[arg-type]
         n = self.n or len(images)
         real = self._reference(trainer, extractor, split)
-        values = {}
+        values: dict[str, float] = {}
         for name, sampler in evaluation.samplers(trainer).items():
             fake = extract(extractor, evaluation.generate(trainer, sampler, n), progress=f"features of {name} samples")
             fid = FrechetDistance(extractor.num_features).to(extractor.device)

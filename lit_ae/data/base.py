@@ -18,6 +18,7 @@ from lit_ae.errors import SettingError
 
 Shape: TypeAlias = tuple[int, ...]  # (C, H, W) for images, (D,) for vectors
 SplitName: TypeAlias = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 class Batch(NamedTuple):
@@ -160,7 +161,7 @@ class BaseDataModule(LightningDataModule, ABC):
     ) -> DataLoader[Batch]:
         return DataLoader(
             self.split(name),
-            batch_size,
+            batch_size=batch_size,  # by keyword: Lightning makes the loader anew in `predict`
             shuffle=shuffle,
             sampler=sampler,
             generator=generator,

@@ -168,7 +168,7 @@ def _trained(net: LeNet, datamodule: BaseDataModule, device: torch.device) -> di
         for rows in _tracked(batches, f"training a classifier of {datamodule.name}"):
             loss = cross_entropy(net(_images(train, rows, device)), train.y[rows].to(device))
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             rate.step()
         net.eval()

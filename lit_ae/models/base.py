@@ -66,6 +66,13 @@ class GenerativeModule(LightningModule):
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Lightning names its hook at every call; past `nn.Module`'s bookkeeping that is 40 slow calls a step less."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def decode(self, z: Tensor) -> Tensor:
         """Mean image E[x | z], [B, *input_shape], of codes [B, D]."""
         return self.likelihood.mean(self.decoder(z))
@@ -220,11 +227,11 @@ class ReconstructionModule(GenerativeModule):
         r = self._step(batch, "train")
         return (r.nll + r.penalty).mean()
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Reconstruction:
+    def validation_step(self, batch: Batch, batch_idx: int) -> Reconstruction:  # type: ignore[override]
         """The step's terms and reconstruction."""
         return self._step(batch, "val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Reconstruction:
+    def test_step(self, batch: Batch, batch_idx: int) -> Reconstruction:  # type: ignore[override]
         """The step's terms and reconstruction, for the callbacks."""
         return self._step(batch, "test")
 

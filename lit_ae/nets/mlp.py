@@ -1,8 +1,9 @@
 """Multilayer perceptrons."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
@@ -12,15 +13,15 @@ Activation: TypeAlias = Literal["relu", "leaky_relu", "tanh", "elu", "sigmoid"]
 Norm: TypeAlias = Literal["none", "batch", "layer"]
 Initialisation: TypeAlias = Literal["default", "xavier", "he"]
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": lambda: nn.LeakyReLU(0.2),  # slope of Radford et al. 2016
     "tanh": nn.Tanh,
     "elu": nn.ELU,
     "sigmoid": nn.Sigmoid,
 }
-NORMS = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
-INITIALISATIONS = {
+NORMS: dict[str, Callable[[int], nn.Module] | None] = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+INITIALISATIONS: dict[str, Callable[[Tensor], Any] | None] = {
     "default": None,  # PyTorch's own
     "xavier": nn.init.xavier_uniform_,  # Glorot & Bengio 2010
     "he": nn.init.kaiming_uniform_,  # He et al. 2015
@@ -36,7 +37,7 @@ def mlp(
 ) -> nn.Sequential:
     """Linear layers sizes[0] → … → sizes[-1]; norm, activation and dropout after all but the last."""
     layers: list[nn.Module] = []
-    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
         linear = nn.Linear(n_in, n_out)
         initialise = INITIALISATIONS[initialisation]
         if initialise is not None:
@@ -113,4 +114,4 @@ class MLPDecoder(Decoder):
     def forward(self, z: Tensor) -> Tensor:
         """[B, in_features] → [B, *output_shape]."""
         out: Tensor = self.layers(z)
-        return out.unflatten(1, self.output_shape)
+        return out.view(-1, *self.output_shape)

@@ -1,0 +1,99 @@
+"""What all tests share: one thread, a classifier cache and MLflow stores of their own, the command in this process."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: busy cores stall its threads
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_ae import tracking
+from lit_ae.cli import main
+from lit_ae.config_files import config_folder
+
+torch.set_num_threads(1)
+QUICK = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_environment(tmp_path_factory):
+    """No setting of the user's reaches a test, and nothing of a test reaches the user's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("LIT_AE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A folder `mlruns` in which nothing has been logged: making its tables takes seconds, copying it does not."""
+    folder = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        tracking.client()
+    return folder / "mlruns"
+
+
+@pytest.fixture
+def store(empty_store, tmp_path, monkeypatch):
+    """The current folder is an empty one with an empty store."""
+    shutil.copytree(empty_store, tmp_path / "mlruns")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "mlruns"
+
+
+@pytest.fixture(scope="module")
+def shared_store(empty_store, tmp_path_factory):
+    """As `store`, for all tests of a module together."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copytree(empty_store, folder / "mlruns")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder / "mlruns"
+
+
+@pytest.fixture(scope="session")
+def lit_ae():
+    """`lit-ae ARGS` in this process, which saves the imports; gives the exit status."""
+
+    def run(*args):
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        argv = sys.argv
+        sys.argv = ["lit-ae"]
+        try:
+            return main([str(arg) for arg in args])
+        finally:
+            sys.argv = argv
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """Options of a run: configs/model/NAME.yaml on `limit` digits a split, for one epoch."""
+
+    def options(model, limit=60, seed=0):
+        folder = config_folder()
+        files = ("--config", str(folder / "model" / f"{model}.yaml"), "--config", str(folder / "data" / "digits.yaml"))
+        return (*files, f"--data.limit={limit}", f"--seed_everything={seed}", *QUICK)
+
+    return options
+
+
+@pytest.fixture(scope="session")
+def scores(tmp_path_factory) -> Path:
+    """configs/callbacks/scores.yaml without UMAP, which compiles for 10 to 30 s in every process."""
+    content = yaml.safe_load((config_folder() / "callbacks" / "scores.yaml").read_text())
+    (plot,) = [c for c in content["trainer"]["callbacks+"] if c["class_path"] == "LatentPlot"]
+    plot["init_args"] = {"methods": ["tsne"]}
+    path = tmp_path_factory.mktemp("scores") / "scores.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
