@@ -28,9 +28,9 @@ def work(connection: Connection, threads: int) -> None:
     sys.argv[1:] = []
     import torch
 
-    torch.set_num_threads(threads)
     while True:
         args, run_id, log = connection.recv()
+        torch.set_num_threads(threads)  # at every job: UMAP's numba leaves OpenMP at another number
         with log.open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -155,7 +155,8 @@ def _reconcile(study: Study, profile: Profile, parent: str) -> list[Job]:
 def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], n: int, threads: int) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # before the workers start: workers x threads <= cores
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # read as the workers start: workers x threads <= cores
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
     logs = tracking.STORE.resolve() / "logs"
     logs.mkdir(exist_ok=True)
     queue, failed, total = list(todo), 0, len(todo)

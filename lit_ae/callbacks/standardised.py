@@ -2,19 +2,20 @@
 
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torchmetrics import MeanMetric
 
-from lit_ae.callbacks.evaluation import datamodule
+from lit_ae.callbacks.evaluation import CHUNK, as_images, datamodule, reconstruction_module
 from lit_ae.metrics.standardised import mse_standardised
 from lit_ae.models.base import Reconstruction
 
 
 class StandardisedMSE(Callback):
-    """`test/mse_standardised`, and `test/mse_standardised_floor`, what a perfect reconstruction would leave.
+    """`{val,test}/mse_standardised`, and `test/mse_standardised_floor`, what a perfect reconstruction would leave.
 
     The published networks fitted (x - mean) / std under a sigmoid output, so their error has a floor of its own;
-    see `mse_standardised`.
+    see `mse_standardised`. The validation split is measured with the tested model, too.
     """
 
     test_only = True
@@ -23,9 +24,14 @@ class StandardisedMSE(Callback):
         self.error, self.floor = MeanMetric(), MeanMetric()
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
         dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Take in one batch."""
         if not isinstance(outputs, Reconstruction):
             return
@@ -35,12 +41,23 @@ class StandardisedMSE(Callback):
         self.floor.to(x.device).update(mse_standardised(x, x, data.pixel_mean, data.pixel_std))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log both means."""
+        """Log the means."""
         if self.error.update_called:
             values = {
                 "test/mse_standardised": self.error.compute(),
                 "test/mse_standardised_floor": self.floor.compute(),
+                "val/mse_standardised": self._validation(trainer),
             }
             pl_module.log_dict(values)
         self.error.reset()
         self.floor.reset()
+
+    @staticmethod
+    def _validation(trainer: Trainer) -> float:
+        module, data = reconstruction_module(trainer), datamodule(trainer)
+        errors = []
+        for part in data.split("val").x.split(CHUNK):
+            x = as_images(part, module)
+            with torch.no_grad():
+                errors.append(mse_standardised(x, module(x), data.pixel_mean, data.pixel_std))
+        return torch.cat(errors).mean().item()
