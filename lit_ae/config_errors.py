@@ -26,7 +26,7 @@ FAULT = (
     r"Expected a dot import path string: (?P<bare>\S+)"
     r"|module '[^']+' has no attribute '(?P<attribute>\w+)'|No module named '(?P<module>[^']+)'"
     r"|Option '(?P<option>[^']+)' is not accepted"
-    r"|(?P<kind>Subcommand|Group) '(?P<group>[^']+)' does not accept option '(?P<member>[^']+)'"
+    r"|Subcommand '\w+' does not accept option '(?P<member>[^']+)'"
     r"|the following arguments are required: (?P<required>[\w., ]+)"
     r"|unrecognized arguments: (?P<unknown>\S+)|argument (?P<lacking>\S+): expected one argument"
     r"|Not a valid subclass of (?P<base>\w+)|Expected a (?P<type>typing\.Literal\[[^\]]*\]|<class '[^']+'>)"
@@ -185,9 +185,11 @@ def _fault(match: re.Match[str], setting: str, owner: str, taker: str, parser: A
         where = f"{setting}.{option}" if setting else option
         return f"{where}: {cls.__name__ if cls else owner} has no such setting{near_match(option, known)}"
     if member := match["member"]:
-        group = "" if match["kind"] == "Subcommand" else f"{match['group'].partition('.')[2]}."
-        known = [o.removeprefix(group) for o in _options(parser) if o.startswith(group)]
-        return f"there is no setting {group}{member}{_near_option(member, known)}"
+        known = _options(parser)
+        tops = {option.partition(".")[0] for option in known}
+        if (top := member.partition(".")[0]) not in tops:
+            member, known = top, sorted(tops)
+        return f"there is no setting {member}{_near_option(member, known)}"
     if match["required"]:
         return _required(match["required"].split(", "), setting, owner)
     if unknown := match["unknown"]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import logging
 import pkgutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +35,9 @@ from lit_ae.store_check import check_store
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
 warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
 warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec..*")
+warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # terms are logged by the epoch
 warnings.filterwarnings("ignore", ".*intended to run from within Python.*")  # sys.argv is kept: ddp needs it
+logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
 
 
 def import_all(package: Any) -> None:
@@ -206,6 +209,8 @@ class AutoencoderCLI(LightningCLI):
         logger = run_logger(self.trainer)
         if path is None and subcommand != "fit" and logger and logger.run_id:
             path = tracking.last_checkpoint(logger.run_id)
+        if path is None and subcommand != "fit" and logger is None:
+            raise SettingError(f"{subcommand} of an untracked run needs --ckpt_path: the weights to load")
         if path is None:
             return None
         self.model.on_load_checkpoint(read_checkpoint(Path(path)))

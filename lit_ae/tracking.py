@@ -274,8 +274,12 @@ class Run:
         """Local path of an artifact, None where the run has none."""
         from mlflow.exceptions import MlflowException
 
+        uri = str(client().get_run(self.id).info.artifact_uri)
         try:
-            local = Path(client().download_artifacts(self.id, path))
+            if uri.startswith("file://"):  # `download_artifacts` would leave a copy behind at every call
+                local = Path(url2pathname(urlparse(uri).path)) / path
+            else:
+                local = Path(client().download_artifacts(self.id, path))
         except (MlflowException, OSError):
             return None
         return local if local.exists() else None

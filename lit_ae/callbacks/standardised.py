@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 from torchmetrics import MeanMetric
 
 from lit_ae.callbacks.evaluation import CHUNK, as_images, datamodule, reconstruction_module
@@ -43,7 +44,7 @@ class StandardisedMSE(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means."""
         if self.error.update_called:
-            values = {
+            values: dict[str, Tensor | float] = {
                 "test/mse_standardised": self.error.compute(),
                 "test/mse_standardised_floor": self.floor.compute(),
                 "val/mse_standardised": self._validation(trainer),
