@@ -68,13 +68,10 @@ def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
 def _study(argv: Sequence[str]) -> int:
     args = _study_parser().parse_args(argv)
     from lit_ae import runner
-    from lit_ae.store_check import check_store
     from lit_ae.study import load_study
-    from lit_ae.tracking import store_uri
 
     study = load_study(args.experiment)
     profile = study.profile(args.profile)
-    check_store(store_uri())
     if args.command == "status":
         return runner.print_status(study, profile, as_json=args.json)
     failed = runner.run_study(study, profile, args.workers)
@@ -89,13 +86,10 @@ def _study(argv: Sequence[str]) -> int:
 def _report(argv: Sequence[str]) -> int:
     args = _report_parser().parse_args(argv)
     from lit_ae.report import build_report, print_table
-    from lit_ae.store_check import check_store
     from lit_ae.study import load_study
-    from lit_ae.tracking import store_uri
 
     study = load_study(args.experiment)
     profile = study.profile(args.profile)
-    check_store(store_uri())
     paths = build_report(study, profile.name, args.reports / profile.name)
     print_table(study, profile.name)
     print(f"report: {paths.markdown} and {paths.html}")

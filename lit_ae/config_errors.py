@@ -214,7 +214,8 @@ def _required(names: list[str], setting: str, owner: str) -> str:
         )
     name = names[-1].partition(".")[2] or names[-1]  # fit.model
     stems = sorted(p.stem for p in (config_folder() / name).glob("*.yaml"))
-    files = f"{config_folder() / name}/NAME.yaml (NAME: {', '.join(stems)})"
+    known = ", ".join([*stems[:8], "..."] if len(stems) > 8 else stems)
+    files = f"{config_folder() / name}/NAME.yaml (NAME: {known})"
     return f"no {name} is given: add --config {files}" if stems else f"--{name} is missing: add --{name}=VALUE"
 
 

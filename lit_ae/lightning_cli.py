@@ -30,7 +30,6 @@ from lit_ae.data.base import SPLITS, BaseDataModule
 from lit_ae.errors import SettingError
 from lit_ae.models.base import GenerativeModule
 from lit_ae.run_logger import RunLogger, run_logger
-from lit_ae.store_check import check_store
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
 warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
@@ -145,6 +144,7 @@ class AutoencoderCLI(LightningCLI):
             help="MLflow run to go on with; `test` alone takes its last checkpoint, too",
         )
         parser.link_arguments("data.input_shape", "model.init_args.input_shape", apply_on="instantiate")
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and say in one line what cannot be parsed."""
@@ -175,12 +175,14 @@ class AutoencoderCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)
-        if logger is None or getattr(rank_zero_only, "rank", 0) != 0:
+        if logger is None:
             self._execute(subcommand)
             return
-        check_store(tracking.store_uri())
-        logger.run_id = self.run_id or self._find_run(subcommand)
+        logger.run_id = self.run_id or self._find_run(subcommand)  # on every rank: its weights are wanted
         self._checkpoint(subcommand)  # one that does not fit is refused before a run is touched
+        if getattr(rank_zero_only, "rank", 0) != 0:
+            self._execute(subcommand)
+            return
         logger.run_id = logger.run_id or self._create_run()
         with tracking.run_status(logger.run_id):
             self._execute(subcommand)

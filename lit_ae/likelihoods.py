@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_ae.errors import SettingError
+
 Pixels = Literal["sum", "mean"]
 OUTPUTS = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -20,6 +22,11 @@ class Fit(NamedTuple):
     x_hat: Tensor  # [B, *shape], E[x | z]
     nll: Tensor  # [B], -log p(x | z) up to a constant, in nats
     mse: Tensor  # [B], mean squared error over pixels, without gradient
+
+
+def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Mean over pixels of (x - x_hat)² [B, *shape], without gradient: [B]."""
+    return F.mse_loss(x_hat.detach(), x, reduction="none").flatten(1).mean(1)
 
 
 class Likelihood(nn.Module, ABC):
@@ -70,6 +77,33 @@ class Gaussian(Likelihood):
         return Fit(x_hat, nll, mse)
 
 
+class Huber(Gaussian):
+    """Huber's loss ½ r² for |r| = |x - x_hat| ≤ δ, else δ (|r| - ½ δ): outliers count linearly (Huber 1964).
+
+    Args:
+        delta: δ, in units of x.
+        pixels: whether the per-sample nll sums over pixels or is their mean.
+        output: as for `Gaussian`.
+
+    Raises:
+        SettingError: `delta` not positive.
+    """
+
+    def __init__(
+        self, delta: float = 0.1, pixels: Pixels = "sum", output: Literal["linear", "sigmoid", "tanh"] = "sigmoid"
+    ) -> None:
+        super().__init__(pixels, output)
+        if delta <= 0:
+            raise SettingError(f"delta of the Huber likelihood is {delta}: it must be positive")
+        self.delta = delta
+
+    def fit(self, raw: Tensor, x: Tensor) -> Fit:
+        """nll = Σ Huber(x - x_hat), or its mean."""
+        x_hat = self.mean(raw)
+        nll = self.reduce(F.huber_loss(x_hat, x, reduction="none", delta=self.delta))
+        return Fit(x_hat, nll, squared_error(x_hat, x))
+
+
 class Bernoulli(Likelihood):
     """Binary cross-entropy on logits; pixels in [0, 1] are taken as probabilities of white."""
 
@@ -81,4 +115,18 @@ class Bernoulli(Likelihood):
         """nll = Σ -x log p - (1 - x) log(1 - p), p = sigmoid(raw), or its mean."""
         nll = self.reduce(F.binary_cross_entropy_with_logits(raw, x, reduction="none"))
         x_hat = self.mean(raw.detach())
-        return Fit(x_hat, nll, F.mse_loss(x_hat, x, reduction="none").flatten(1).mean(1))
+        return Fit(x_hat, nll, squared_error(x_hat, x))
+
+
+class Categorical(Likelihood):
+    """Cross-entropy of a softmax over all of a sample's values: x is one-hot, or a distribution."""
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """softmax(logits) over all but the batch."""
+        return raw.flatten(1).softmax(1).view_as(raw)
+
+    def fit(self, raw: Tensor, x: Tensor) -> Fit:
+        """nll = -Σ x log softmax(raw), or its mean over the values."""
+        nll = self.reduce(-x.flatten(1) * raw.flatten(1).log_softmax(1))
+        x_hat = self.mean(raw.detach())
+        return Fit(x_hat, nll, squared_error(x_hat, x))

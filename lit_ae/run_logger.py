@@ -12,6 +12,7 @@ from lightning.pytorch.loggers.logger import Logger
 from matplotlib.figure import Figure
 
 from lit_ae import plots, tracking
+from lit_ae.samplers import Sampler
 
 
 class RunLogger(Logger):
@@ -55,6 +56,15 @@ class RunLogger(Logger):
         if self.run_id:
             with TemporaryDirectory() as folder:
                 tracking.log_file(self.run_id, plots.save(figure, Path(folder) / f"{name}.png"), "figures")
+
+    @rank_zero_only
+    def log_sampler(self, sampler: Sampler) -> None:
+        """Store a fitted sampler as samplers/NAME.pt, which `lit_ae.samplers.load` reads."""
+        if self.run_id:
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / f"{sampler.name}.pt"
+                sampler.save(path)
+                tracking.log_file(self.run_id, path, "samplers")
 
     @rank_zero_only
     def log_json(self, value: object, path: str) -> None:

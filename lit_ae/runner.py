@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -205,14 +206,15 @@ def _assign(worker: Worker, job: Job, study: Study, profile: Profile, parent: st
     }
     worker.run_id = tracking.create_run(study.name, f"{job.model} seed {job.seed}", tags, parent)
     worker.job, worker.start, worker.log = job, time.monotonic(), logs / f"{worker.run_id}.log"
-    worker.connection.send((job.args, worker.run_id, worker.log))
+    with suppress(OSError):  # `_collect` deals with a worker that has died
+        worker.connection.send((job.args, worker.run_id, worker.log))
 
 
 def _collect(worker: Worker) -> str:
     """The finished job's error or "", its run's status set; the worker is free afterwards."""
     try:
         error: str = worker.connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         worker.process.join()
         error = f"the worker died with exit code {worker.process.exitcode}"
     if error:

@@ -3,16 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import yaml
 
 from lit_ae.config_files import config_file, config_folder, near_match
 from lit_ae.errors import SettingError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,9 @@ class Study:
         return self.profiles[name]
 
 
+PARTS: tuple[Any, ...] = (Profile, ModelSpec, Column, Comparison, FigureSpec, Study)
+
+
 @dataclass(frozen=True)
 class Job:
     """One run of a study: `lit-ae fit ARGS`, then test; `config_hash` changes when the run would."""
@@ -138,29 +139,33 @@ def load_study(path: Path) -> Study:
     """Read and check an experiment file.
 
     Raises:
-        SettingError: the file is missing or no YAML, a key is unknown or missing, or a row names no model.
+        SettingError: the file is missing or no YAML, a key is unknown, missing or of the wrong type, or a row that is
+            spoken of is not there.
     """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
     raw = _read(path)
     if not isinstance(raw, Mapping):
         raise SettingError(f"{path} holds no mapping: see experiments/stochastic.yaml for the keys")
-    data = dict(raw)
-    _check_keys(Study, data, str(path))
-    study = Study(
-        name=data["name"],
-        title=data["title"],
-        question=data["question"],
-        profiles={
-            name: _make(Profile, {"name": name, **(value or {})}, f"{path}: profiles.{name}")
-            for name, value in data["profiles"].items()
-        },
-        models={label: _make(ModelSpec, value, f"{path}: models.{label}") for label, value in data["models"].items()},
-        columns=[_make(Column, value, f"{path}: columns") for value in data["columns"]],
-        configs=data.get("configs") or [],
-        comparisons=[_make(Comparison, value, f"{path}: comparisons") for value in data.get("comparisons") or []],
-        published=data.get("published") or {},
-        figures=[_make(FigureSpec, value, f"{path}: figures") for value in data.get("figures") or []],
-        notes=data.get("notes") or [],
+    profiles = raw.get("profiles")
+    named = (
+        {name: {"name": name, **value} if isinstance(value, Mapping) else value for name, value in profiles.items()}
+        if isinstance(profiles, Mapping)
+        else profiles
     )
+    for cls in PARTS:
+        cls.__pydantic_config__ = ConfigDict(extra="forbid")
+    try:
+        study = TypeAdapter(Study).validate_json(json.dumps({**raw, "profiles": named}, default=str), strict=True)
+    except ValidationError as error:
+        unknown = "unexpected_keyword_argument"
+        first = min(error.errors(), key=lambda found: found["type"] != unknown)  # it explains what is missing, too
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == unknown:
+            known = sorted({f.name for cls in PARTS for f in fields(cls)})
+            raise SettingError(f"{path}: unknown key {where!r}{near_match(str(first['loc'][-1]), known)}") from error
+        what = "is missing" if first["type"] == "missing" else f"is {str(first['input'])[:60]!r}: {first['msg']}"
+        raise SettingError(f"{path}: {where} {what}") from error
     _check_names(study, path)
     return study
 
@@ -170,27 +175,12 @@ def _read(path: Path) -> Any:
         return yaml.safe_load(path.read_text())
     except OSError as error:
         raise SettingError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file") from error
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{path} is no text: give the path of a YAML file") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise SettingError(f"{path} is not YAML{line}: {getattr(error, 'problem', error)}") from error
-
-
-def _check_keys(cls: type[Any], value: Mapping[str, Any], where: str) -> None:
-    known = {f.name: f for f in fields(cls)}
-    for key in value:
-        if key not in known:
-            raise SettingError(f"{where}: unknown key {key!r}{near_match(str(key), list(known))}")
-    for name, f in known.items():
-        if name not in value and f.default is MISSING and f.default_factory is MISSING:
-            raise SettingError(f"{where}: key {name!r} is missing")
-
-
-def _make(cls: type[T], value: Mapping[str, Any], where: str) -> T:
-    if not isinstance(value, Mapping):
-        raise SettingError(f"{where}: {value!r} is no mapping")
-    _check_keys(cls, value, where)
-    return cls(**value)
 
 
 def _check_names(study: Study, path: Path) -> None:
@@ -199,10 +189,16 @@ def _check_names(study: Study, path: Path) -> None:
         *((c.a, "comparisons") for c in study.comparisons),
         *((c.b, "comparisons") for c in study.comparisons),
         *((m, "figures") for f in study.figures for m in f.models),
+        *((m, "published") for m in study.published),
     ]
     for label, where in named:
         if label not in study.models:
-            raise SettingError(f"{path}: {where} name no row {label!r}{near_match(label, labels)}")
+            raise SettingError(f"{path}: {where} names no row {label!r}{near_match(label, labels)}")
+    for column in study.columns:
+        try:
+            format(0.0, column.format)
+        except ValueError as error:
+            raise SettingError(f"{path}: columns.format {column.format!r} is no number format such as '.3f'") from error
     for profile in study.profiles.values():
         config_file("data", profile.data)
         if not profile.seeds or len(set(profile.seeds)) != len(profile.seeds):

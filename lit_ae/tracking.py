@@ -5,6 +5,7 @@ profile, model, data, seed, git_sha, config_hash. Metrics of an epoch carry the 
 """
 
 import json
+import logging
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,22 +39,19 @@ def store_uri() -> str:
 @cache
 def _client(uri: str) -> "MlflowClient":
     from filelock import FileLock
+
+    from lit_ae.store_check import check_store
+
+    check_store(uri)
     from mlflow import MlflowClient
 
     if uri != f"sqlite:///{(STORE / 'mlflow.db').resolve()}":
         return MlflowClient(uri)
-    try:
-        STORE.mkdir(parents=True, exist_ok=True)
-        # Several processes that meet a fresh store at once corrupt its schema: one makes it, the others wait.
-        with FileLock(STORE / ".lock"):
-            client = MlflowClient(uri)
-            client.search_experiments(max_results=1)
-            (STORE / "mlflow.db").touch()
-    except OSError as error:
-        raise SettingError(
-            f"the MLflow store {STORE.resolve()} cannot be written ({error.strerror}): make it writable, run in "
-            "another folder, or set MLFLOW_TRACKING_URI"
-        ) from error
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)  # it tells of each table that it makes
+    # Several processes that meet a fresh store at once corrupt its schema: one makes it, the others wait.
+    with FileLock(STORE / ".lock"):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
     return client
 
 
@@ -61,7 +59,7 @@ def client() -> "MlflowClient":
     """Client of the store, made on first use.
 
     Raises:
-        SettingError: the store's folder cannot be written.
+        SettingError: the store cannot be used.
     """
     return _client(store_uri())
 

@@ -2,7 +2,7 @@
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: busy cores stall its threads
+os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"  # before torch: busy cores stall its threads
 
 import shutil
 import signal
@@ -18,6 +18,7 @@ from lit_ae.cli import main
 from lit_ae.config_files import config_folder
 
 torch.set_num_threads(1)
+DATA = {"nmn": "one_hot"}  # models that are not for images
 QUICK = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=1")
 
 
@@ -78,12 +79,13 @@ def lit_ae():
 
 @pytest.fixture(scope="session")
 def settings():
-    """Options of a run: configs/model/NAME.yaml on `limit` digits a split, for one epoch."""
+    """Options of a run: configs/model/NAME.yaml on `limit` digits (or what it is for) a split, for one epoch."""
 
     def options(model, limit=60, seed=0):
         folder = config_folder()
-        files = ("--config", str(folder / "model" / f"{model}.yaml"), "--config", str(folder / "data" / "digits.yaml"))
-        return (*files, f"--data.limit={limit}", f"--seed_everything={seed}", *QUICK)
+        files = ("--config", str(folder / "model" / f"{model}.yaml"))
+        data = ("--config", str(folder / "data" / f"{DATA.get(model, 'digits')}.yaml"))
+        return (*files, *data, f"--data.limit={limit}", f"--seed_everything={seed}", *QUICK)
 
     return options
 

@@ -20,7 +20,7 @@ from lit_ae.models import AE
 CONFIGS = config_folder()
 MODEL = ("--config", str(CONFIGS / "model" / "ae.yaml"))
 DATA = ("--config", str(CONFIGS / "data" / "digits.yaml"))
-UNTRACKED = ("--trainer.logger=false", "--trainer.enable_checkpointing=false")
+UNTRACKED = "--trainer.logger=false"
 
 
 class Flat(BaseDataModule):
@@ -99,12 +99,15 @@ def statuses():
         (["--model=3", *DATA], ["model", "'3'", "known are AE, "]),
         (["--model=", *DATA], ["model is ''", "AE"]),
         ([*MODEL, "--data=Digit"], ["data", "'Digit'", "did you mean 'Digits'"]),
-        ([*MODEL, "--data=Qqqqq"], ["data", "'Qqqqq'", "Digits, FashionMNIST, MNIST, Shapes"]),
+        ([*MODEL, "--data=Qqqqq"], ["data", "'Qqqqq'", "known are Array, CIFAR10, Digits, FashionMNIST"]),
         ([*MODEL, *DATA, "--model.encoder=MPLEncoder"], ["model.encoder", "did you mean 'MLPEncoder'"]),
         ([*MODEL, *DATA, "--model.likelihood=Gausian"], ["model.likelihood", "did you mean 'Gaussian'"]),
         ([*MODEL, *DATA, "--model.optimizer=torch.optim.Adamm"], ["model.optimizer", "did you mean 'Adam'"]),
         ([*MODEL, *DATA, "--trainer.callbacks+=Uncertain"], ["trainer.callbacks", "did you mean 'Uncertainty'"]),
-        ([*MODEL, *DATA, "--trainer.callbacks+=Qqqqq"], ["trainer.callbacks", "known are Clustering, "]),
+        (
+            [*MODEL, *DATA, "--trainer.callbacks+=Qqqqq"],
+            ["trainer.callbacks", "known are ClassSamples, ClusterAssignments, Clustering"],
+        ),
         # names of settings
         ([*MODEL, *DATA, "--model.latentdim=3"], ["model.latentdim", "AE", "did you mean 'latent_dim'"]),
         ([*MODEL, *DATA, "--data.batchsize=3"], ["data.batchsize", "Digits", "did you mean 'batch_size'"]),
@@ -227,7 +230,7 @@ def test_data_file_with_a_wrong_checksum(failing):
     for part in ("train", "t10k"):
         for what in ("images-idx3", "labels-idx1"):
             (folder / f"{part}-{what}-ubyte").write_bytes(b"no digits")
-    line = failing("fit", *MODEL, "--data=MNIST", "--data.root=.", *UNTRACKED)
+    line = failing("fit", *MODEL, "--data=MNIST", "--data.root=.", UNTRACKED)
     assert "train-images-idx3-ubyte has a wrong checksum" in line
     assert "--data.root" in line
 
@@ -237,7 +240,7 @@ def test_data_that_are_missing_without_a_network(failing, monkeypatch):
         raise URLError("no network")
 
     monkeypatch.setattr(torchvision_images, "urlopen", refuse)
-    line = failing("fit", *MODEL, "--data=FashionMNIST", "--data.root=here", *UNTRACKED)
+    line = failing("fit", *MODEL, "--data=FashionMNIST", "--data.root=here", UNTRACKED)
     for part in ("train-images-idx3-ubyte", "here/FashionMNIST/raw", "no network", "LIT_AE_DATA"):
         assert part in line
 
@@ -254,9 +257,9 @@ def trained(shared_store, lit_ae, settings):
 
 
 @pytest.fixture
-def failing_test(failing, trained, settings, monkeypatch):
+def failing_test(failing, trained, shared_store, settings, monkeypatch):
     """As `failing`, for `lit-ae test` beside that run, which must stay as it was."""
-    monkeypatch.chdir(trained.parents[4])
+    monkeypatch.chdir(shared_store.parent)
     before = statuses()
     assert set(before.values()) == {"FINISHED"}
     yield lambda *args, model="ae", command="test": failing(command, *settings(model), *args)
@@ -294,6 +297,10 @@ def test_checkpoint_that_cannot_be_read(failing_test, trained, tmp_path, command
         assert "ckpt_path" in line
         assert f"{name}.ckpt" in line
         assert part in line
+
+
+def test_no_weights_to_test(failing):
+    assert "--ckpt_path" in failing("test", *MODEL, *DATA, UNTRACKED)
 
 
 def test_run_that_there_is_not(failing_test):
@@ -336,7 +343,7 @@ def test_database_that_fails_later(failing, small, empty_store, monkeypatch):
     """As when the disk is full by then; MLflow's own log of it is its affair."""
     path = empty_store / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///file:{path}?mode=ro&uri=true&later=1")
-    monkeypatch.setattr("lit_ae.lightning_cli.check_store", lambda uri: None)
+    monkeypatch.setattr("lit_ae.store_check.check_store", lambda uri: None)
     monkeypatch.setattr("mlflow.store.db.utils._logger.exception", lambda *args, **kwargs: None)
     monkeypatch.setattr("mlflow.store.db.utils._logger.error", lambda *args, **kwargs: None)
     assert "the MLflow store failed (attempt to write a readonly database)" in failing(*small)
@@ -378,8 +385,8 @@ STUDY = {
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"colums": []}, ["x.yaml", "'colums'", "did you mean 'columns'"]),
-        ({"columns": [{"metrc": "test/mse", "label": "MSE"}]}, ["columns", "'metrc'", "did you mean 'metric'"]),
+        ({"colums": []}, ["x.yaml", "colums", "did you mean 'columns'"]),
+        ({"columns": [{"metrc": "test/mse", "label": "MSE"}]}, ["columns.0.metrc", "did you mean 'metric'"]),
         ({"models": {"AE": {"config": "aee"}}}, ["'aee'", "did you mean 'ae'"]),
         ({"profiles": {"quick": {"data": "digit", "seeds": [0]}}}, ["'digit'", "did you mean 'digits'"]),
         ({"comparisons": [{"metric": "test/mse", "a": "AE", "b": "EA"}]}, ["'EA'", "did you mean 'AE'"]),
@@ -426,7 +433,7 @@ def test_metric_that_no_run_logged(failing, store):
     ("model", "option", "term"),
     [
         ("ae", "--model.optimizer.lr=1e30", "train/nll"),
-        ("gan", "--model.discriminator_optimizer.lr=1e30", "train/discriminator_loss"),
+        ("gan", "--model.discriminator_optimizer.lr=1e30", "train/generator_loss"),
     ],
 )
 def test_loss_that_is_not_a_number(failing, store, settings, model, option, term):
@@ -442,7 +449,7 @@ def test_loss_that_is_not_a_number(failing, store, settings, model, option, term
 
 
 def test_optimizer_that_refuses_its_settings(failing, settings):
-    line = failing("fit", *settings("ae"), "--model.optimizer.lr=-1", *UNTRACKED)
+    line = failing("fit", *settings("ae"), "--model.optimizer.lr=-1", UNTRACKED)
     assert "Invalid learning rate: -1.0" in line
 
 
@@ -459,7 +466,7 @@ def test_fault_in_a_constructor_keeps_its_traceback(lit_ae):
 
 def test_fault_in_training_keeps_its_traceback(lit_ae, settings):
     with pytest.raises(ValueError, match="a fault in here") as raised:
-        lit_ae("fit", *settings("ae"), "--model=Picky", *UNTRACKED)
+        lit_ae("fit", *settings("ae"), "--model=Picky", UNTRACKED)
     assert raised.traceback[-1].path == Path(__file__)
 
 

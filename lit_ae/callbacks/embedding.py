@@ -3,6 +3,7 @@
 import os
 from typing import Literal
 
+import torch
 from lightning.pytorch import Trainer
 from numpy import ndarray
 
@@ -33,7 +34,11 @@ def embed(codes: ndarray, method: Method, seed: int) -> ndarray:
     # Exact neighbours by brute force save most of numba's compiling.
     distance, index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(codes).kneighbors(codes)
     umap = UMAP(n_neighbors=neighbours, precomputed_knn=(index, distance, None), random_state=seed, n_jobs=1)
-    return umap.fit_transform(codes)  # type: ignore[no-any-return]
+    threads = torch.get_num_threads()
+    try:
+        return umap.fit_transform(codes)  # type: ignore[no-any-return]
+    finally:
+        torch.set_num_threads(threads)  # numba sets OpenMP's number for the whole process
 
 
 class LatentPlot(ScoreCallback):

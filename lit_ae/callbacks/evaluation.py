@@ -9,11 +9,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from lit_ae.console import terminal
 from lit_ae.data.base import BaseDataModule
 from lit_ae.errors import SettingError
 from lit_ae.models.base import GenerativeModule, Reconstruction, ReconstructionModule
 from lit_ae.run_logger import run_logger
 from lit_ae.samplers import Gaussian, Mixture, Normal, Sampler
+from lit_ae.samplers.gibbs import DrawsCodes, Gibbs
 
 CHUNK = 1000  # images in one forward pass outside the trainer's loops
 
@@ -43,8 +45,8 @@ class Evaluation(Callback):
         self._samplers = samplers or [Normal(), Gaussian(), Mixture()]
         self._fitted: dict[str, Sampler] = {}
         self._train_codes: Tensor | None = None
-        self._parts: list[tuple[Tensor, Tensor]] = []  # codes [b, D] and labels [b] of each batch
-        self._codes: tuple[Tensor, Tensor] | None = None
+        self._parts: list[tuple[Tensor, ...]] = []  # of each batch: codes [b, D], labels [b], any logvar [b, D]
+        self._gathered: list[Tensor] = []  # the same of the whole split
         self.protocol: dict[str, object] = {}
 
     @staticmethod
@@ -64,7 +66,7 @@ class Evaluation(Callback):
     # -- the pass -----------------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        self._parts, self._codes, self._train_codes, self._fitted = [], None, None, {}
+        self._parts, self._gathered, self._train_codes, self._fitted = [], [], None, {}
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the pass before."""
@@ -80,7 +82,9 @@ class Evaluation(Callback):
     ) -> None:  # fmt: skip
         """Keep codes and labels."""
         if isinstance(outputs, Reconstruction):
-            self._parts.append((outputs.latent.mu.detach().float().cpu(), outputs.y.cpu()))
+            mu, logvar, _ = outputs.latent
+            kept = (mu, outputs.y) if logvar is None else (mu, outputs.y, logvar)
+            self._parts.append(tuple(part.detach().cpu() for part in kept))
 
     on_validation_batch_end = on_test_batch_end
 
@@ -89,18 +93,25 @@ class Evaluation(Callback):
 
         The first call is a collective: every rank has to take part.
         """
-        if self._codes is None:
-            mu, y = (torch.cat(column) for column in zip(*self._parts, strict=True))
-            self._codes = gather_in_order(mu, trainer), gather_in_order(y, trainer)
+        if not self._gathered:
+            columns = (torch.cat(column) for column in zip(*self._parts, strict=True))
+            self._gathered = [gather_in_order(column, trainer) for column in columns]
             self._parts = []
-        return self._codes
+        return self._gathered[0].float(), self._gathered[1]
+
+    def logvar(self, trainer: Trainer) -> Tensor | None:
+        """Log variances [N, D] beside `codes`, None where the code is a point; the first call is a collective."""
+        self.codes(trainer)
+        return self._gathered[2].float() if len(self._gathered) > 2 else None
 
     def train_codes(self, trainer: Trainer) -> Tensor:
         """Mean codes [N, D] of the training split, computed once."""
         if self._train_codes is None:
-            module, x = reconstruction_module(trainer), datamodule(trainer).split("train").x
-            with torch.no_grad():
-                parts = [module.encode(as_images(chunk, module)).mu.float().cpu() for chunk in x.split(CHUNK)]
+            module, data = reconstruction_module(trainer), datamodule(trainer).split("train")
+            parts = []
+            for x, y in zip(data.x.split(CHUNK), data.y.split(CHUNK), strict=True):
+                with torch.no_grad(), module.given(y.to(module.device)):
+                    parts.append(module.encode(as_images(x, module)).mu.float().cpu())
             self._train_codes = torch.cat(parts)
         return self._train_codes
 
@@ -112,6 +123,8 @@ class Evaluation(Callback):
                 codes, samplers = self.train_codes(trainer), self._samplers
             else:
                 codes, samplers = torch.zeros(1, module.latent_dim), [Normal()]
+            if isinstance(module, DrawsCodes):
+                samplers = [*samplers, Gibbs(module)]
             self._fitted = {s.name: s.fit(codes, self.seed) for s in samplers}
             self.protocol["samplers"] = "fitted on the training split's mean codes: " + ", ".join(self._fitted)
         return self._fitted
@@ -128,10 +141,13 @@ class Evaluation(Callback):
     # -- the protocol card --------------------------------------------------------------------------------------
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Store what the scores stated of themselves."""
+        """Store what the scores stated of themselves, and the samplers but for a model's own."""
         logger = run_logger(trainer)
         if logger and self.protocol:
             logger.log_json(self.protocol, "protocol.json")
+        for sampler in self._fitted.values():
+            if logger and not isinstance(sampler, Gibbs):
+                logger.log_sampler(sampler)
 
 
 class ScoreCallback(Callback, ABC):
@@ -187,10 +203,8 @@ class ScoreCallback(Callback, ABC):
 
 def working(what: str, trainer: Trainer) -> AbstractContextManager[object]:
     """A spinner on the terminal of rank 0 while something that may take seconds goes on."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    return console.status(what) if trainer.is_global_zero and console.is_terminal else nullcontext()
+    shown = trainer.is_global_zero and terminal().is_terminal
+    return terminal().status(what) if shown else nullcontext()
 
 
 def save_figure(trainer: Trainer, figure: Figure, name: str) -> None:
@@ -209,6 +223,12 @@ def first_images(trainer: Trainer, n: int) -> Tensor:
     """The first n samples [n, *shape] of the split at hand, on the module's device."""
     split = datamodule(trainer).split("test" if trainer.testing else "val")
     return as_images(split.x[:n], trainer.lightning_module)
+
+
+def first_labels(trainer: Trainer, n: int) -> Tensor:
+    """Their labels [n], on the module's device."""
+    split = datamodule(trainer).split("test" if trainer.testing else "val")
+    return split.y[:n].to(trainer.lightning_module.device)
 
 
 def generative_module(trainer: Trainer) -> GenerativeModule:

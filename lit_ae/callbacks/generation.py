@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lit_ae.callbacks.evaluation import Evaluation, ScoreCallback, as_images, datamodule
 from lit_ae.metrics.extractors import FeatureExtractor, Features, extract
 
-_REFERENCE: dict[tuple[str, str, int], Features] = {}  # kept between runs of one process; see `_reference`
+_REFERENCE: dict[tuple[str, str, str], Features] = {}  # kept between runs of one process; see `_reference`
 
 
 class GenerationScores(ScoreCallback):
@@ -84,7 +84,8 @@ class GenerationScores(ScoreCallback):
     def _reference(self, trainer: Trainer, extractor: FeatureExtractor, split: str) -> Features:
         """This rank's share of the reference split's features; runs of one process share them."""
         data = datamodule(trainer)
-        key = (data.digest(), f"{split} {extractor.description()}", trainer.global_rank)
+        share = f"{trainer.global_rank} of {trainer.world_size}"
+        key = (data.digest(), f"{split} {extractor.description()}", share)
         if key not in _REFERENCE:
             x = data.split(split).x[trainer.global_rank :: trainer.world_size]  # type: ignore[arg-type]
             _REFERENCE.clear()

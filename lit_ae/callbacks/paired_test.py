@@ -31,7 +31,7 @@ class PairedTest(Callback):
         siblings = [
             run
             for run in tracking.children(own.tags["study"], parent_id)
-            if run.tags["kind"] == "run" and (run.status == "FINISHED" or run.id == own.id)
+            if run.tags["kind"] == "run" and run.status in ("FINISHED", "RUNNING")  # the last two may end together
         ]
         for comparison in json.loads(parent.tags["comparisons"]):
             metric, a, b = comparison["metric"], comparison["a"], comparison["b"]

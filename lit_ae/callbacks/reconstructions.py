@@ -8,6 +8,7 @@ from lit_ae.callbacks.evaluation import (
     Evaluation,
     ScoreCallback,
     first_images,
+    first_labels,
     reconstruction_module,
     save_figure,
 )
@@ -27,9 +28,9 @@ class ReconstructionGrid(ScoreCallback):
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Draw the figure; no values."""
-        x = first_images(trainer, self.n)
-        with torch.no_grad():
-            x_hat = reconstruction_module(trainer)(x)
+        module, x = reconstruction_module(trainer), first_images(trainer, self.n)
+        with torch.no_grad(), module.given(first_labels(trainer, self.n)):
+            x_hat = module(x)
         rows = [("input", x.cpu()), ("output", x_hat.clamp(0, 1).cpu())]
         save_figure(trainer, plots.image_rows(rows, "Inputs (top) and reconstructions (bottom)"), "reconstructions")
         return {}

@@ -57,8 +57,9 @@ class StandardisedMSE(Callback):
     def _validation(trainer: Trainer) -> float:
         module, data = reconstruction_module(trainer), datamodule(trainer)
         errors = []
-        for part in data.split("val").x.split(CHUNK):
+        val = data.split("val")
+        for part, y in zip(val.x.split(CHUNK), val.y.split(CHUNK), strict=True):
             x = as_images(part, module)
-            with torch.no_grad():
+            with torch.no_grad(), module.given(y.to(module.device)):
                 errors.append(mse_standardised(x, module(x), data.pixel_mean, data.pixel_std))
         return torch.cat(errors).mean().item()

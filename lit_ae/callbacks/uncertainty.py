@@ -5,7 +5,14 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
-from lit_ae.callbacks.evaluation import CHUNK, Evaluation, ScoreCallback, first_images, save_figure
+from lit_ae.callbacks.evaluation import (
+    CHUNK,
+    Evaluation,
+    ScoreCallback,
+    first_images,
+    first_labels,
+    save_figure,
+)
 from lit_ae.callbacks.evaluation import reconstruction_module as module_of
 from lit_ae.models.base import ReconstructionModule
 
@@ -39,13 +46,17 @@ class Uncertainty(ScoreCallback):
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Mean variance of pixels in [0, 1]."""
         module = module_of(trainer)
-        x = first_images(trainer, self.max_images)
+        x, y = first_images(trainer, self.max_images), first_labels(trainer, self.max_images)
         devices = [module.device] if module.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
-            if module.encode(x[:1]).logvar is None:
-                return {"uncertainty": 0.0}
-            moments = [pixel_moments(module, part, self.draws) for part in x.split(CHUNK // 4)]
+            with module.given(y[:1]):
+                if module.encode(x[:1]).logvar is None:
+                    return {"uncertainty": 0.0}
+            moments = []
+            for part, labels in zip(x.split(CHUNK // 4), y.split(CHUNK // 4), strict=True):
+                with module.given(labels):
+                    moments.append(pixel_moments(module, part, self.draws))
         mean, variance = (torch.cat(part).cpu() for part in zip(*moments, strict=True))
         rows = [("original", x[: self.n].cpu()), ("mean", mean[: self.n]), ("variance", variance[: self.n])]
         title = f"Per-pixel variance over {self.draws} draws of the code"

@@ -195,11 +195,12 @@ class BaseDataModule(LightningDataModule, ABC):
         if x.dtype == torch.uint8:  # from the histogram: exact, and without a float copy of the data
             values = torch.arange(256, dtype=torch.float64) / 255
             share = torch.bincount(x.flatten(), minlength=256) / x.numel()
-        else:
-            values = x.double().flatten()
-            share = torch.full_like(values, 1 / x.numel())
-        mean = (share * values).sum()
-        return mean.item(), (share * (values - mean).square()).sum().sqrt().item()
+            mean = (share * values).sum()
+            return mean.item(), (share * (values - mean).square()).sum().sqrt().item()
+        parts = x.split(1000)  # no float64 copy of the whole, which may be mapped from a file
+        mean = torch.stack([part.double().sum() for part in parts]).sum() / x.numel()
+        squares = torch.stack([(part.double() - mean).square().sum() for part in parts])
+        return mean.item(), (squares.sum() / x.numel()).sqrt().item()
 
     def digest(self) -> str:
         """16 hex digits that change when any sample of any split does: a name for caches and tracking."""
@@ -213,7 +214,7 @@ class BaseDataModule(LightningDataModule, ABC):
             for tensor in (part.x, part.y, part.factors):
                 if tensor is not None:
                     content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                    content.update(tensor.contiguous().numpy().tobytes())
+                    content.update(tensor.contiguous().flatten().numpy().data)  # no copy: it may be a file
         return content.hexdigest()[:16]
 
 

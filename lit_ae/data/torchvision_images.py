@@ -6,7 +6,6 @@ the unpacked files, and waits without a time limit for a network that does not a
 
 import gzip
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits, seeded_split
+from lit_ae.data.folders import data_root
 from lit_ae.errors import SettingError
 
 NETWORK_TIMEOUT = 10.0  # seconds without an answer
@@ -53,7 +53,7 @@ class TorchvisionImages(BaseDataModule):
         limit: int | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, split_seed, num_workers, limit)
-        self.root = Path(root or os.environ.get("LIT_AE_DATA") or user_cache()).expanduser()
+        self.root = data_root(root)
 
     @property
     def folder(self) -> Path:
@@ -79,7 +79,7 @@ class TorchvisionImages(BaseDataModule):
 
     def load(self) -> Splits:
         """Reads the four files; a random twelfth of the train file becomes the val split."""
-        train_x, train_y, test_x, test_y = (self._read(name, md5) for name, md5, _ in self._files())
+        train_x, train_y, test_x, test_y = (idx_array(self._content(name, md5)) for name, md5, _ in self._files())
         images = ArrayDataset(train_x.unsqueeze(1), train_y.long())  # [60000, 1, 28, 28], [60000]
         val, train = seeded_split(images, (len(images) // 12,), self.split_seed)
         return Splits(train, val, ArrayDataset(test_x.unsqueeze(1), test_y.long()))
@@ -96,37 +96,45 @@ class TorchvisionImages(BaseDataModule):
         candidates = (self.folder / name, self.folder / f"{name}.gz")
         return next((path for path in candidates if path.is_file()), None)
 
-    def _read(self, name: str, packed_md5: str) -> Tensor:
-        """The content of one idx file (header: type, number of dimensions, sizes), [N, ...] uint8."""
+    def _content(self, name: str, packed_md5: str) -> bytes:
+        """The unpacked content of a file, once its checksum has been found right."""
         path = self._path(name)
         if path is None:
             raise self._missing(name, "it has not been downloaded")
         packed = path.suffix == ".gz"
-        content = path.read_bytes()
-        found, wanted = _md5(content), packed_md5 if packed else self.unpacked_md5[name]
-        if found != wanted:
-            raise SettingError(
-                f"{path} has a wrong checksum (md5 {found} instead of {wanted}): delete it to have it "
-                "downloaded again, or set --data.root or LIT_AE_DATA to a folder with a whole copy"
-            )
-        if packed:
-            content = gzip.decompress(content)
-        dimensions = content[3]
-        shape = np.frombuffer(content, ">i4", dimensions, offset=4)
-        values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
-        return torch.from_numpy(values.reshape(shape).copy())
+        content = checked(path, packed_md5 if packed else self.unpacked_md5[name])
+        return gzip.decompress(content) if packed else content
 
     def _missing(self, name: str, reason: str) -> SettingError:
         return SettingError(
             f"{name}.gz is not in {self.folder} and {reason}: set --data.root or LIT_AE_DATA to a folder "
-            f"that holds {self.torchvision_name}/raw/{name}.gz, or try again with network access and a "
+            f"that holds {self.folder.relative_to(self.root) / name}.gz, or try again with network access and a "
             "folder that can be written to"
         )
 
 
-def user_cache() -> Path:
-    """The per-user folder for downloads: $XDG_CACHE_HOME/lit_ae, else ~/.cache/lit_ae."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit_ae"
+def idx_array(content: bytes) -> Tensor:
+    """An idx file's array (header: type, number of dimensions, sizes), [N, ...] uint8."""
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">i4", dimensions, offset=4)
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
+    return torch.from_numpy(values.reshape(shape).copy())
+
+
+def checked(path: Path, md5: str) -> bytes:
+    """The content of a file with this checksum.
+
+    Raises:
+        SettingError: it has another one.
+    """
+    content = path.read_bytes()
+    found = _md5(content)
+    if found != md5:
+        raise SettingError(
+            f"{path} has a wrong checksum (md5 {found} instead of {md5}): delete it to have it "
+            "downloaded again, or set --data.root or LIT_AE_DATA to a folder with a whole copy"
+        )
+    return content
 
 
 def _md5(content: bytes) -> str:

@@ -1,8 +1,13 @@
 """Do clusters of the codes agree with the labels?"""
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from lit_ae.errors import SettingError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def clustering_scores(
@@ -21,10 +26,8 @@ def clustering_scores(
         ValueError: all codes are equal, or one is not finite.
     """
     import numpy as np
-    from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
-    from sklearn.metrics.cluster import contingency_matrix
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if bool((labels < 0).any()):
@@ -44,10 +47,18 @@ def clustering_scores(
         clusters = KMeans(num_clusters, n_init=10, random_state=seed).fit_predict(z)
     some = np.random.default_rng(seed).permutation(len(z))[:max_silhouette]
     several = len(np.unique(clusters[some])) > 1
-    table = contingency_matrix(clusters, y)  # [clusters, classes]
     return {
         "silhouette": float(silhouette_score(z[some], clusters[some])) if several else float("nan"),
         "ari": float(adjusted_rand_score(y, clusters)),
         "nmi": float(normalized_mutual_info_score(y, clusters)),
-        "clustering_accuracy": float(table[linear_sum_assignment(table, maximize=True)].sum() / len(y)),
+        "clustering_accuracy": clustering_accuracy(clusters, y),
     }
+
+
+def clustering_accuracy(clusters: "ArrayLike", labels: "ArrayLike") -> float:
+    """Share of labels [N] met by the best one-to-one assignment of clusters [N] (Xie et al. 2016, equation 10)."""
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics.cluster import contingency_matrix
+
+    table = contingency_matrix(clusters, labels)  # [clusters, classes]
+    return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())

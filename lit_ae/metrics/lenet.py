@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lit_ae.data.base import ArrayDataset, BaseDataModule
-from lit_ae.data.torchvision_images import user_cache
+from lit_ae.data.folders import user_cache
 from lit_ae.errors import SettingError
 from lit_ae.metrics.extractors import FeatureExtractor, Features
 

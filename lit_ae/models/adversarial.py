@@ -1,6 +1,8 @@
 """Two optimisers that play against each other, once for every adversarial family."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from lit_ae.data.base import Batch
-from lit_ae.models.base import GenerativeModule, Stage
+from lit_ae.models.base import GenerativeModule
 
 
 def real_logit_loss(logits: Tensor) -> Tensor:
@@ -23,9 +25,9 @@ def fake_logit_loss(logits: Tensor) -> Tensor:
 
 
 class AdversarialModule(GenerativeModule, ABC):
-    """Manual optimisation: one discriminator step, then one generator step, on every batch.
+    """Manual optimisation: a generator, which is all that a family has but its discriminator, against the latter.
 
-    A family says what the discriminator is to tell apart; what it generates is made once for both steps.
+    A family says in its step what the discriminator is to tell apart.
     """
 
     discriminator: nn.Module
@@ -34,8 +36,8 @@ class AdversarialModule(GenerativeModule, ABC):
     automatic_optimization = False
 
     @abstractmethod
-    def contest(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Real and fake [B, ...] as the discriminator gets them, the fake with its graph."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """One step of each player."""
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """-log D(real) - log(1 - D(fake)) of each sample [B], halved so that chance is log 2."""
@@ -57,33 +59,16 @@ class AdversarialModule(GenerativeModule, ABC):
             self.discriminator_optimizer(self.discriminator.parameters()),
         ]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of each player."""
-        generator, discriminator = self.optimizers()  # type: ignore[attr-defined]
-        real, fake = self.contest(batch)
-        d_loss = self.discriminator_loss(real, fake.detach())
-        self._descend(discriminator, "discriminator_loss", d_loss)
-        self.discriminator.requires_grad_(False)  # the generator's step needs no gradient of its weights
-        g_loss = self.generator_loss(fake)
-        self._descend(generator, "generator_loss", g_loss)
+    @contextmanager
+    def frozen_discriminator(self) -> Iterator[None]:
+        """The generator's step needs no gradient of the discriminator's weights."""
+        self.discriminator.requires_grad_(False)
+        yield
         self.discriminator.requires_grad_(True)
-        self.track("train", generator_loss=g_loss, discriminator_loss=d_loss)
 
-    def _descend(self, optimizer: LightningOptimizer, name: str, terms: Tensor) -> None:
+    def descend(self, optimizer: LightningOptimizer, name: str, terms: Tensor) -> None:
+        """One step along the gradient of mean(terms), [B]; `name` is for the message where one is not finite."""
         self.check_finite(terms, **{name: terms})
         optimizer.zero_grad()
         self.manual_backward(terms.mean())
         optimizer.step()
-
-    def _evaluate(self, batch: Batch, stage: Stage) -> None:
-        real, fake = self.contest(batch)
-        losses = self.generator_loss(fake), self.discriminator_loss(real, fake)
-        self.track(stage, generator_loss=losses[0], discriminator_loss=losses[1])
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Both losses on held-out data."""
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Both losses on held-out data."""
-        self._evaluate(batch, "test")

@@ -8,6 +8,7 @@ averages over pixels says so in its YAML (`likelihood.pixels: mean`).
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import torch
@@ -77,6 +78,10 @@ class GenerativeModule(LightningModule):
         """Mean image E[x | z], [B, *input_shape], of codes [B, D]."""
         return self.likelihood.mean(self.decoder(z))
 
+    def given(self, y: Tensor) -> AbstractContextManager[None]:
+        """Inside it, `encode`, `decode` and the call are of samples of these classes [B]; for conditional families."""
+        return nullcontext()
+
     # -- terms: summed on the device at each step, reduced over processes and logged at the epoch's end ----------
 
     def track(self, stage: Stage, **terms: Tensor) -> None:
@@ -116,7 +121,7 @@ class GenerativeModule(LightningModule):
         total = self.trainer.strategy.reduce(torch.cat([sums, count]), reduce_op="sum")
         means = dict(zip(self._names[stage], (total[:-1] / total[-1]).tolist(), strict=True))
         for key, value in means.items():
-            if stage == "train" and not math.isfinite(value):
+            if not math.isfinite(value):
                 self._stop(f"{key} not finite by step {self.global_step}")
         self.log_dict(means)
 

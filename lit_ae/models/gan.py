@@ -7,6 +7,7 @@ from torch import Tensor
 from lit_ae.data.base import Batch
 from lit_ae.likelihoods import Likelihood
 from lit_ae.models.adversarial import AdversarialModule
+from lit_ae.models.base import Stage
 from lit_ae.nets import DecoderFactory, EncoderFactory, Shape
 
 
@@ -41,3 +42,27 @@ class GAN(AdversarialModule):
         """Images x and G(z), z ~ N(0, I), both [B, *shape]."""
         z = torch.randn(len(batch.x), self.latent_dim, device=batch.x.device)
         return batch.x, self.decode(z)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """The discriminator's step, then the generator's, on images that are made once for both."""
+        generator, discriminator = self.optimizers()  # type: ignore[attr-defined]
+        real, fake = self.contest(batch)
+        d_loss = self.discriminator_loss(real, fake.detach())
+        self.descend(discriminator, "discriminator_loss", d_loss)
+        with self.frozen_discriminator():
+            g_loss = self.generator_loss(fake)
+            self.descend(generator, "generator_loss", g_loss)
+        self.track("train", generator_loss=g_loss, discriminator_loss=d_loss)
+
+    def _evaluate(self, batch: Batch, stage: Stage) -> None:
+        real, fake = self.contest(batch)
+        losses = self.generator_loss(fake), self.discriminator_loss(real, fake)
+        self.track(stage, generator_loss=losses[0], discriminator_loss=losses[1])
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Both losses on held-out data."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Both losses on held-out data."""
+        self._evaluate(batch, "test")

@@ -9,6 +9,12 @@ from lit_ae.errors import SettingError
 from lit_ae.models.base import Latent, ReconstructionModule
 
 
+def noisy_code(mu: Tensor, sigma: float) -> Latent:
+    """N(μ, σ² I) around codes μ [B, D] and a draw from it."""
+    logvar = torch.full_like(mu, 2 * torch.log(torch.tensor(sigma)).item())
+    return Latent(mu, logvar, mu + sigma * torch.randn_like(mu))
+
+
 class SAE(ReconstructionModule):
     """z = μ(x) + ε, ε ~ N(0, σ² I), and no penalty.
 
@@ -30,6 +36,4 @@ class SAE(ReconstructionModule):
 
     def encode(self, x: Tensor) -> Latent:
         """Mean code and a draw around it, both [B, D]."""
-        mu = self.encoder(x)
-        logvar = torch.full_like(mu, 2 * torch.log(torch.tensor(self.sigma)).item())
-        return Latent(mu, logvar, mu + self.sigma * torch.randn_like(mu))
+        return noisy_code(self.encoder(x), self.sigma)

@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
 
+from lit_ae.errors import SettingError
 from lit_ae.nets.base import Decoder, Encoder, Shape, image_shape
 from lit_ae.nets.mlp import ACTIVATIONS, Activation
 
@@ -40,6 +41,10 @@ class ConvEncoder(Encoder):
         for n_out in channels:
             blocks += _block(nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), n_out, activation, norm)
             n_in, height, width = n_out, height // 2, width // 2
+        if min(height, width) < 1:
+            raise SettingError(
+                f"channels {channels} halve images of {tuple(input_shape[1:])} below one pixel: name fewer"
+            )
         self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(n_in * height * width, out_features))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
+from lit_ae.errors import SettingError
 from lit_ae.nets.base import Decoder, Encoder, Shape
 
 Activation: TypeAlias = Literal["relu", "leaky_relu", "tanh", "elu", "sigmoid"]
@@ -35,7 +36,13 @@ def mlp(
     dropout: float = 0.0,
     initialisation: Initialisation = "default",
 ) -> nn.Sequential:
-    """Linear layers sizes[0] → … → sizes[-1]; norm, activation and dropout after all but the last."""
+    """Linear layers sizes[0] → … → sizes[-1]; norm, activation and dropout after all but the last.
+
+    Raises:
+        SettingError: a width below 1.
+    """
+    if min(sizes) < 1:
+        raise SettingError(f"widths of an MLP are {list(sizes[1:-1])}: each must be at least 1")
     layers: list[nn.Module] = []
     for i, (n_in, n_out) in enumerate(pairwise(sizes)):
         linear = nn.Linear(n_in, n_out)

@@ -1,17 +1,23 @@
 """What every density over codes shares."""
 
+import inspect
+import pickle
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
+
+from lit_ae.errors import SettingError
 
 
 class Sampler(ABC):
     """A density over codes: fitted to codes once, then drawn from without touching global random numbers.
 
-    A subclass names its parameters and writes `_fit` and `_draw`; a fitted one is saved by
-    `torch.save(sampler.state_dict(), path)`.
+    A subclass names its parameters, keeps its settings as attributes of the same name, and writes `_fit` and
+    `_draw`; a fitted one is stored by `save` and read by `load`.
     """
 
     name: ClassVar[str]  # as in metric keys
@@ -71,6 +77,41 @@ class Sampler(ABC):
                 f"the {self.name} sampler has {sorted(self.parameter_names)}, but the state holds {sorted(state)}"
             )
         self._parameters = dict(state)
+
+    def save(self, path: Path) -> None:
+        """Write kind, settings and fitted parameters.
+
+        Raises:
+            RuntimeError: the sampler has not been fitted.
+        """
+        settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        torch.save({"sampler": self.name, "settings": settings, "state": self.state_dict()}, path)
+
+
+def load(path: Path) -> Sampler:
+    """The fitted sampler that `save` wrote, such as a run's artifact samplers/NAME.pt; no code in it is run.
+
+    Raises:
+        SettingError: the file is missing or is no sampler.
+    """
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        kinds = {kind.name: kind for kind in _kinds(Sampler)}  # type: ignore[type-abstract]
+        sampler = kinds[saved["sampler"]](**saved["settings"])
+        sampler.load_state_dict(saved["state"])
+    except (OSError, EOFError, pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise SettingError(
+            f"{path} cannot be read as a fitted sampler ({type(error).__name__}): give a file samplers/NAME.pt of a "
+            "run that was tested"
+        ) from error
+    return sampler
+
+
+def _kinds(base: type[Sampler]) -> Iterator[type[Sampler]]:
+    for kind in base.__subclasses__():
+        if not inspect.isabstract(kind):
+            yield kind
+        yield from _kinds(kind)
 
 
 def symmetric_root(covariance: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""Labels beside the code: what they change, sampling by class, and data without them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_families import build, digits, images, trainer  # noqa: F401 - a fixture
+
+from lit_ae.callbacks.class_samples import ClassSamples
+from lit_ae.callbacks.evaluation import Evaluation
+from lit_ae.callbacks.reconstructions import ReconstructionGrid
+from lit_ae.callbacks.uncertainty import Uncertainty
+from lit_ae.data.base import ArrayDataset, Batch
+from lit_ae.data.digits import Digits
+from lit_ae.errors import SettingError
+
+BOTH = ["conditional_ae", "conditional_vae"]
+
+
+def conditional(name, **changes):
+    return build(name, num_classes=10, **changes)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_decoder_gets_code_and_one_hot_label(name):
+    module, z, y = conditional(name), torch.randn(4, 32), torch.tensor([3, 0, 9, 3])
+    joined = torch.cat([z, F.one_hot(y, 10).float()], 1)
+    expected = module.likelihood.mean(module.decoder.decoder(joined))
+    with module.given(y):
+        assert torch.equal(module.decode(z), expected)
+    assert not torch.equal(module.decode(z), expected)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_step_uses_the_batch_s_labels(name):
+    module, batch = conditional(name).eval(), images(6, (1, 28, 28))
+    r, predicted = module.test_step(batch, 0), module.predict_step(batch, 0)
+    with module.given(batch.y):
+        assert torch.equal(r.x_hat, module.decode(r.latent.mu))
+        assert torch.equal(predicted.x_hat, module(batch.x))
+    other = module.test_step(Batch(batch.x, (batch.y + 1) % 10), 0)
+    assert not torch.equal(other.x_hat, r.x_hat)
+    assert module.decoder.y is None
+
+
+def test_only_the_vae_encodes_the_label():
+    x = images(3, (1, 28, 28)).x
+    for name, differs in zip(BOTH, (False, True), strict=True):
+        module = conditional(name)
+        if differs:
+            torch.nn.init.normal_(module.shift)
+        codes = []
+        for label in (0, 1):
+            with module.given(torch.full((3,), label)):
+                codes.append(module.encode(x).mu)
+        assert torch.equal(*codes) != differs
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_reconstruction_without_labels_is_refused(name):
+    with pytest.raises(ValueError, match=r"needs the labels of x: call it inside `with model\.given\(y\):`"):
+        conditional(name)(images(3, (1, 28, 28)).x)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_codes_without_labels_get_the_training_frequencies(name):
+    module = conditional(name)
+    data = Digits(batch_size=64, limit=150)
+    trainer(limit_val_batches=0).fit(module, datamodule=data)
+    counts = torch.bincount(data.split("train").y, minlength=10)
+    assert torch.allclose(module.decoder.frequencies, counts / 150)
+    seen = []
+    module.decoder.decoder.register_forward_pre_hook(lambda net, args: seen.append(args[0]))
+    module.decode(torch.randn(300, 32))
+    drawn = seen[0][:, 32:].sum(0)
+    assert (drawn - 2 * counts).abs().max() <= 1
+    assert drawn.sum() == 300
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_class_can_be_learnt_from_the_label_alone(name):
+    """With codes of zeros, images decoded of a class are nearest to that class's mean."""
+    module, data = conditional(name, latent_dim=1), Digits(batch_size=64, limit=150)
+    trainer(60, limit_val_batches=0).fit(module, datamodule=data)
+    x, y = data.split("train").x.float() / 255, data.split("train").y
+    means = torch.stack([x[y == k].mean(0).flatten() for k in range(10)])
+    with torch.no_grad(), module.given(torch.arange(10)):
+        images_of = module.eval().decode(torch.zeros(10, 1)).flatten(1)
+    assert (torch.cdist(images_of, means).argmin(1) == torch.arange(10)).sum() >= 7
+
+
+def test_callbacks_give_the_labels(digits, monkeypatch):  # noqa: F811
+    figures = {}
+    logger = type("Figures", (), {"log_figure": lambda self, figure, name: figures.update({name: figure})})()
+    monkeypatch.setattr("lit_ae.callbacks.evaluation.run_logger", lambda trainer: logger)
+    monkeypatch.setattr(Evaluation, "on_test_end", lambda *args: None)
+    callbacks = [Evaluation(), ReconstructionGrid(), Uncertainty(draws=3), ClassSamples()]
+    module = conditional("conditional_vae")
+    trainer(callbacks=callbacks).test(module, datamodule=digits, verbose=False)
+    assert figures.keys() == {"reconstructions", "uncertainty", "samples-by-class"}
+    assert [axes.get_ylabel() for axes in figures["samples-by-class"].axes] == [str(k) for k in range(10)]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_data_without_labels_are_refused(name):
+    with pytest.raises(ValueError, match="needs labels and the data set has none: choose a labelled data set"):
+        build(name, num_classes=0)
+    data = Digits(limit=64)
+    x = data.split("train").x
+    data._splits = data._splits._replace(train=ArrayDataset(x, torch.full((64,), -1)))
+    with pytest.raises(SettingError, match="64 training samples have no label"):
+        trainer().fit(conditional(name), datamodule=data)
+
+
+def test_number_of_classes_comes_from_the_data(store, lit_ae, settings):
+    assert lit_ae("fit", *settings("conditional_vae"), "--trainer.logger=false") == 0

@@ -1,0 +1,503 @@
+"""Data sets of the user's own files: Frey faces, CIFAR-10, genes, arrays and folders. Every file is written here."""
+
+import hashlib
+import io
+import os
+import pickle
+import tarfile
+import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from scipy.io import savemat
+from scipy.sparse import csr_matrix
+
+from lit_ae.data import ArrayDataset, BaseDataModule, torchvision_images
+from lit_ae.data import genes as genes_module
+from lit_ae.data.array import Array
+from lit_ae.data.base import SPLITS
+from lit_ae.data.cifar10 import CIFAR10
+from lit_ae.data.frey_faces import FreyFaces
+from lit_ae.data.genes import Genes, most_variable
+from lit_ae.errors import SettingError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LIT_AE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LIT_AE_DATA", raising=False)
+    return tmp_path / "cache"
+
+
+def whole(data: BaseDataModule) -> tuple[torch.Tensor, torch.Tensor]:
+    parts = [data.split(name) for name in SPLITS]
+    return torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
+
+
+def check_batches(data: BaseDataModule) -> None:
+    """Loaders give every sample of the split once, of the stated shape."""
+    for name, loader in zip(
+        SPLITS, (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()), strict=True
+    ):
+        batches = list(loader)
+        x = torch.cat([batch.x for batch in batches])
+        assert x.shape == (len(data.split(name)), *data.input_shape)
+        key = lambda images: sorted(image.numpy().tobytes() for image in images)  # noqa: E731
+        assert key(x) == key(data.split(name).x)
+        assert data.on_after_batch_transfer(batches[0], 0).x.dtype == torch.float32
+
+
+# -- Frey faces --------------------------------------------------------------------------------------------------
+
+
+def frey(folder: Path, frames: int = 400) -> np.ndarray:
+    """Frame i has the value i // 2 in its first pixel and i in the second, mod 256."""
+    pixels = np.random.default_rng(0).integers(0, 256, (frames, 560), dtype=np.uint8)
+    pixels[:, 0], pixels[:, 1] = np.arange(frames) // 2, np.arange(frames) % 256
+    folder.mkdir(parents=True, exist_ok=True)
+    savemat(folder / "frey_rawface.mat", {"ff": pixels.T})
+    return pixels
+
+
+def frames_of(part: ArrayDataset) -> torch.Tensor:
+    first, second = part.x[:, 0, 0, 0].int(), part.x[:, 0, 0, 1].int()
+    return torch.where(2 * first >= 256, second + 256, second)
+
+
+@pytest.mark.parametrize("below", ["frey", "."])
+def test_frey_faces_keep_blocks_together(tmp_path: Path, below: str) -> None:
+    pixels = frey(tmp_path / below)
+    data = FreyFaces(root=tmp_path, block=20)
+    assert [len(data.split(name)) for name in SPLITS] == [320, 40, 40]
+    frames = {name: frames_of(data.split(name)) for name in SPLITS}
+    assert sorted(torch.cat(list(frames.values())).tolist()) == list(range(400))
+    for name in SPLITS:
+        blocks = frames[name].view(-1, 20)
+        assert torch.equal(blocks, blocks[:, :1] + torch.arange(20))  # whole and in order
+        assert (blocks[:, 0] % 20 == 0).all()
+        expected = torch.from_numpy(pixels).view(-1, 1, 28, 20)[frames[name].long()]
+        assert torch.equal(data.split(name).x, expected)
+        assert (data.split(name).y == -1).all()
+    check_batches(data)
+    other = FreyFaces(root=tmp_path, block=20, split_seed=1)
+    assert not torch.equal(frames_of(other.split("test")), frames["test"])
+
+
+def test_frey_faces_by_frame_have_neighbours_on_both_sides(tmp_path: Path) -> None:
+    frey(tmp_path)
+
+    def neighbours(data: FreyFaces) -> float:
+        train = set(frames_of(data.split("train")).tolist())
+        return np.mean([bool({i - 1, i + 1} & train) for i in frames_of(data.split("test")).tolist()])
+
+    naive = FreyFaces(root=tmp_path, split_by="frames")
+    assert [len(naive.split(name)) for name in SPLITS] == [320, 40, 40]
+    assert neighbours(naive) > 0.9
+    assert neighbours(FreyFaces(root=tmp_path, block=20)) <= 0.1
+
+
+def test_frey_faces_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIT_AE_DATA", str(tmp_path))
+    with pytest.raises(SettingError) as caught:
+        FreyFaces().split("train")
+    for part in ("frey_rawface.mat", str(tmp_path / "frey"), "--data.root", "LIT_AE_DATA", "not downloaded"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    frey(tmp_path, frames=40)
+    with pytest.raises(SettingError, match=r"--data\.block is 50"):
+        FreyFaces().split("train")
+    with pytest.raises(SettingError, match=r"--data\.block is 0"):
+        FreyFaces(block=0)
+    for content in ({"gg": np.zeros((560, 3))}, {"ff": np.zeros((559, 3), np.uint8)}, {"ff": np.zeros((560, 30))}):
+        savemat(tmp_path / "frey_rawface.mat", content)
+        with pytest.raises(SettingError, match=r"frey_rawface\.mat holds .*put the original"):
+            FreyFaces().split("train")
+    (tmp_path / "frey_rawface.mat").write_bytes(b"nothing of the kind")
+    with pytest.raises(SettingError, match="put the original"):
+        FreyFaces().split("train")
+
+
+# -- CIFAR-10 ----------------------------------------------------------------------------------------------------
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.fixture
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A small archive whose checksums torchvision is made to expect: 5 x 8 + 10 images; no network."""
+
+    def no_network(*args: object, **kwargs: object) -> None:
+        raise OSError("no network here")
+
+    monkeypatch.setattr(torchvision_images, "urlopen", no_network)
+    rng, source = np.random.default_rng(0), torchvision.datasets.CIFAR10
+    files = {}
+    for name, _ in source.train_list + source.test_list:
+        n = 10 if name == "test_batch" else 8
+        labels = [int(label) for label in rng.integers(0, 10, n)]
+        files[name] = pickle.dumps({"data": rng.integers(0, 256, (n, 3072), dtype=np.uint8), "labels": labels}, 2)
+    meta = pickle.dumps({"label_names": list("abcdefghij")}, 2)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in (files | {"batches.meta": meta}).items():
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    for attribute in ("train_list", "test_list"):
+        listed = [[name, md5(files[name])] for name, _ in getattr(source, attribute)]
+        monkeypatch.setattr(source, attribute, listed)
+    monkeypatch.setattr(source, "meta", {**source.meta, "md5": md5(meta)})
+    monkeypatch.setattr(source, "tgz_md5", md5(packed.getvalue()))
+    return SimpleNamespace(path=tmp_path / "cifar-10-python.tar.gz", content=packed.getvalue(), root=tmp_path)
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_cifar10_is_what_torchvision_reads(cifar: SimpleNamespace, unpacked: bool) -> None:
+    cifar.path.write_bytes(cifar.content)
+    if unpacked:
+        with tarfile.open(cifar.path) as archive:
+            archive.extractall(cifar.root, filter="data")
+        cifar.path.unlink()
+    before = sorted(cifar.root.rglob("*"))
+    data = CIFAR10(root=cifar.root)
+    assert [len(data.split(name)) for name in SPLITS] == [36, 4, 10]
+    check_batches(data)
+    assert sorted(cifar.root.rglob("*")) == before
+
+    cifar.path.write_bytes(cifar.content)
+    torchvision.datasets.CIFAR10(cifar.root, download=True)  # unpacks; the reference
+    train, test = (torchvision.datasets.CIFAR10(cifar.root, train=flag) for flag in (True, False))
+    assert np.array_equal(data.split("test").x.permute(0, 2, 3, 1).numpy(), test.data)
+    assert data.split("test").y.tolist() == test.targets
+    labels = {image.tobytes(): y for image, y in zip(train.data, train.targets, strict=True)}
+    for name in ("train", "val"):
+        for x, y in zip(*data.split(name).__getitems__(range(len(data.split(name)))), strict=True):
+            assert labels.pop(x.permute(1, 2, 0).numpy().tobytes()) == int(y)
+    assert not labels
+
+
+def test_cifar10_missing_or_spoilt(cifar: SimpleNamespace) -> None:
+    with pytest.raises(SettingError) as caught:
+        CIFAR10(root=cifar.root).split("train")
+    for part in ("cifar-10-python.tar.gz", str(cifar.root), "no network here", "--data.root", "LIT_AE_DATA"):
+        assert part in str(caught.value)
+    cifar.path.write_bytes(cifar.content[:-1] + b"?")
+    with pytest.raises(SettingError, match=r"cifar-10-python\.tar\.gz has a wrong checksum"):
+        CIFAR10(root=cifar.root).split("train")
+    cifar.path.write_bytes(cifar.content)
+    with tarfile.open(cifar.path) as archive:
+        archive.extractall(cifar.root, filter="data")
+    spoilt = cifar.root / "cifar-10-batches-py" / "data_batch_3"
+    spoilt.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(SettingError, match="data_batch_3 has a wrong checksum"):
+        CIFAR10(root=cifar.root).split("train")
+    spoilt.unlink()
+    assert len(CIFAR10(root=cifar.root).split("test")) == 10  # from the archive
+
+
+# -- genes -------------------------------------------------------------------------------------------------------
+
+CELLS, GENES = 60, 40
+
+
+def counts(cells: int = CELLS, n: int = GENES) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    made = rng.poisson(rng.gamma(0.5, 2, n), (cells, n))
+    made[3] = 0  # a cell without counts
+    return made
+
+
+def dense(path: Path, values: np.ndarray, y: np.ndarray | None = None, **options: object) -> Path:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("X", data=values, **options)
+        if y is not None:
+            file["Y"] = y
+    return path
+
+
+def h5ad(path: Path, values: np.ndarray) -> Path:
+    """As AnnData writes it: X normalised, counts as a CSR layer, a categorical label with one missing."""
+    matrix = csr_matrix(values)
+    with h5py.File(path, "w") as file:
+        file["X"] = values - 1.5
+        layer = file.create_group("layers/counts")
+        layer.attrs["encoding-type"], layer.attrs["shape"] = "csr_matrix", values.shape
+        for key in ("data", "indices", "indptr"):
+            layer[key] = getattr(matrix, key)
+        kinds = file.create_group("obs/cell_type")
+        codes = np.arange(len(values), dtype=np.int8) % 3
+        codes[0] = -1
+        kinds["codes"], kinds["categories"] = codes, np.array([b"B", b"NK", b"T"])
+        columns = file.create_group("layers/columns")
+        columns.attrs["encoding-type"], columns.attrs["shape"] = "csc_matrix", values.shape
+    return path
+
+
+def expected(values: np.ndarray, data: Genes, kept: np.ndarray) -> np.ndarray:
+    """The same in one go, with the training cells' median total."""
+    order = data._order()
+    totals = values.sum(1)
+    train = totals[order[: len(data.split("train"))]]
+    median = np.median(train[train > 0])
+    return np.log1p(values / np.maximum(totals, 1)[:, None] * median)[order][:, kept]
+
+
+@pytest.mark.parametrize("block", [1, 8 * GENES * 7, 10**6])
+@pytest.mark.parametrize("layout", ["dense", "gzip", "csr"])
+def test_genes_are_normalised_whatever_the_layout_and_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, block: int
+) -> None:
+    monkeypatch.setattr(genes_module, "BLOCK", block)
+    values = counts()
+    if layout == "csr":
+        path = h5ad(tmp_path / "genes.h5ad", values)
+        data = Genes(path, matrix="layers/counts", labels="obs/cell_type", n_genes=None)
+        codes = np.where(np.arange(CELLS) == 0, -1, np.arange(CELLS) % 3)
+        assert data.num_classes == 3
+    else:
+        options = {"compression": "gzip", "chunks": (CELLS, GENES)} if layout == "gzip" else {}
+        path = dense(tmp_path / "genes.h5", values, 10.0 * (np.arange(CELLS) % 4), **options)
+        data = Genes(path, n_genes=None)
+        codes = np.arange(CELLS) % 4
+        assert data.num_classes == 4
+    assert data.input_shape == (GENES,)
+    assert [len(data.split(name)) for name in SPLITS] == [48, 6, 6]
+    x, y = whole(data)
+    assert x.dtype == torch.float32
+    np.testing.assert_allclose(x.numpy(), expected(values, data, np.arange(GENES)), rtol=1e-5, atol=1e-7)
+    assert y.tolist() == codes[data._order()].tolist()
+    check_batches(data)
+    values_of_train = data.split("train").x.double()
+    assert data.pixel_mean == pytest.approx(values_of_train.mean().item())
+    assert data.pixel_std == pytest.approx(values_of_train.std(correction=0).item())
+
+
+def test_genes_keep_the_most_variable_of_the_training_cells(tmp_path: Path) -> None:
+    values = counts()
+    path = dense(tmp_path / "genes.h5", values)
+    data = Genes(path, n_genes=5)
+    assert data.input_shape == (5,)
+    assert data.num_classes == 0
+    x, y = whole(data)
+    assert (y == -1).all()
+    whole_x = expected(values, data, np.arange(GENES))
+    kept = [int(np.flatnonzero(np.isclose(whole_x, column[:, None], atol=1e-6).all(0))[0]) for column in x.numpy().T]
+    assert kept == sorted(kept)
+    train = data._order()[:48]
+    shares = values[train] / np.maximum(values[train].sum(1), 1)[:, None]
+    totals = values[train].sum(1)
+    normalised = shares * np.median(totals[totals > 0])
+    assert kept == most_variable(normalised.mean(0), normalised.var(0, ddof=1), 5).tolist()
+
+
+def test_most_variable_by_hand() -> None:
+    mean = np.array([0.0, 1, 1, 1, 9, 9, 9, 4])
+    variance = np.array([0.0, 1, 1, 8, 9, 90, 9, 4])
+    # two bins of three genes: the odd one out has score (2 / 3) √3 log 8 / log 8; a gene alone in its bin has 1
+    assert most_variable(mean, variance, 2).tolist() == [3, 5]
+    assert most_variable(mean, variance, 3).tolist() == [3, 5, 7]
+    assert most_variable(mean, variance, 8).tolist() == list(range(8))
+    assert 0 not in most_variable(mean, variance, 7)
+    assert most_variable(np.zeros(3), np.zeros(3), 2).tolist() == [0, 1]
+
+
+def test_genes_are_prepared_once_for_the_same_file_and_settings(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dense(tmp_path / "genes.h5", counts())
+    first = Genes(path, n_genes=5)
+    digest = first.digest()
+    with monkeypatch.context() as patch:
+        patch.setattr(Genes, "_write", None)  # a second preparation would fail
+        assert Genes(path, n_genes=5).digest() == digest
+    assert Genes(path, n_genes=5, split_seed=1).digest() != digest
+    assert len(list((own_cache / "genes").glob("*.f32"))) == 2
+    dense(path, counts() + 1)
+    os.utime(path, ns=(1, 1))
+    assert Genes(path, n_genes=5).digest() != digest
+    assert not list((own_cache / "genes").glob("*.part"))
+    limited = Genes(path, n_genes=5, limit=4)
+    assert torch.equal(limited.split("test").x, Genes(path, n_genes=5).split("test").x[:4])
+
+
+def test_a_matrix_of_genes_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepared, hashed and trained on for an epoch with an eighth of the float32 matrix in memory at most."""
+    cells, n = 4096, 512
+    monkeypatch.setattr(genes_module, "BLOCK", 2**18)
+    values = np.random.default_rng(0).poisson(0.1, (cells, n)).astype(np.int32)
+    path = dense(tmp_path / "genes.h5", values, chunks=(16, n))
+    del values
+    Genes(path, n_genes=None, split_seed=9).split("val")  # imports, which are not the data's
+    tracemalloc.start()
+    try:
+        data = Genes(path, n_genes=None)
+        data.digest()
+        rows = sum(len(batch.x) for batch in data.train_dataloader())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert rows == len(data.split("train"))
+    assert data.split("train").x.shape == (rows, n)
+    assert peak < cells * n * 4 / 8
+    first = data.split("train").x[0]
+    with data.cached.open("r+b") as file:
+        file.write(np.float32(123).tobytes())
+    assert first[0] == 123  # it is the file that is read
+
+
+def test_genes_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIT_AE_DATA", str(tmp_path / "data"))
+    with pytest.raises(SettingError) as caught:
+        Genes("none.h5")
+    for part in ("none.h5", str(tmp_path / "data"), "--data.path", "--data.root", "LIT_AE_DATA"):
+        assert part in str(caught.value)
+    (tmp_path / "data" / "genes").mkdir(parents=True)
+    path = h5ad(tmp_path / "data" / "genes" / "some.h5ad", counts())
+    assert Genes("some.h5ad", matrix="layers/counts").path == path
+    with pytest.raises(SettingError, match=r"'raw/X': set --data\.matrix to one of .*layers/counts"):
+        Genes(path, matrix="raw/X")
+    with pytest.raises(SettingError, match="neither dense nor CSR"):
+        Genes(path, matrix="layers/columns")
+    with pytest.raises(SettingError, match=r"no labels 'obs/type': set --data\.labels .*obs/cell_type"):
+        Genes(path, matrix="layers/counts", labels="obs/type")
+    with pytest.raises(SettingError, match=r"shape \[3\] for 60 cells"):
+        Genes(path, matrix="layers/counts", labels="obs/cell_type/categories")
+    with pytest.raises(SettingError, match=r"no counts \(negative or not finite\): set --data\.matrix"):
+        Genes(path).split("train")
+    with pytest.raises(SettingError, match="no counts"):
+        Genes(dense(tmp_path / "nan.h5", np.where(counts() > 3, np.nan, 1.0))).split("train")
+    with pytest.raises(SettingError, match=r"--data\.n_genes is 0"):
+        Genes(path, n_genes=0)
+    with pytest.raises(SettingError, match="leave a split empty"):
+        Genes(path, matrix="layers/counts", val_share=0.95)
+    (tmp_path / "text.h5").write_text("cells and genes")
+    with pytest.raises(SettingError, match="is no HDF5 file"):
+        Genes(tmp_path / "text.h5")
+    (tmp_path / "file").write_text("where the folder should be")
+    monkeypatch.setenv("LIT_AE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(SettingError, match="LIT_AE_CACHE"):
+        Genes(path, matrix="layers/counts").prepare_data()
+
+
+# -- arrays ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "input_shape"),
+    [
+        ((30, 6, 5), (1, 6, 5)),
+        ((30, 6, 5, 3), (3, 6, 5)),
+        ((30, 3, 6, 5), (3, 6, 5)),
+        ((30, 6, 5, 1), (1, 6, 5)),
+        ((30, 1, 6, 3), (1, 6, 3)),
+        ((30, 9), (9,)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.bool_])
+def test_arrays(tmp_path: Path, shape: tuple[int, ...], input_shape: tuple[int, ...], dtype: type) -> None:
+    x = np.random.default_rng(0).random(shape)
+    x = (x * 255).astype(np.uint8) if dtype is np.uint8 else (x > 0.5) if dtype is np.bool_ else x
+    np.save(tmp_path / "x.npy", x)
+    data = Array(tmp_path / "x.npy", batch_size=4)
+    assert data.input_shape == input_shape
+    assert data.num_classes == 0
+    assert [len(data.split(name)) for name in SPLITS] == [24, 3, 3]
+    check_batches(data)
+    images = {np.ascontiguousarray(image).tobytes() for image in whole(data)[0].numpy()}
+    if len(shape) == 4 and shape[1] not in (1, 3):
+        x = x.transpose(0, 3, 1, 2)
+    x = x.astype(np.uint8) * np.uint8(255) if dtype is np.bool_ else x.astype(np.float32) if dtype is np.float64 else x
+    assert images == {np.ascontiguousarray(image).tobytes() for image in x}
+
+
+def test_npz_labels_follow_their_samples(tmp_path: Path) -> None:
+    x = np.arange(40.0).reshape(20, 2)
+    np.savez(tmp_path / "xy.npz", x=x, y=np.array(["b", "a", "c", "a"] * 5))
+    data = Array(tmp_path / "xy.npz", val_share=0.2, test_share=0.3)
+    assert data.num_classes == 3
+    assert [len(data.split(name)) for name in SPLITS] == [10, 4, 6]
+    samples, y = whole(data)
+    assert y.tolist() == [[1, 0, 2, 0][int(first) // 2 % 4] for first in samples[:, 0]]
+
+
+def images(folder: Path, n: int = 5, size: tuple[int, int] = (4, 6)) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        Image.new("RGB", size, (10 * i + 1, len(folder.name), 200)).save(folder / f"{i}.png")
+
+
+def test_folder_of_images_with_subfolders_as_labels(tmp_path: Path) -> None:
+    for name in ("cat", "horse"):
+        images(tmp_path / name)
+    (tmp_path / "cat" / "notes.txt").write_text("no image")
+    data = Array(tmp_path)
+    assert (data.input_shape, data.num_classes) == ((3, 6, 4), 2)
+    x, y = whole(data)
+    assert len(x) == 10
+    assert y.tolist() == [int(green == 5) for green in x[:, 1, 0, 0]]
+    assert sorted(set(x[:, 0, 0, 0].tolist())) == [1, 11, 21, 31, 41]
+    check_batches(data)
+    assert Array(tmp_path, grey=True).input_shape == (1, 6, 4)
+    assert Array(tmp_path, size=(8, 3)).input_shape == (3, 8, 3)
+    flat = Array(tmp_path / "cat", val_share=0.2, test_share=0.2)
+    assert flat.num_classes == 0
+    assert (whole(flat)[1] == -1).all()
+
+
+def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="holds no images"):
+        Array(tmp_path)
+    images(tmp_path / "cat")
+    images(tmp_path / "dog", size=(5, 5))
+    with pytest.raises(SettingError, match=r"5 x 5 pixels and .* 6 x 4: set --data\.size"):
+        Array(tmp_path)
+    assert Array(tmp_path, size=(5, 5)).num_classes == 2
+    (tmp_path / "stray.png").write_bytes((tmp_path / "cat" / "0.png").read_bytes())
+    with pytest.raises(SettingError, match=r"stray\.png lies beside subfolders"):
+        Array(tmp_path, size=(5, 5))
+    (tmp_path / "stray.png").write_bytes(b"no picture")
+    with pytest.raises(SettingError, match=r"stray\.png cannot be read as an image"):
+        Array(tmp_path, size=(5, 5))
+    with pytest.raises(SettingError, match=r"--data\.size is \[0, 5\]"):
+        Array(tmp_path, size=(0, 5))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"z": np.zeros((9, 2))}, r"no array `x` but \['z'\]"),
+        ({"x": np.zeros(9)}, r"has shape \[9\]"),
+        ({"x": np.zeros((9, 4, 4, 2))[..., None]}, "has shape"),
+        ({"x": np.zeros((0, 4, 4))}, "has shape"),
+        ({"x": np.zeros((9, 4), np.int64)}, "int64"),
+        ({"x": np.full((9, 4), np.inf)}, "not finite"),
+        ({"x": np.full((9, 4, 4), 255.0)}, r"pixels from 255 to 255: scale them to \[0, 1\]"),
+        ({"x": np.zeros((9, 4)), "y": np.zeros(8)}, r"`y` of shape \[8\]"),
+        ({"x": np.zeros((3, 4))}, "leave a split empty"),
+        ({"x": np.array([{}, {}])}, "cannot be read as .npy or .npz"),
+    ],
+)
+def test_arrays_that_cannot_be_used(tmp_path: Path, content: dict[str, np.ndarray], message: str) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, **content)
+    with pytest.raises(SettingError, match=message):
+        Array(path)
+
+
+def test_files_that_are_no_array(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="does not exist"):
+        Array(tmp_path / "x.npy")
+    (tmp_path / "x.npy").write_bytes(b"")
+    with pytest.raises(SettingError, match="cannot be read as"):
+        Array(tmp_path / "x.npy")
+    (tmp_path / "x.npy").write_bytes(pickle.dumps(print))
+    with pytest.raises(SettingError, match="cannot be read as"):
+        Array(tmp_path / "x.npy")

@@ -1,0 +1,128 @@
+"""Two gloo processes on the CPU give the scores of one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from lit_ae import tracking
+from lit_ae.config_files import config_folder
+from lit_ae.data.base import Splits
+from lit_ae.data.digits import Digits
+
+FORKED = ("--trainer.devices=2", "--trainer.strategy=ddp_fork")
+SIZES = Splits(100, 31, 47)  # odd ones: a sampler that fills up would count a sample twice
+
+
+class OddDigits(Digits):
+    """An even training split, so that two halves are the whole; odd ones for evaluation."""
+
+    def load(self):
+        splits = super().load()
+        return Splits(*(part.subset(torch.arange(n)) for part, n in zip(splits, SIZES, strict=True)))
+
+
+@pytest.fixture
+def clean_process():
+    """What starting processes leaves behind in the environment is taken back."""
+    before, rank = dict(os.environ), rank_zero_only.rank
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    rank_zero_only.rank = rank
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.fixture
+def arguments(settings, tmp_path):
+    """Options of a run on OddDigits; the whole training split is one batch over all processes."""
+
+    def options(model, processes=1):
+        path = tmp_path / f"odd-{processes}.yaml"
+        data = {"class_path": f"{__name__}.OddDigits", "init_args": {"batch_size": SIZES.train // processes}}
+        path.write_text(yaml.safe_dump({"data": data}))
+        general = settings(model)
+        quick = [option for option in general[4:] if not option.startswith("--data.limit")]
+        return (*general[:2], "--config", path, *quick, *(FORKED if processes == 2 else ()))
+
+    return options
+
+
+def the_run(experiment="lit_ae"):
+    (run,) = tracking.search(experiment)
+    return run
+
+
+def entries(run):
+    """How often each metric has been logged."""
+    return {key: len(tracking.client().get_metric_history(run.id, key)) for key in run.metrics}
+
+
+def test_fit_and_test_in_two_processes_give_the_figures_of_one(store, lit_ae, arguments, scores, clean_process):
+    epochs = "--trainer.max_epochs=3"
+    assert lit_ae("fit", *arguments("ae"), epochs) == 0
+    assert lit_ae("fit", *arguments("ae", 2), epochs, "--experiment=two") == 0
+    one, two = the_run(), the_run("two")
+    assert two.status == "FINISHED"
+    assert {"train/loss", "train/mse", "val/loss", "val/mse"} <= two.metrics.keys()
+    assert two.metrics == pytest.approx(one.metrics, rel=1e-5)
+    assert set(entries(two).values()) == {3}, "each epoch is logged once"
+    weights = [torch.load(run.artifact("checkpoints/last.ckpt"), weights_only=True)["state_dict"] for run in (one, two)]
+    for key, value in weights[0].items():
+        assert torch.allclose(value, weights[1][key], atol=1e-5), key
+
+    same = ("--run_id", one.id, "--config", scores)
+    assert lit_ae("test", *arguments("ae"), *same) == 0
+    expected = {key: value for key, value in the_run().metrics.items() if key.startswith("test/")}
+    assert lit_ae("test", *arguments("ae", 2), *same) == 0
+    found = {key: value for key, value in the_run().metrics.items() if key.startswith("test/")}
+    assert {"test/loss", "test/fid/mixture", "test/is/normal", "test/nmi", "test/mse_standardised"} <= found.keys()
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert {entries(the_run())[key] for key in found} == {2}, "once by one process, once by two"
+    assert the_run().status == "FINISHED"
+
+
+def test_gan_in_two_processes_gives_the_scores_of_one(store, lit_ae, arguments, scores, clean_process):
+    fit = arguments("gan", 2)
+    assert lit_ae("fit", *fit[:-1], "--trainer.strategy=ddp_fork_find_unused_parameters_true") == 0
+    fitted = the_run()
+    assert fitted.status == "FINISHED"
+    assert {"train/generator_loss", "train/discriminator_loss", "val/generator_loss"} <= fitted.metrics.keys()
+    same = ("--run_id", fitted.id, "--config", scores)
+    found = []
+    for processes in (1, 2):
+        assert lit_ae("test", *arguments("gan", processes), *same) == 0
+        found.append(
+            {key: value for key, value in the_run().metrics.items() if key.startswith(("test/fid", "test/is"))}
+        )
+    assert found[0].keys() == {"test/fid/normal", "test/is/normal", "test/is_std/normal"}
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+def test_command_line_starts_its_second_process_by_itself(store, lit_ae, arguments, scores):
+    """The processes of `ddp` repeat the command; those of `ddp_fork` above are copies of this one."""
+    assert lit_ae("fit", *arguments("sae")) == 0
+    score = ("test", *arguments("sae"), "--run_id", the_run().id, "--config", scores)
+    assert lit_ae(*score) == 0
+    one = the_run()
+    figures = {path.name: path.stat().st_mtime_ns for path in one.artifact("figures").iterdir()}
+    command = [sys.executable, "-m", "lit_ae.cli", *score, "--config", config_folder() / "trainer" / "ddp.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    subprocess.run([*command, "--trainer.devices=2"], env=environment, check=True, timeout=200)
+    two = the_run()
+    assert (two.id, two.status) == (one.id, "FINISHED")
+    drawn = {"test/loss", "test/nll"}  # of the noise that each process draws for its own samples
+    assert drawn < two.metrics.keys()
+    exact = {key: value for key, value in one.metrics.items() if key not in drawn}
+    assert {key: two.metrics[key] for key in exact} == pytest.approx(exact, rel=1e-5)
+    assert two.metrics["test/nll"] == pytest.approx(one.metrics["test/nll"], rel=0.05)
+    assert two.metrics["test/uncertainty"] > 0
+    assert {entries(two)[key] for key in two.metrics if key.startswith("test/")} == {2}
+    again = {path.name: path.stat().st_mtime_ns for path in two.artifact("figures").iterdir()}
+    assert again.keys() == figures.keys()
+    assert all(again[name] > figures[name] for name in figures if name != "loss.png")

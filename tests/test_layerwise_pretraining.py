@@ -1,0 +1,97 @@
+"""Greedy layer-wise pretraining: what it changes, and that it helps."""
+
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from torch import nn
+
+from lit_ae.callbacks.layerwise_pretraining import LayerwisePretraining, blocks, layer_pairs
+from lit_ae.data.digits import Digits
+from lit_ae.errors import SettingError
+from lit_ae.likelihoods import Gaussian
+from lit_ae.models.ae import AE
+from lit_ae.models.rbm import RBM
+from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.nets.conv import ConvEncoder
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Digits(limit=200)
+
+
+def autoencoder(widths=(48, 24), decoder_widths=None, encoder=MLPEncoder, **settings):
+    seed_everything(0, verbose=False)
+    return AE(
+        input_shape=(1, 28, 28),
+        latent_dim=8,
+        optimizer=partial(torch.optim.Adam, lr=1e-3),
+        encoder=partial(encoder, widths=list(widths), **settings) if encoder is MLPEncoder else encoder,
+        decoder=partial(MLPDecoder, widths=list(decoder_widths or widths[::-1]), **settings),
+        likelihood=Gaussian(),
+    )
+
+
+def fit(module, digits, *callbacks, epochs=1):
+    trainer = Trainer(
+        max_epochs=epochs, callbacks=list(callbacks), accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=digits)
+    return trainer.callback_metrics["val/mse"].item()
+
+
+def test_blocks_of_an_mlp_and_their_pairs():
+    module = autoencoder(norm="batch", dropout=0.1)
+    kinds = [[type(layer) for layer in block] for block in blocks(module.encoder.layers)]
+    hidden = [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout]
+    assert kinds == [hidden, hidden, [nn.Linear]]
+    sizes = [(up[0].in_features, up[0].out_features) for up, _ in layer_pairs(module)]
+    assert sizes == [(784, 48), (48, 24), (24, 8)]
+    assert [(down[0].out_features, down[0].in_features) for _, down in layer_pairs(module)] == sizes
+
+
+@pytest.mark.parametrize(("method", "activation"), [("autoencoder", "relu"), ("rbm", "sigmoid")])
+def test_pretrained_beats_the_same_net_after_the_same_joint_epochs(method, activation, digits):
+    plain = fit(autoencoder(activation=activation), digits)
+    pretrained = fit(autoencoder(activation=activation), digits, LayerwisePretraining(5, method, lr=3e-3))
+    assert pretrained < 0.95 * plain
+
+
+def test_each_layer_learns_alone_from_the_ones_below(monkeypatch):
+    module, own, reached = autoencoder(), [], []
+
+    def record(module, optimizer, loss, epochs):
+        own.append({id(p) for group in optimizer.param_groups for p in group["params"]})
+        module.zero_grad()
+        loss(torch.rand(5, 1, 28, 28)).mean().backward()
+        reached.append({id(p) for p in module.parameters() if p.grad is not None})
+        return [0.0] * epochs
+
+    monkeypatch.setattr("lit_ae.callbacks.layerwise_pretraining.descend", record)
+    LayerwisePretraining(1).on_train_start(Trainer(logger=False, accelerator="cpu"), module)
+    assert [len(parameters) for parameters in own] == [4, 4, 4]
+    assert own == reached, "gradients reach the layer's parameters and no others"
+    assert set.union(*own) == {id(p) for p in module.parameters()}
+
+
+def test_rbm_hands_down_its_weights():
+    rbm, up, down = RBM((6,), 4, torch.optim.SGD), nn.Linear(6, 4), nn.Linear(4, 6)
+    with torch.no_grad():
+        for parameter in rbm.parameters():
+            parameter.normal_()
+    rbm.hand_down(up, down)
+    x = torch.rand(3, 6)
+    assert torch.allclose(up(x).sigmoid(), rbm.encode(x).mu)
+    assert torch.allclose(down(up(x).sigmoid()).sigmoid(), rbm(x))
+
+
+def test_nets_that_cannot_be_paired_are_refused(digits):
+    with pytest.raises(SettingError, match="needs MLPEncoder and MLPDecoder but the model has ConvEncoder and"):
+        fit(autoencoder(encoder=ConvEncoder), digits, LayerwisePretraining())
+    with pytest.raises(SettingError, match=r"set the decoder's to \[24, 48\]"):
+        fit(autoencoder(decoder_widths=(24, 47)), digits, LayerwisePretraining())
+    with pytest.raises(SettingError, match=r"LayerwisePretraining\.epochs is 0"):
+        LayerwisePretraining(0)

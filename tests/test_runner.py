@@ -1,0 +1,320 @@
+"""A study of tiny runs: what is done stays done, what crashes stays alone, what is stopped goes on."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
+import torch
+import yaml
+from filelock import FileLock, Timeout
+from lightning.pytorch import Callback
+
+from lit_ae import runner, stats, tracking
+
+ARGS = ["--data.limit=40", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+DIES, WAITS = f"--trainer.callbacks+={__name__}.Dies", f"--trainer.callbacks+={__name__}.Waits"
+
+
+class Dies(Callback):
+    """Ends its process, under seed 0, as the kernel does when memory runs out."""
+
+    def on_train_start(self, trainer, pl_module):
+        if torch.initial_seed() == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Waits(Callback):
+    """Trains only when the file `open` exists; holds the lock `waiting` until then, or until its process dies."""
+
+    def on_train_start(self, trainer, pl_module):
+        with FileLock("waiting"):
+            while not Path("open").exists():
+                time.sleep(0.05)
+
+
+def write_study(models, seeds=(0, 1), args=()):
+    """tiny.yaml in the current folder."""
+    callbacks = [{"class_path": name} for name in ("Evaluation", "ReconstructionGrid", "PairedTest")]
+    Path("callbacks.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks+": callbacks}}))
+    labels = [label for label in ("SAE", "AE") if label in models]
+    study = {
+        "name": "tiny",
+        "title": "A tiny study",
+        "question": "Does it run?",
+        "configs": [str(Path("callbacks.yaml").resolve())],
+        "profiles": {"quick": {"data": "digits", "seeds": list(seeds), "args": [*ARGS, *args]}},
+        "models": models,
+        "columns": [{"metric": "test/mse", "label": "MSE", "format": ".6f", "better": "lower"}],
+        "comparisons": [{"metric": "test/mse", "a": "SAE", "b": "AE"}] if len(labels) == 2 else [],
+        "figures": [{"name": "reconstructions", "models": labels[-1:], "caption": "inputs over outputs"}],
+    }
+    Path("tiny.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+
+
+def parent():
+    return tracking.study_parent("tiny", "quick")
+
+
+def runs(**tags):
+    found = tracking.children("tiny", parent().id)
+    return [run for run in found if all(run.tags[key] == value for key, value in tags.items())]
+
+
+def by_row(found):
+    return {(run.model, run.seed): run for run in found}
+
+
+def status(lit_ae, capsys):
+    """`study status --json` as (model, seed) -> status."""
+    capsys.readouterr()
+    assert lit_ae("study", "status", "tiny.yaml", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["study"], told["profile"]) == ("tiny", "quick")
+    for row in told["runs"]:
+        assert (row["run_id"] is None) == (row["status"] == "MISSING")
+    return {(row["model"], row["seed"]): row["status"] for row in told["runs"]}
+
+
+@pytest.fixture(scope="module")
+def first(shared_store, lit_ae):
+    """The folder of a study with two sound rows, one whose loss explodes and one whose process dies; exit status."""
+    write_study(
+        {
+            "NaN": {"config": "vae", "args": ["--model.optimizer.lr=1e36"]},
+            "dies": {"config": "ae", "args": [DIES]},
+            "AE": {"config": "ae"},
+            "SAE": {"config": "sae"},
+        }
+    )
+    code = lit_ae("study", "run", "tiny.yaml", "--reports", "reports")
+    return shared_store.parent, code
+
+
+@pytest.fixture
+def copy(first, tmp_path, monkeypatch):
+    """A copy of that folder to go on in, its study reduced to the sound rows."""
+    shutil.copytree(first[0], tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    write_study({"AE": {"config": "ae"}, "SAE": {"config": "sae"}})
+
+
+@pytest.fixture
+def no_workers(monkeypatch):
+    def refuse(threads):
+        raise AssertionError("there is nothing to do")
+
+    monkeypatch.setattr(runner, "_start_worker", refuse)
+
+
+# -- a crash -------------------------------------------------------------------------------------------------------
+
+
+def test_crashing_rows_do_not_stop_the_others(first):
+    assert first[1] == 1
+    found = by_row(runs())
+    assert len(found) == len(runs()) == 8
+    for seed in (0, 1):
+        assert found["AE", seed].status == found["SAE", seed].status == "FINISHED"
+        assert found["NaN", seed].status == "FAILED"
+        assert "not finite" in found["NaN", seed].tags["error"]
+        assert "test/mse" not in found["NaN", seed].metrics
+    assert found["dies", 0].status == "FAILED"
+    assert found["dies", 0].tags["error"] == "the worker died with exit code -9"
+    assert found["dies", 1].status == "FINISHED"
+    assert parent().status == "FAILED"
+
+
+def test_runs_are_children_with_their_tags(first):
+    for (model, seed), run in by_row(runs()).items():
+        expected = {"kind": "run", "study": "tiny", "profile": "quick", "model": model, "seed": str(seed)}
+        assert {key: run.tags[key] for key in expected} == expected
+        assert run.tags["mlflow.parentRunId"] == parent().id
+        assert (run.tags["data"], len(run.tags["config_hash"])) == ("digits", 12)
+        assert run.tags["git_sha"]
+    found = by_row(runs(kind="run"))
+    assert found["AE", 0].params["seed_everything"] == "0"
+    assert found["AE", 1].params["seed_everything"] == "1"
+    assert found["AE", 0].tags["config_hash"] == found["AE", 1].tags["config_hash"]
+    assert found["AE", 0].tags["config_hash"] != found["SAE", 0].tags["config_hash"]
+    assert {"train/loss", "val/mse", "test/mse"} <= found["AE", 0].metrics.keys()
+    assert found["AE", 0].metrics["test/mse"] != found["AE", 1].metrics["test/mse"]
+
+
+def test_last_run_of_a_pair_logs_the_paired_test(first):
+    found = by_row(runs())
+    a, b = ({seed: found[model, seed].metrics["test/mse"] for seed in (0, 1)} for model in ("SAE", "AE"))
+    expected = stats.paired_test(a, b)
+    logged = parent().metrics
+    assert logged["paired/test/mse/SAE-AE/p"] == pytest.approx(expected.p, rel=1e-12)
+    assert logged["paired/test/mse/SAE-AE/difference"] == pytest.approx(mean(a.values()) - mean(b.values()))
+    assert logged["paired/test/mse/SAE-AE/n"] == 2
+
+
+def test_report_holds_the_numbers_of_mlflow(first):
+    folder = first[0] / "reports" / "quick"
+    rows = {row["model"]: row for row in csv.DictReader((folder / "tiny.csv").open())}
+    assert list(rows) == ["NaN", "dies", "AE", "SAE"]
+    markdown, page, tex = ((folder / name).read_text("utf-8") for name in ("tiny.md", "index.html", "tiny.tex"))
+    for model in ("AE", "SAE"):
+        values = [run.metrics["test/mse"] for run in runs(model=model)]
+        assert float(rows[model]["mean"]) == pytest.approx(mean(values), rel=1e-12)
+        assert float(rows[model]["std"]) == pytest.approx(stdev(values), rel=1e-9)
+        assert rows[model]["n"] == "2"
+        for text in (markdown, page, tex):
+            assert f"{mean(values):.6f}" in text
+    assert (rows["NaN"]["mean"], rows["NaN"]["n"], rows["dies"]["n"]) == ("", "0", "1")
+    assert "3 of 8 runs are missing: NaN seeds 0, 1; dies seed 0." in markdown
+    assert {path.name for path in (folder / "tiny").iterdir()} >= {"ae-reconstructions.png", "loss.png"}
+    logged = by_row(runs())["AE", 0].artifact("figures/reconstructions.png")
+    assert (folder / "tiny" / "ae-reconstructions.png").read_bytes() == logged.read_bytes()
+
+
+def test_status_tells_every_run(first, copy, lit_ae, capsys):
+    assert status(lit_ae, capsys) == {(m, s): "FINISHED" for m in ("AE", "SAE") for s in (0, 1)}
+    shutil.copy(first[0] / "tiny.yaml", "tiny.yaml")
+    told = status(lit_ae, capsys)
+    assert {row for row, state in told.items() if state == "FAILED"} == {("NaN", 0), ("NaN", 1), ("dies", 0)}
+    assert len(told) == 8
+    assert lit_ae("study", "status", "tiny.yaml") == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if " dies " in line]
+    assert [word for word in line.split() if word.isdigit()] == ["1", "0", "1", "0"]
+
+
+# -- a second time -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({"models": {"AE": {"config": "ae"}, "SAE": {"config": "sae", "args": ["--model.sigma=0.3"]}}}, {"SAE"}),
+        ({"models": {"AE": {"config": "conv_ae"}, "SAE": {"config": "sae"}}}, {"AE"}),
+        ({"args": ["--trainer.max_epochs=2"]}, {"AE", "SAE"}),
+        ({}, set()),
+    ],
+)
+def test_changed_setting_asks_for_the_rows_that_it_changes(copy, lit_ae, capsys, change, missing):
+    write_study(**{"models": {"AE": {"config": "ae"}, "SAE": {"config": "sae"}}, **change})
+    told = status(lit_ae, capsys)
+    assert {model for (model, _), state in told.items() if state == "MISSING"} == missing
+    assert {model for (model, _), state in told.items() if state == "FINISHED"} == {"AE", "SAE"} - missing
+
+
+def test_seeds_that_shrink_go_stale_and_come_back_without_a_run(copy, lit_ae, no_workers):
+    both = {"AE": {"config": "ae"}, "SAE": {"config": "sae"}}
+    everything = sorted(run.id for run in runs())
+    write_study(both, seeds=[1])
+    assert lit_ae("study", "run", "tiny.yaml", "--reports", "reports") == 0
+    assert {run.seed for run in tracking.study_runs("tiny", "quick")} == {1}
+    assert {run.seed for run in runs(kind="stale", model="AE")} == {0}
+    (only,) = tracking.study_runs("tiny", "quick")[:1]
+    row, *_ = [line for line in Path("reports/quick/tiny.md").read_text("utf-8").splitlines() if line[:5] == "| AE "]
+    assert row.split("|")[2].strip(" *") == f"{only.metrics['test/mse']:.6f}"
+    write_study(both, seeds=[0, 1])
+    assert lit_ae("study", "run", "tiny.yaml", "--reports", "reports") == 0
+    assert {(run.model, run.seed) for run in tracking.study_runs("tiny", "quick")} == {
+        (model, seed) for model in both for seed in (0, 1)
+    }
+    assert sorted(run.id for run in runs()) == everything
+
+
+def test_a_study_is_run_by_one_process_at_a_time(copy, lit_ae, no_workers, capsys):
+    with FileLock("mlruns/.tiny-quick.lock"):
+        assert lit_ae("study", "run", "tiny.yaml") == 2
+    assert "is being run by another process" in capsys.readouterr().err
+    assert lit_ae("study", "run", "tiny.yaml", "--reports", "reports") == 0
+
+
+def test_report_alone_is_made_from_the_store(copy, lit_ae, capsys):
+    assert lit_ae("report", "tiny.yaml", "--reports", "other") == 0
+    value = mean(run.metrics["test/mse"] for run in runs(model="AE", kind="run"))
+    assert f"{value:.6f}" in Path("other/quick/tiny.md").read_text("utf-8")
+    assert f"{value:.6f}" in capsys.readouterr().out
+
+
+def test_store_without_the_study_is_told_in_words(store, lit_ae, capsys):
+    write_study({"AE": {"config": "ae"}})
+    assert set(status(lit_ae, capsys).values()) == {"MISSING"}
+    assert lit_ae("report", "tiny.yaml") == 2
+    assert "has no finished run" in capsys.readouterr().err
+
+
+# -- stopped in the middle ---------------------------------------------------------------------------------------
+
+
+def wait_until(condition, process):
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "the driver has ended too soon"
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def waiting():
+    """Whether a run holds the lock: its process lives, and stands in the middle of training."""
+    try:
+        with FileLock("waiting", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def test_study_killed_and_stopped_and_started_again_does_what_is_missing(copy, lit_ae, capsys, monkeypatch):
+    """Each start of a worker costs seconds of imports: one long test instead of three."""
+    rows = {"NaN": {"config": "vae"}, "waits": {"config": "ae", "args": [WAITS]}, "AE": {"config": "ae"}}
+    write_study({**rows, "SAE": {"config": "sae"}}, seeds=[0])
+    done = {run.model: run.id for run in tracking.study_runs("tiny", "quick") if run.seed == 0}
+    assert done.keys() == {"AE", "SAE"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-m", "lit_ae.cli", "study", "run", "tiny.yaml", "--workers", "1"]
+
+    def stop_when(condition, number):
+        driver = subprocess.Popen(command, env=environment, start_new_session=True)
+        try:
+            wait_until(condition, driver)
+            driver.send_signal(number)
+            return driver.wait(30)
+        finally:
+            driver.kill()
+            driver.wait()
+
+    assert stop_when(waiting, signal.SIGKILL) == -signal.SIGKILL
+    with FileLock("waiting", timeout=30):  # the worker does not outlive its driver
+        left = by_row(runs(kind="run"))
+    assert {row: run.status for row, run in left.items()} == {
+        ("NaN", 0): "FINISHED",  # it failed in the first study, and its settings have been mended
+        ("waits", 0): "RUNNING",
+        ("AE", 0): "FINISHED",
+        ("SAE", 0): "FINISHED",
+    }
+
+    def second_attempt_runs():
+        return sorted(run.status for run in runs(model="waits")) == ["KILLED", "RUNNING"]
+
+    assert stop_when(second_attempt_runs, signal.SIGTERM) == 130
+    assert [run.status for run in runs(model="waits")] == ["KILLED", "KILLED"]
+    assert parent().status == "KILLED"
+
+    Path("open").touch()
+    start = ("study", "run", "tiny.yaml", "--workers", "1", "--reports", "reports")
+    assert lit_ae(*start) == 0
+    assert "3 of 4 runs are done, 1 to do" in capsys.readouterr().out
+    finished = by_row(tracking.study_runs("tiny", "quick"))
+    assert finished.keys() == left.keys()
+    assert {run.id for run in finished.values()} > {*done.values(), left["NaN", 0].id}, "no run twice"
+    everything = sorted((run.id, run.status) for run in runs())
+    assert not [status for _, status in everything if status == "RUNNING"]
+    assert parent().status == "FINISHED"
+
+    monkeypatch.setattr(runner, "_start_worker", lambda threads: pytest.fail("there is nothing to do"))
+    assert lit_ae(*start) == 0
+    assert "4 of 4 runs are done, 0 to do" in capsys.readouterr().out
+    assert sorted((run.id, run.status) for run in runs()) == everything

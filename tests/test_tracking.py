@@ -1,0 +1,325 @@
+"""Runs in MLflow: one store, the right status whatever happens, nothing cut and nothing logged twice."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import matplotlib.pyplot as plt
+import pytest
+import yaml
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from lit_ae import tracking
+from lit_ae.errors import SettingError
+from lit_ae.run_logger import RunLogger
+
+ONE_RUN = """
+from lit_ae import tracking
+run = tracking.create_run("shared", "one of several", {"kind": "single"})
+with tracking.run_status(run):
+    for step in range(20):
+        tracking.log_metrics(run, {"a": step, "b": -step}, step)
+"""
+
+
+def run_from_command_line():
+    (run,) = tracking.search("lit_ae", kind="single")
+    return run
+
+
+# -- the store ---------------------------------------------------------------------------------------------------
+
+
+def test_several_processes_may_meet_a_fresh_store_at_once(tmp_path, monkeypatch):
+    processes = [subprocess.Popen([sys.executable, "-c", ONE_RUN], cwd=tmp_path) for _ in range(3)]
+    assert [process.wait(120) for process in processes] == [0] * 3
+    monkeypatch.chdir(tmp_path)
+    runs = tracking.search("shared")
+    assert [run.status for run in runs] == ["FINISHED"] * 3
+    assert all(run.metrics == {"a": 19, "b": -19} for run in runs)
+    assert all(len(run.history("a")) == 20 for run in runs)
+    names = [experiment.name for experiment in tracking.client().search_experiments()]
+    assert names.count("shared") == 1
+
+
+def test_tracking_uri_of_the_environment_is_respected(store, tmp_path, monkeypatch):
+    shutil.copy(store / "mlflow.db", tmp_path / "elsewhere.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+    run = tracking.create_run("mine", "a run", {})
+    assert tracking.get_run(run).status == "RUNNING"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking.search("mine") == []
+    with pytest.raises(SettingError, match=f"run_id '{run}' is not in sqlite:.*mlruns/mlflow.db"):
+        tracking.get_run(run)
+
+
+def test_artifacts_lie_beside_the_store_and_are_read_in_place(store):
+    run = tracking.get_run(tracking.create_run("e", "a run", {}))
+    tracking.log_json(run.id, {"b": 1, "a": [2.5, None]}, "folder/card.json")
+    path = run.artifact("folder/card.json")
+    assert json.loads(path.read_text()) == {"a": [2.5, None], "b": 1}
+    assert path.is_relative_to(store / "artifacts")
+    assert run.artifact("folder/none.json") is None
+    with pytest.raises(SettingError, match=r"no checkpoint last\.ckpt"):
+        tracking.last_checkpoint(run.id)
+
+
+# -- status ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        (None, "FINISHED"),
+        (ValueError("of its own"), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (SystemExit(1), "KILLED"),
+    ],
+)
+def test_status_after(store, raised, status):
+    run_id = tracking.create_run("e", "a run", {})
+
+    def body():
+        with tracking.run_status(run_id):
+            assert tracking.get_run(run_id).status == "RUNNING"
+            if raised is not None:
+                raise raised
+
+    if raised is None:
+        body()
+    else:
+        with pytest.raises(type(raised)):
+            body()
+    run = tracking.get_run(run_id)
+    assert run.status == status
+    assert run.end >= run.start
+    assert run.tags.get("error") == ("ValueError: of its own" if status == "FAILED" else None)
+
+
+class Trouble(Callback):
+    """Raises what it is told to in the middle of training or testing."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def on_train_batch_end(self, *args):
+        raise {"exception": ValueError("amid training"), "interrupt": KeyboardInterrupt()}[self.kind]
+
+    def on_test_batch_end(self, *args):
+        raise ValueError("amid test")
+
+
+@pytest.fixture
+def trouble(tmp_path):
+    def config(kind):
+        path = tmp_path / "trouble.yaml"
+        callbacks = [{"class_path": f"{__name__}.Trouble", "init_args": {"kind": kind}}]
+        path.write_text(yaml.safe_dump({"trainer": {"callbacks+": callbacks}}))
+        return path
+
+    return config
+
+
+def test_exception_in_training_makes_the_run_failed(store, lit_ae, settings, trouble):
+    with pytest.raises(ValueError, match="amid training"):
+        lit_ae("fit", *settings("ae"), "--config", trouble("exception"))
+    run = run_from_command_line()
+    assert run.status == "FAILED"
+    assert run.tags["error"] == "ValueError: amid training"
+
+
+def test_interrupt_in_training_makes_the_run_killed(store, lit_ae, settings, trouble):
+    assert lit_ae("fit", *settings("ae"), "--config", trouble("interrupt")) == 130
+    assert run_from_command_line().status == "KILLED"
+
+
+def test_loss_that_is_no_number_makes_the_run_failed(store, lit_ae, settings, capsys):
+    assert lit_ae("fit", *settings("ae"), "--model.optimizer.lr=1e36", "--trainer.max_epochs=20") == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert re.search(r"(train|val)/\w+ not finite (at|by) step \d", line)
+    run = run_from_command_line()
+    assert run.status == "FAILED"
+    assert "not finite" in run.tags["error"]
+
+
+def test_exception_in_a_test_makes_the_run_failed(store, lit_ae, settings, trouble):
+    assert lit_ae("fit", *settings("ae")) == 0
+    with pytest.raises(ValueError, match="amid test"):
+        lit_ae("test", *settings("ae"), "--config", trouble("exception"))
+    assert run_from_command_line().status == "FAILED"
+
+
+def test_refused_checkpoint_leaves_the_run_as_it_was(store, lit_ae, settings):
+    assert lit_ae("fit", *settings("ae")) == 0
+    before = run_from_command_line()
+    checkpoint = before.artifact("checkpoints/last.ckpt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert lit_ae("test", *settings("ae")) == 2
+    after = run_from_command_line()
+    assert (after.status, after.metrics) == ("FINISHED", before.metrics)
+
+
+def test_sigterm_makes_the_run_killed(store, settings):
+    args = (*settings("ae"), "--trainer.max_epochs=1000000")
+    process = subprocess.Popen([sys.executable, "-m", "lit_ae.cli", "fit", *args], stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: any(run.metrics for run in tracking.search("lit_ae")), process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert run_from_command_line().status == "KILLED"
+
+
+def wait_for(condition, process, seconds=120):
+    """Look every tenth of a second while the process lives."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the process has ended too soon"
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+# -- what is logged ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [251, 500, 3000])
+def test_long_parameters_are_kept_whole(store, length):
+    text = "".join(chr(97 + i % 26) for i in range(length))
+    run_id = tracking.create_run("e", "a run", {})
+    tracking.log_params(run_id, {"long": text, "short": 3, "none": None})
+    assert tracking.get_run(run_id).params == {"long": text, "short": "3", "none": "None"}
+
+
+def test_many_parameters_and_metrics_pass_the_limits_of_one_call(store):
+    run_id = tracking.create_run("e", "a run", {})
+    tracking.log_params(run_id, {f"p{i}": i for i in range(250)})
+    tracking.log_metrics(run_id, {f"m{i}": i for i in range(1001)})
+    run = tracking.get_run(run_id)
+    assert len(run.params) == 250
+    assert len(run.metrics) == 1001
+
+
+def test_parameters_of_a_resumed_run_keep_their_first_value(store):
+    run_id = tracking.create_run("e", "a run", {})
+    tracking.log_params(run_id, {"epochs": 1})
+    tracking.log_params(run_id, {"epochs": 2, "new": 3})
+    assert tracking.get_run(run_id).params == {"epochs": "1", "new": "3"}
+
+
+def test_config_and_data_set_of_a_fit_are_logged(store, lit_ae, settings):
+    widths = str([16] * 80)  # over 250 characters as a parameter
+    assert len(widths) > 250
+    changes = (f"--model.encoder.widths={widths}", "--model.optimizer.lr=0.002", "--trainer.max_epochs=2")
+    assert lit_ae("fit", *settings("ae"), *changes) == 0
+    run = run_from_command_line()
+    assert run.params["model.encoder.widths"] == widths
+    assert run.params["model.optimizer.lr"] == "0.002"
+    assert run.params["trainer.max_epochs"] == "2"
+    config = yaml.safe_load(run.artifact("config.yaml").read_text())
+    assert config["model"]["init_args"]["encoder"]["init_args"]["widths"] == [16] * 80
+    assert config["trainer"]["max_epochs"] == 2
+    (data,) = tracking.client().get_run(run.id).inputs.dataset_inputs
+    from lit_ae.data.digits import Digits
+
+    assert (data.dataset.name, data.dataset.digest) == ("digits", Digits(limit=60).digest())
+    assert json.loads(data.dataset.profile) == {"train": 60, "val": 60, "test": 60}
+    assert [tag.value for tag in data.tags] == ["train"]
+    assert [epoch for epoch, _ in run.history("train/loss")] == [1, 2]
+
+
+def test_rank_1_logs_nothing(store, monkeypatch):
+    logger = RunLogger()
+    logger.run_id = tracking.create_run("e", "a run", {})
+
+    def log_everything():
+        logger.log_metrics({"a": 1.0}, 0)
+        logger.log_hyperparams({"p": 1})
+        logger.log_json({}, "card.json")
+        logger.log_figure(plt.figure(), "figure")
+
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    log_everything()
+    run = tracking.get_run(logger.run_id)
+    assert (run.metrics, run.params) == ({}, {})
+    assert tracking.client().list_artifacts(run.id) == []
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    log_everything()
+    run = tracking.get_run(logger.run_id)
+    assert (run.metrics, run.params) == ({"a": 1.0}, {"p": "1"})
+    assert {file.path for file in tracking.client().list_artifacts(run.id)} == {"card.json", "figures"}
+
+
+def test_logger_without_a_run_is_quiet():
+    logger = RunLogger()
+    logger.log_metrics({"a": 1.0}, 0)
+    logger.log_hyperparams({"p": 1})
+    assert logger.version is None
+
+
+def test_metrics_of_an_epoch_carry_its_number_from_1(store):
+    logger = RunLogger()
+    logger.run_id = tracking.create_run("e", "a run", {})
+    for epoch in range(3):
+        logger.log_metrics({"a": 10.0 * epoch, "epoch": float(epoch)}, step=77 * epoch)
+    run = tracking.get_run(logger.run_id)
+    assert run.history("a") == [(1, 0.0), (2, 10.0), (3, 20.0)]
+    assert "epoch" not in run.metrics
+
+
+# -- what is read back ---------------------------------------------------------------------------------------------
+
+
+def child(parent, model, seed, status="FINISHED", **tags):
+    all_tags = {"kind": "run", "study": "s", "profile": "quick", "model": model, "seed": str(seed), **tags}
+    run_id = tracking.create_run("s", f"{model} {seed}", all_tags, parent)
+    if status != "RUNNING":
+        tracking.end_run(run_id, status)
+    return run_id
+
+
+def test_study_runs_are_the_newest_finished_ones_of_the_newest_parent(store):
+    parents = []
+    for _ in range(2):
+        parents.append(tracking.create_run("s", "s quick", {"kind": "study", "profile": "quick"}))
+        time.sleep(0.005)  # MLflow's clock ticks in milliseconds
+    other_profile = tracking.create_run("s", "s full", {"kind": "study", "profile": "full"})
+    child(parents[0], "AE", 0)
+    child(other_profile, "AE", 0)
+    child(parents[1], "AE", 1)
+    time.sleep(0.005)
+    kept = child(parents[1], "AE", 1)
+    also = child(parents[1], "AE", 0)
+    child(parents[1], "AE", 2, kind="stale")
+    for status in ("FAILED", "KILLED", "RUNNING"):
+        time.sleep(0.005)
+        child(parents[1], "AE", 0, status)
+    runs = tracking.study_runs("s", "quick")
+    assert [run.id for run in runs] == [also, kept]
+    assert [(run.model, run.seed, run.status) for run in runs] == [("AE", 0, "FINISHED"), ("AE", 1, "FINISHED")]
+    assert tracking.study_runs("s", "none") == []
+    assert tracking.study_runs("no such study", "quick") == []
+    assert len(tracking.children("s", parents[1])) == 7
+
+
+def test_search_reads_more_than_one_page(store, monkeypatch):
+    for number in range(7):
+        tracking.create_run("many", f"run {number}", {"number": str(number)})
+    client, pages = tracking.client(), []
+    search_runs = client.search_runs
+
+    def two_at_a_time(*args, **kwargs):
+        pages.append(search_runs(*args, **kwargs, max_results=2))
+        return pages[-1]
+
+    monkeypatch.setattr(client, "search_runs", two_at_a_time)
+    assert {run.tags["number"] for run in tracking.search("many")} == set("0123456")
+    assert len(pages) == 4
+    assert [run.tags["number"] for run in tracking.search("many", number="5")] == ["5"]
