@@ -159,6 +159,7 @@ class ScoreCallback(Callback, ABC):
 
     needs_codes: ClassVar[bool] = True  # False: also for models without an encoder
     needs_labels: ClassVar[bool] = False
+    needs_images: ClassVar[bool] = False  # True: not for flat vectors such as genes
     rank_zero: ClassVar[bool] = True  # False: every rank takes part in `score`
 
     def __init__(self, every_n_epochs: int = 0) -> None:
@@ -187,6 +188,8 @@ class ScoreCallback(Callback, ABC):
         if self.needs_codes and not isinstance(pl_module, ReconstructionModule):
             return
         if self.needs_labels and not datamodule(trainer).num_classes:
+            return
+        if self.needs_images and len(datamodule(trainer).input_shape) != 3:
             return
         evaluation = Evaluation.of(trainer)
         if self.rank_zero and trainer.world_size > 1 and self.needs_codes:

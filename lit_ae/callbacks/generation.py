@@ -24,6 +24,7 @@ class GenerationScores(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    needs_images = True
     needs_codes = False
     rank_zero = False
 

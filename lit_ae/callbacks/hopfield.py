@@ -52,7 +52,8 @@ class HopfieldRecall(ScoreCallback):
             shown = (("stored", net.patterns), ("corrupted", noisy), ("retrieved", states[-1]))
             rows = [(name, (part[: self.n] / 2 + 0.5).view(-1, *shape).cpu()) for name, part in shown]
             save_figure(trainer, plots.image_rows(rows, f"{module.noise:.0%} of the pixels flipped"), "recall")
-        x = as_images(datamodule(trainer).split("train").x, module).flatten(1)
+        most = max(1, round(max(self.loads) * net.bias.numel()))
+        x = as_images(datamodule(trainer).split("train").x[:most], module).flatten(1)
         curves = plots.curves(
             self.capacity(x, generator), "patterns / units", "share of wrong pixels", "Capacity, a tenth flipped"
         )

@@ -22,6 +22,8 @@ class ReconstructionGrid(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    needs_images = True
+
     def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
         self.n = n

@@ -14,6 +14,7 @@ class SamplesGrid(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    needs_images = True
     needs_codes = False
     rank_zero = False  # every rank draws its share of the same codes; rank 0's are shown
 

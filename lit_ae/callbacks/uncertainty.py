@@ -37,6 +37,8 @@ class Uncertainty(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    needs_images = True
+
     def __init__(
         self, draws: int = 32, n: int = 10, max_images: int = 1000, seed: int = 0, every_n_epochs: int = 0
     ) -> None:
