@@ -29,7 +29,7 @@ reproduce: $(READY) ## run a report's study and write its tables and figures (RE
 	$(BIN)/lit-ae study run experiments/$(REPORT).yaml --profile $(PROFILE) $(if $(WORKERS),--workers $(WORKERS))
 
 test: $(READY) ## the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
