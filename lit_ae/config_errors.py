@@ -296,12 +296,12 @@ def _hint(setting: str, taker: str) -> Any:
     from lightning.pytorch import Trainer
 
     from lit_ae.data.base import BaseDataModule
-    from lit_ae.models.base import GenerativeModule
+    from lit_ae.models.base import TrackedModule
 
     name = setting.rpartition(".")[2]
     if cls := _import(taker):
         return _parameters(cls).get(name)
-    return {"model": GenerativeModule, "data": BaseDataModule}.get(setting) or _parameters(Trainer).get(name)
+    return {"model": TrackedModule, "data": BaseDataModule}.get(setting) or _parameters(Trainer).get(name)
 
 
 def _classes(hint: Any) -> Iterator[type]:

@@ -17,6 +17,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.trainer.states import TrainerFn
 
 import lit_ae.callbacks
 import lit_ae.data
@@ -28,7 +29,7 @@ from lit_ae.config_errors import explained, refused
 from lit_ae.config_files import config_folder
 from lit_ae.data.base import SPLITS, BaseDataModule
 from lit_ae.errors import SettingError
-from lit_ae.models.base import GenerativeModule
+from lit_ae.models.base import TrackedModule
 from lit_ae.run_logger import RunLogger, run_logger
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
@@ -78,6 +79,12 @@ class Tracking(Callback):
         logger = run_logger(trainer)
         checkpoint["run_id"] = logger.run_id if logger else None
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Count a later test's epochs on, or MLflow would take an earlier test's scores for the latest."""
+        logger = run_logger(trainer)
+        if logger and trainer.state.fn != TrainerFn.FITTING:
+            logger.epochs_before = checkpoint["epoch"] + 1
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hand checkpoints to a store that lies elsewhere."""
         logger = run_logger(trainer)
@@ -117,7 +124,7 @@ class AutoencoderCLI(LightningCLI):
         self.requested = next((a for a in args if a in LightningCLI.subcommands()), "fit")
         defaults = {"default_config_files": [str(config_folder() / "defaults.yaml")], "exit_on_error": False}
         super().__init__(
-            GenerativeModule,
+            TrackedModule,
             BaseDataModule,
             save_config_callback=None,
             seed_everything_default=0,
@@ -196,6 +203,8 @@ class AutoencoderCLI(LightningCLI):
         if subcommand == "fit":
             with set_aside(self.trainer):
                 super()._run_subcommand(subcommand)
+            if logger and logger.run_id and self.trainer.is_global_zero:
+                tracking.set_tags(logger.run_id, {"trained": "true"})
         else:
             super()._run_subcommand(subcommand)
         if self.then_test and subcommand == "fit":

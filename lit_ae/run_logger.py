@@ -24,6 +24,7 @@ class RunLogger(Logger):
     def __init__(self) -> None:
         super().__init__()
         self.run_id: str | None = None
+        self.epochs_before = 0  # of the training that a test on its own goes on from
 
     @property
     def name(self) -> str:
@@ -48,14 +49,17 @@ class RunLogger(Logger):
         values = dict(metrics)
         epoch = values.pop("epoch", None)
         if self.run_id and values:
-            tracking.log_metrics(self.run_id, values, int(epoch) + 1 if epoch is not None else step or 0)
+            at = step or 0 if epoch is None else self.epochs_before + int(epoch) + 1
+            tracking.log_metrics(self.run_id, values, at)
 
     @rank_zero_only
     def log_figure(self, figure: Figure, name: str) -> None:
-        """Store a figure as figures/NAME.png."""
+        """Store a figure as figures/NAME.png, which reports show, and vector/NAME.pdf."""
         if self.run_id:
             with TemporaryDirectory() as folder:
-                tracking.log_file(self.run_id, plots.save(figure, Path(folder) / f"{name}.png"), "figures")
+                for kind, ending in (("figures", "png"), ("vector", "pdf")):
+                    path = plots.save(figure, Path(folder) / f"{name}.{ending}")
+                    tracking.log_file(self.run_id, path, kind)
 
     @rank_zero_only
     def log_sampler(self, sampler: Sampler) -> None:

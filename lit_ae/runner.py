@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import TypeAlias
 
 from lit_ae import tracking
 from lit_ae.errors import SettingError
@@ -21,7 +22,7 @@ from lit_ae.study import Job, Profile, Study, jobs
 
 
 def work(connection: Connection, threads: int) -> None:
-    """Body of a worker process: takes (args, run id, log file), answers with an error or ""."""
+    """Body of a worker process: takes (subcommand, args, run id, log file), answers with an error or ""."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     parent = mp.parent_process()
     assert parent is not None
@@ -30,17 +31,17 @@ def work(connection: Connection, threads: int) -> None:
     import torch
 
     while True:
-        args, run_id, log = connection.recv()
+        subcommand, args, run_id, log = connection.recv()
         torch.set_num_threads(threads)  # at every job: UMAP's numba leaves OpenMP at another number
         with log.open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-            connection.send(_run(args, run_id))
+            connection.send(_run(subcommand, args, run_id))
             sys.stdout.flush()
             sys.stderr.flush()
 
 
-def _run(args: Sequence[str], run_id: str) -> str:
+def _run(subcommand: str, args: Sequence[str], run_id: str) -> str:
     import traceback
 
     try:
@@ -48,7 +49,7 @@ def _run(args: Sequence[str], run_id: str) -> str:
         from lit_ae.lightning_cli import AutoencoderCLI
 
         with explained(args):
-            AutoencoderCLI(["fit", *args], run_id=run_id, then_test=True)
+            AutoencoderCLI([subcommand, *args], run_id=run_id, then_test=True)
     except BaseException as error:
         if not isinstance(error, (SettingError, FloatingPointError)):
             traceback.print_exc()
@@ -60,6 +61,8 @@ def _die_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
 
+
+Fit: TypeAlias = tuple[str, int, str]  # a job's model, seed and fit_hash
 
 # -- in the driver -----------------------------------------------------------------------------------------------
 
@@ -106,7 +109,7 @@ def run_study(study: Study, profile: Profile, workers: int | None = None) -> int
         ) from error
     with lock:
         parent = _parent(study, profile)
-        todo = _reconcile(study, profile, parent)
+        todo, trained = _reconcile(study, profile, parent)
         total = len(profile.seeds) * len(study.models)
         print(f"{study.name}, profile {profile.name}: {total - len(todo)} of {total} runs are done, {len(todo)} to do")
         if not todo:
@@ -114,7 +117,7 @@ def run_study(study: Study, profile: Profile, workers: int | None = None) -> int
             return 0
         workers = min(workers or cores, len(todo))
         try:
-            failed = _drive(study, profile, parent, todo, workers, max(1, cores // workers))
+            failed = _drive(study, profile, parent, todo, trained, workers)
         except BaseException:
             tracking.end_run(parent, "KILLED")
             raise
@@ -136,11 +139,15 @@ def _parent(study: Study, profile: Profile) -> str:
     return run_id
 
 
-def _reconcile(study: Study, profile: Profile, parent: str) -> list[Job]:
-    """The jobs to do. Runs left over by a killed driver become KILLED, those of other settings `stale`."""
+def _reconcile(study: Study, profile: Profile, parent: str) -> tuple[list[Job], dict[Fit, str]]:
+    """The jobs to do, and the runs by what was trained in them: where the scores alone have changed, one is enough.
+
+    Runs left over by a killed driver become KILLED, those of other settings `stale`.
+    """
     wanted = {(job.model, job.seed, job.config_hash): job for job in jobs(study, profile)}
     done = set()
-    for run in tracking.children(study.name, parent):
+    trained: dict[Fit, str] = {}
+    for run in tracking.children(study.name, parent):  # newest first
         if run.status == "RUNNING":
             tracking.end_run(run.id, "KILLED")
             run = replace(run, status="KILLED")
@@ -150,38 +157,53 @@ def _reconcile(study: Study, profile: Profile, parent: str) -> list[Job]:
             tracking.set_tags(run.id, {"kind": kind})
         if run.status == "FINISHED":
             done.add(key)
-    return [job for key, job in wanted.items() if key not in done]
+        if "trained" in run.tags and run.artifact("checkpoints/last.ckpt"):
+            trained.setdefault((run.model, run.seed, run.tags["fit_hash"]), run.id)
+    return [job for key, job in wanted.items() if key not in done], trained
 
 
-def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], n: int, threads: int) -> int:
+def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], trained: dict[Fit, str], n: int) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    threads = max(1, tracking.cores() // n)
     for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # read as the workers start: workers x threads <= cores
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
     logs = tracking.STORE.resolve() / "logs"
     logs.mkdir(exist_ok=True)
-    queue, failed, total = list(todo), 0, len(todo)
+    queue, failed = list(todo), 0
     pool = [_start_worker(threads) for _ in range(n)]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns) as progress:
-            bar = progress.add_task(f"{n} workers x {threads} threads", total=total)
+            bar = progress.add_task(f"{n} workers x {threads} threads", total=len(todo))
+
+            def tell(job: Job, outcome: str) -> None:
+                progress.console.print(f"{job.model}, seed {job.seed}: {outcome}")
+                progress.advance(bar)
+
             while queue or any(worker.job for worker in pool):
                 for worker in pool:
-                    if worker.job is None and queue:
-                        _assign(worker, queue.pop(0), study, profile, parent, logs)
+                    job = next((job for job in queue if job.start is None or job.start in trained), None)
+                    if worker.job is None and job:
+                        queue.remove(job)
+                        _assign(worker, job, study, profile, parent, trained, logs)
                 busy = [worker for worker in pool if worker.job]
+                if not busy:
+                    for job in queue:
+                        tell(job, f"FAILED: {job.start and job.start[0]}, which it sets out from, has no trained run")
+                    return failed + len(queue)
                 ready = wait([w.connection for w in busy] + [w.process.sentinel for w in busy])
                 for worker in busy:
                     if worker.connection in ready or worker.process.sentinel in ready:
                         job = worker.job
                         assert job is not None
                         error = _collect(worker)
-                        failed += bool(error)
+                        if error:
+                            failed += 1
+                        else:
+                            trained[(job.model, job.seed, job.fit_hash)] = worker.run_id
                         seconds = time.monotonic() - worker.start
-                        outcome = f"FAILED: {error} (log: {worker.log})" if error else "done"
-                        progress.console.print(f"{job.model}, seed {job.seed}: {outcome} in {seconds:.0f} s")
-                        progress.advance(bar)
+                        tell(job, f"FAILED: {error} (log: {worker.log})" if error else f"done in {seconds:.0f} s")
                         if not worker.process.is_alive():
                             pool[pool.index(worker)] = _start_worker(threads)
     finally:
@@ -194,20 +216,33 @@ def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], n: int,
     return failed
 
 
-def _assign(worker: Worker, job: Job, study: Study, profile: Profile, parent: str, logs: Path) -> None:
-    tags = {
-        "kind": "run",
-        "study": study.name,
-        "profile": profile.name,
-        "model": job.model,
-        "data": job.data,
-        "seed": str(job.seed),
-        "config_hash": job.config_hash,
-    }
-    worker.run_id = tracking.create_run(study.name, f"{job.model} seed {job.seed}", tags, parent)
+def _assign(
+    worker: Worker, job: Job, study: Study, profile: Profile, parent: str, trained: dict[Fit, str], logs: Path
+) -> None:
+    """Have a job trained and scored; scored alone, in the same run, where it has been trained."""
+    args = [*job.args]
+    if job.start:
+        args.append(f"--model.pretrained={tracking.last_checkpoint(trained[job.start])}")
+    worker.run_id = trained.get((job.model, job.seed, job.fit_hash), "")
+    subcommand = "test" if worker.run_id else "fit"
+    if worker.run_id:
+        tracking.set_tags(worker.run_id, {"kind": "run", "config_hash": job.config_hash})
+        tracking.reopen(worker.run_id)
+    else:
+        tags = {
+            "kind": "run",
+            "study": study.name,
+            "profile": profile.name,
+            "model": job.model,
+            "data": job.data,
+            "seed": str(job.seed),
+            "config_hash": job.config_hash,
+            "fit_hash": job.fit_hash,
+        }
+        worker.run_id = tracking.create_run(study.name, f"{job.model} seed {job.seed}", tags, parent)
     worker.job, worker.start, worker.log = job, time.monotonic(), logs / f"{worker.run_id}.log"
     with suppress(OSError):  # `_collect` deals with a worker that has died
-        worker.connection.send((job.args, worker.run_id, worker.log))
+        worker.connection.send((subcommand, args, worker.run_id, worker.log))
 
 
 def _collect(worker: Worker) -> str:

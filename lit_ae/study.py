@@ -27,11 +27,17 @@ class Profile:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A row: a file of configs/model and what it changes of it, for all profiles or for one."""
+    """A row: a file of configs/model and what it changes of it, for all profiles or for one.
+
+    `start` names the row whose checkpoint of the same seed is its `model.pretrained`.
+    """
 
     config: str
+    data: str | None = None  # where it is not for the profile's
     args: list[str] = field(default_factory=list)
     profile_args: dict[str, list[str]] = field(default_factory=dict)
+    configs: list[str] = field(default_factory=list)  # files of configs/ that it stacks on the study's
+    start: str | None = None
     note: str = ""
 
 
@@ -77,6 +83,7 @@ class Study:
     models: dict[str, ModelSpec]
     columns: list[Column]
     configs: list[str] = field(default_factory=list)  # files of configs/ that every run stacks on its own
+    scores: list[str] = field(default_factory=list)  # the same, for the test alone: a change trains nothing anew
     comparisons: list[Comparison] = field(default_factory=list)
     published: dict[str, dict[str, float]] = field(default_factory=dict)
     figures: list[FigureSpec] = field(default_factory=list)
@@ -98,13 +105,19 @@ PARTS: tuple[Any, ...] = (Profile, ModelSpec, Column, Comparison, FigureSpec, St
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study: `lit-ae fit ARGS`, then test; `config_hash` changes when the run would."""
+    """One run of a study: `lit-ae fit ARGS`, then test.
+
+    `fit_hash` changes when the training would, `config_hash` when the training or the scores would; `start` is the
+    (model, seed, fit_hash) of the run whose checkpoint it sets out from.
+    """
 
     model: str
     seed: int
     data: str
     args: tuple[str, ...]
+    fit_hash: str
     config_hash: str
+    start: tuple[str, int, str] | None = None
 
 
 def jobs(study: Study, profile: Profile) -> list[Job]:
@@ -114,22 +127,35 @@ def jobs(study: Study, profile: Profile) -> list[Job]:
 
 def _job(study: Study, profile: Profile, label: str, seed: int) -> Job:
     spec = study.models[label]
-    files = [
+    data = spec.data or profile.data
+    fit = [
         config_file("model", spec.config),
-        config_file("data", profile.data),
-        *(config_folder() / name for name in study.configs),
+        config_file("data", data),
+        *(config_folder() / name for name in (*study.configs, *spec.configs)),
     ]
+    scores = [config_folder() / name for name in study.scores]
     settings = [*profile.args, *spec.args, *spec.profile_args.get(profile.name, [])]
-    contents = [_read(path) for path in (config_folder() / "defaults.yaml", *files)]
-    text = json.dumps([contents, settings], sort_keys=True, default=str)
-    config = [part for path in files for part in ("--config", str(path))]
+    start = _job(study, profile, spec.start, seed) if spec.start else None
+    trained: list[object] = [[_read(path) for path in (config_folder() / "defaults.yaml", *fit)], settings]
+    if start:
+        trained.append(start.fit_hash)
     return Job(
-        label,
-        seed,
-        profile.data,
-        (*config, *settings, f"--seed_everything={seed}"),
-        hashlib.sha256(text.encode()).hexdigest()[:12],
+        model=label,
+        seed=seed,
+        data=data,
+        args=(
+            *(part for path in (*fit, *scores) for part in ("--config", str(path))),
+            *settings,
+            f"--seed_everything={seed}",
+        ),
+        fit_hash=_hash(trained),
+        config_hash=_hash([trained, [_read(path) for path in scores]]),
+        start=(start.model, seed, start.fit_hash) if start else None,
     )
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 # -- reading -----------------------------------------------------------------------------------------------------
@@ -190,6 +216,7 @@ def _check_names(study: Study, path: Path) -> None:
         *((c.b, "comparisons") for c in study.comparisons),
         *((m, "figures") for f in study.figures for m in f.models),
         *((m, "published") for m in study.published),
+        *((spec.start, "start") for spec in study.models.values() if spec.start),
     ]
     for label, where in named:
         if label not in study.models:
@@ -203,5 +230,9 @@ def _check_names(study: Study, path: Path) -> None:
         config_file("data", profile.data)
         if not profile.seeds or len(set(profile.seeds)) != len(profile.seeds):
             raise SettingError(f"{path}: profiles.{profile.name}.seeds must be a list of different numbers")
-    for spec in study.models.values():
+    for label, spec in study.models.items():
         config_file("model", spec.config)
+        if spec.data:
+            config_file("data", spec.data)
+        if spec.start and labels.index(spec.start) >= labels.index(label):
+            raise SettingError(f"{path}: models.{label}.start is {spec.start!r}: that row must stand above it")

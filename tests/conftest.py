@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -99,3 +100,45 @@ def scores(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("scores") / "scores.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+# -- what each score was checked against, as a table under the tests' own output ----------------------------------
+
+
+@pytest.fixture
+def agrees(request):
+    """Hold a score against an independent reference, and note the largest difference for the table.
+
+    `agrees("FID", "torch-fidelity", "2 x 500 made features", ours, theirs, rel=1e-4)`: numbers or arrays; within rel of
+    the reference, or within abs where that is larger.
+    """
+
+    def check(metric, reference, data, ours, theirs, rel=1e-4, abs=0.0):
+        ours, theirs = (np.asarray(torch.as_tensor(v, dtype=torch.float64)) for v in (ours, theirs))
+        assert ours.shape == theirs.shape
+        difference = np.abs(ours - theirs)
+        relative = float(np.max(difference / np.maximum(np.abs(theirs), 1e-300))) if theirs.all() else float("nan")
+        row = (metric, reference, data, float(difference.max()), relative)
+        request.node.user_properties.append(("agreement", row))
+        np.testing.assert_allclose(ours, theirs, rtol=rel, atol=abs)
+
+    return check
+
+
+def pytest_addoption(parser):
+    parser.addoption("--agreement", metavar="FILE", help="write the table of scores against references to FILE")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    passed = terminalreporter.stats.get("passed", [])
+    rows = sorted({tuple(row) for r in passed for name, row in r.user_properties if name == "agreement"})
+    if not rows:
+        return
+    lines = ["| metric | reference | data | largest difference | relative |", "|---|---|---|---|---|"]
+    for metric, reference, data, difference, relative in rows:
+        share = "-" if relative != relative else f"{relative:.1e}"
+        lines.append(f"| {metric} | {reference} | {data} | {difference:.1e} | {share} |")
+    terminalreporter.section("scores against independent references")
+    terminalreporter.write_line("\n".join(lines))
+    if config.getoption("--agreement"):
+        Path(config.getoption("--agreement")).write_text("\n".join(lines) + "\n")

@@ -102,12 +102,12 @@ def test_initial_autoencoder_may_come_from_a_checkpoint(digits, tmp_path):
     ae, run = AE(**SETTINGS), trainer(1)
     run.fit(ae, datamodule=digits)
     run.save_checkpoint(tmp_path / "ae.ckpt")
-    module = DEC(checkpoint=str(tmp_path / "ae.ckpt"), **SETTINGS)
+    module = DEC(pretrained=str(tmp_path / "ae.ckpt"), **SETTINGS)
     trainer(1).fit(module, datamodule=digits)
     x = digits.split("test").x[:20] / 255
     assert torch.allclose(module.initial.encoder(x), ae.encoder(x))
-    other = DEC(checkpoint=str(tmp_path / "ae.ckpt"), **{**SETTINGS, "latent_dim": 3})
-    with pytest.raises(SettingError, match=r"model\.checkpoint .*ae.ckpt cannot be used .*latent_dim"):
+    other = DEC(pretrained=str(tmp_path / "ae.ckpt"), **{**SETTINGS, "latent_dim": 3})
+    with pytest.raises(SettingError, match=r"model\.pretrained .*ae.ckpt does not fit .*latent_dim"):
         trainer(1).fit(other, datamodule=digits)
 
 

@@ -40,16 +40,16 @@ class Waits(Callback):
                 time.sleep(0.05)
 
 
-def write_study(models, seeds=(0, 1), args=()):
+def write_study(models, seeds=(0, 1), args=(), scores=()):
     """tiny.yaml in the current folder."""
-    callbacks = [{"class_path": name} for name in ("Evaluation", "ReconstructionGrid", "PairedTest")]
+    callbacks = [{"class_path": name} for name in ("Evaluation", "ReconstructionGrid", "PairedTest", *scores)]
     Path("callbacks.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks+": callbacks}}))
     labels = [label for label in ("SAE", "AE") if label in models]
     study = {
         "name": "tiny",
         "title": "A tiny study",
         "question": "Does it run?",
-        "configs": [str(Path("callbacks.yaml").resolve())],
+        "scores": [str(Path("callbacks.yaml").resolve())],
         "profiles": {"quick": {"data": "digits", "seeds": list(seeds), "args": [*ARGS, *args]}},
         "models": models,
         "columns": [{"metric": "test/mse", "label": "MSE", "format": ".6f", "better": "lower"}],
@@ -224,6 +224,34 @@ def test_seeds_that_shrink_go_stale_and_come_back_without_a_run(copy, lit_ae, no
         (model, seed) for model in both for seed in (0, 1)
     }
     assert sorted(run.id for run in runs()) == everything
+
+
+def test_changed_scores_are_made_anew_without_training_and_a_row_sets_out_from_another(copy, lit_ae, capsys):
+    rows = {"AE": {"config": "ae"}, "SAE": {"config": "sae"}}
+    rows["Classifier"] = {"config": "classifier", "start": "AE", "args": ["--data.labels_per_class=1"]}
+    before = by_row(runs())
+    losses = {row: tracking.client().get_metric_history(run.id, "train/loss") for row, run in before.items()}
+    write_study(rows, seeds=[0], scores=["StandardisedMSE"])
+    assert set(status(lit_ae, capsys).values()) == {"MISSING"}
+    assert lit_ae("study", "run", "tiny.yaml", "--workers", "1", "--reports", "reports") == 0
+    after = by_row(tracking.study_runs("tiny", "quick"))
+    assert after.keys() == {("AE", 0), ("SAE", 0), ("Classifier", 0)}
+    for row in (("AE", 0), ("SAE", 0)):
+        assert after[row].id == before[row].id
+        assert tracking.client().get_metric_history(after[row].id, "train/loss") == losses[row]
+        assert "test/mse_standardised" not in before[row].metrics
+        assert "test/mse_standardised" in after[row].metrics
+        assert after[row].metrics["test/mse"] == pytest.approx(before[row].metrics["test/mse"], rel=1e-6)
+        steps = {m.step for m in tracking.client().get_metric_history(after[row].id, "test/mse")}
+        assert len(steps) == 1, "a later test's scores have to count as the latest"
+    assert before["AE", 0].id in after["Classifier", 0].params["model.pretrained"]
+    assert 0 <= after["Classifier", 0].metrics["test/accuracy"] <= 1
+
+
+def test_row_has_to_stand_below_the_one_that_it_sets_out_from(store, lit_ae, capsys):
+    write_study({"Classifier": {"config": "classifier", "start": "AE"}, "AE": {"config": "ae"}})
+    assert lit_ae("study", "status", "tiny.yaml") == 2
+    assert "models.Classifier.start is 'AE': that row must stand above it" in capsys.readouterr().err
 
 
 def test_a_study_is_run_by_one_process_at_a_time(copy, lit_ae, no_workers, capsys):

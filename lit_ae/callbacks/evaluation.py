@@ -185,7 +185,7 @@ class ScoreCallback(Callback, ABC):
             self._run(trainer, pl_module, "val")
 
     def _run(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self.needs_codes and not isinstance(pl_module, ReconstructionModule):
+        if not isinstance(pl_module, ReconstructionModule if self.needs_codes else GenerativeModule):
             return
         if self.needs_labels and not datamodule(trainer).num_classes:
             return

@@ -1,6 +1,7 @@
 """Any array or folder of images."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ class Array(BaseDataModule):
         size: height and width that a folder's images are resized to; all must be of one size where null.
         grey: whether a folder's images are read as grey.
         val_share, test_share: of all samples.
-        batch_size, eval_batch_size, split_seed, num_workers, limit: as in `BaseDataModule`.
+        kwargs: as for `BaseDataModule`.
 
     Raises:
         SettingError: the file is missing, or holds something else.
@@ -39,13 +40,9 @@ class Array(BaseDataModule):
         grey: bool = False,
         val_share: float = 0.1,
         test_share: float = 0.1,
-        batch_size: int = 64,
-        eval_batch_size: int = 1000,
-        split_seed: int = 0,
-        num_workers: int = 0,
-        limit: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, split_seed, num_workers, limit)
+        super().__init__(**kwargs)
         self.path = Path(path).expanduser()
         if size is not None and min(size) < 1:
             raise SettingError(f"--data.size is {list(size)}: height and width must be at least 1")

@@ -75,9 +75,11 @@ class BaseDataModule(LightningDataModule, ABC):
             different seeds are scored on the same images.
         num_workers: processes that make batches; 0 is fastest for data in memory.
         limit: keep the first `limit` samples of every split, for quick runs.
+        labels_per_class: keep that many training samples of each class, drawn by the run's seed (`seed_everything`).
+        leave_out: a class that the train and val splits are to lack and test to keep, as an anomaly.
 
     Raises:
-        SettingError: a size is below its least value.
+        SettingError: a size is below its least value; on loading, `leave_out` is no class of the data.
     """
 
     name: str
@@ -92,15 +94,19 @@ class BaseDataModule(LightningDataModule, ABC):
         split_seed: int = 0,
         num_workers: int = 0,
         limit: int | None = None,
+        labels_per_class: int | None = None,
+        leave_out: int | None = None,
     ) -> None:
         super().__init__()
         least = {"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)}
         least |= {"num_workers": (num_workers, 0), "limit": (1 if limit is None else limit, 1)}
+        least |= {"labels_per_class": (1 if labels_per_class is None else labels_per_class, 1)}
         for setting, (value, bound) in least.items():
             if value < bound:
                 raise SettingError(f"--data.{setting} is {value}: it must be at least {bound}")
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.split_seed, self.num_workers, self.limit = split_seed, num_workers, limit
+        self.labels_per_class, self.leave_out = labels_per_class, leave_out
         self._splits: Splits | None = None
 
     @abstractmethod
@@ -111,8 +117,13 @@ class BaseDataModule(LightningDataModule, ABC):
         """Loads the data the first time; later calls, for other stages, do nothing."""
         if self._splits is None:
             splits = self.load()
+            if self.leave_out is not None:
+                splits = without_class(splits, self.leave_out)
             if self.limit is not None:
                 splits = Splits(*(part.subset(torch.arange(len(part))[: self.limit]) for part in splits))
+            if self.labels_per_class is not None:
+                few = labelled_subset(splits.train, self.labels_per_class, torch.initial_seed())
+                splits = splits._replace(train=few)
             self._splits = splits
 
     def split(self, name: SplitName) -> ArrayDataset:
@@ -229,6 +240,44 @@ def seeded_split(data: ArrayDataset, sizes: Sequence[int], seed: int) -> list[Ar
         raise ValueError(f"parts of {tuple(sizes)} samples from {len(data)}")
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     return [data.subset(part) for part in torch.split(order, [*sizes, left])]
+
+
+def without_class(splits: Splits, label: int) -> Splits:
+    """The splits with train and val rid of a class; test keeps it.
+
+    Raises:
+        SettingError: no training sample is of this class, or all of train or val are.
+    """
+    parts = {name: (part, part.y != label) for name, part in (("train", splits.train), ("val", splits.val))}
+    if parts["train"][1].all():
+        classes = splits.train.y[splits.train.y >= 0].unique().tolist()
+        known = ", ".join(map(str, classes)) if classes else "none: the data have no labels"
+        raise SettingError(f"--data.leave_out is {label}, which is no class of the training data ({known})")
+    for name, (_, kept) in parts.items():
+        if not kept.any():
+            raise SettingError(
+                f"--data.leave_out is {label}, and the {name} split holds no other class: choose another"
+            )
+    return splits._replace(**{name: part.subset(kept.nonzero().flatten()) for name, (part, kept) in parts.items()})
+
+
+def labelled_subset(data: ArrayDataset, per_class: int, seed: int) -> ArrayDataset:
+    """That many random samples of each class, in random order.
+
+    Raises:
+        SettingError: the data have no labels, or a class has fewer samples.
+    """
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    kept = []
+    for label in data.y[data.y >= 0].unique():
+        own = order[data.y[order] == label][:per_class]
+        if len(own) < per_class:
+            raise SettingError(f"--data.labels_per_class is {per_class} but class {label} has {len(own)} samples")
+        kept.append(own)
+    if not kept:
+        raise SettingError("--data.labels_per_class needs labels and the data set has none: leave it out")
+    some = torch.cat(kept)
+    return data.subset(some[torch.randperm(len(some), generator=torch.Generator().manual_seed(seed))])
 
 
 def _as_is(batch: Any) -> Any:  # DataLoader's type wants a list of samples

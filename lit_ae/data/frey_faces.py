@@ -1,7 +1,7 @@
 """Frey faces."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -23,7 +23,7 @@ class FreyFaces(BaseDataModule):
         root: the folder that holds the file, or `frey` with the file; by default LIT_AE_DATA, else a per-user cache.
         split_by: `blocks`, or `frames`, the naive random split.
         block: frames in a block.
-        batch_size, eval_batch_size, split_seed, num_workers, limit: as in `BaseDataModule`.
+        kwargs: as for `BaseDataModule`.
 
     Raises:
         SettingError: the file is missing or is another one, or the blocks are too large for three splits.
@@ -38,13 +38,9 @@ class FreyFaces(BaseDataModule):
         root: str | Path | None = None,
         split_by: Literal["blocks", "frames"] = "blocks",
         block: int = 50,
-        batch_size: int = 64,
-        eval_batch_size: int = 1000,
-        split_seed: int = 0,
-        num_workers: int = 0,
-        limit: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, split_seed, num_workers, limit)
+        super().__init__(**kwargs)
         if block < 1:
             raise SettingError(f"--data.block is {block}: it must be at least 1")
         self.root, self.split_by, self.block = data_root(root), split_by, block

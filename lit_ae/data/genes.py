@@ -42,7 +42,7 @@ class Genes(BaseDataModule):
         labels: the cells' labels in the file, such as `obs/cell_type`; where null, `Y` if there is one, else none.
         n_genes: how many of the most variable genes are kept; all where null.
         val_share, test_share: of all cells.
-        batch_size, eval_batch_size, split_seed, num_workers, limit: as in `BaseDataModule`.
+        kwargs: as for `BaseDataModule`.
 
     Raises:
         SettingError: the file is missing or holds something else, or the cache cannot be written.
@@ -59,13 +59,9 @@ class Genes(BaseDataModule):
         n_genes: int | None = 2000,
         val_share: float = 0.1,
         test_share: float = 0.1,
-        batch_size: int = 64,
-        eval_batch_size: int = 1000,
-        split_seed: int = 0,
-        num_workers: int = 0,
-        limit: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, split_seed, num_workers, limit)
+        super().__init__(**kwargs)
         if n_genes is not None and n_genes < 1:
             raise SettingError(f"--data.n_genes is {n_genes}: it must be at least 1, or null to keep all")
         self.matrix, self.labels = matrix, labels

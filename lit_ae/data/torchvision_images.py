@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -32,7 +32,7 @@ class TorchvisionImages(BaseDataModule):
 
     Args:
         root: the folder that holds NAME/raw; by default the environment's LIT_AE_DATA, else a per-user cache.
-        batch_size, eval_batch_size, split_seed, num_workers, limit: as in `BaseDataModule`.
+        kwargs: as for `BaseDataModule`.
 
     Raises:
         SettingError: a file is missing and cannot be downloaded, or has a wrong checksum.
@@ -46,13 +46,9 @@ class TorchvisionImages(BaseDataModule):
     def __init__(
         self,
         root: str | Path | None = None,
-        batch_size: int = 64,
-        eval_batch_size: int = 1000,
-        split_seed: int = 0,
-        num_workers: int = 0,
-        limit: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, split_seed, num_workers, limit)
+        super().__init__(**kwargs)
         self.root = data_root(root)
 
     @property

@@ -44,25 +44,11 @@ class Reconstruction(NamedTuple):
     y: Tensor  # [B], -1 where unlabelled
 
 
-class GenerativeModule(LightningModule):
-    """Anything that decodes codes into data: the common ground of autoencoders and GANs.
+class TrackedModule(LightningModule):
+    """What every trained model has: terms summed over an epoch and logged once, checkpoints that name their family."""
 
-    Args:
-        input_shape: shape of one sample, linked from the data module.
-        latent_dim: size D of the code.
-        likelihood: how the decoder's raw output is read.
-        decoder: builds the decoder from (latent_dim, input_shape).
-
-    Raises:
-        SettingError: `latent_dim` below 1.
-    """
-
-    def __init__(self, input_shape: Shape, latent_dim: int, likelihood: Likelihood, decoder: DecoderFactory) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        if latent_dim < 1:
-            raise SettingError(f"model.latent_dim is {latent_dim}: it must be at least 1")
-        self.input_shape, self.latent_dim, self.likelihood = tuple(input_shape), latent_dim, likelihood
-        self.decoder = decoder(latent_dim, self.input_shape)
         self._names: dict[str, list[str]] = {}
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -73,14 +59,6 @@ class GenerativeModule(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Mean image E[x | z], [B, *input_shape], of codes [B, D]."""
-        return self.likelihood.mean(self.decoder(z))
-
-    def given(self, y: Tensor) -> AbstractContextManager[None]:
-        """Inside it, `encode`, `decode` and the call are of samples of these classes [B]; for conditional families."""
-        return nullcontext()
 
     # -- terms: summed on the device at each step, reduced over processes and logged at the epoch's end ----------
 
@@ -163,6 +141,35 @@ class GenerativeModule(LightningModule):
                     f"ckpt_path does not fit the model: {name} is {tuple(tensor.shape)} here and {found} there; "
                     "give the config that the checkpoint was trained with"
                 )
+
+
+class GenerativeModule(TrackedModule):
+    """Anything that decodes codes into data: the common ground of autoencoders and GANs.
+
+    Args:
+        input_shape: shape of one sample, linked from the data module.
+        latent_dim: size D of the code.
+        likelihood: how the decoder's raw output is read.
+        decoder: builds the decoder from (latent_dim, input_shape).
+
+    Raises:
+        SettingError: `latent_dim` below 1.
+    """
+
+    def __init__(self, input_shape: Shape, latent_dim: int, likelihood: Likelihood, decoder: DecoderFactory) -> None:
+        super().__init__()
+        if latent_dim < 1:
+            raise SettingError(f"model.latent_dim is {latent_dim}: it must be at least 1")
+        self.input_shape, self.latent_dim, self.likelihood = tuple(input_shape), latent_dim, likelihood
+        self.decoder = decoder(latent_dim, self.input_shape)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Mean image E[x | z], [B, *input_shape], of codes [B, D]."""
+        return self.likelihood.mean(self.decoder(z))
+
+    def given(self, y: Tensor) -> AbstractContextManager[None]:
+        """Inside it, `encode`, `decode` and the call are of samples of these classes [B]; for conditional families."""
+        return nullcontext()
 
 
 class ReconstructionModule(GenerativeModule):

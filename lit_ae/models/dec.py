@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lit_ae.data.base import Batch
 from lit_ae.errors import SettingError
 from lit_ae.models.base import Latent, ReconstructionModule
+from lit_ae.models.pretrained import load_pretrained, saved_part
 from lit_ae.models.training_pass import descend, training_batches
 
 
@@ -24,7 +25,7 @@ class DEC(ReconstructionModule):
     Args:
         clusters: number K of centres.
         pretrain_epochs: of the plain AE, on top of the trainer's.
-        checkpoint: of a trained AE with the same nets, instead of `pretrain_epochs`.
+        pretrained: checkpoint of a trained AE with the same nets, instead of `pretrain_epochs`.
         reconstruction: weight of nll beside the penalty while clustering.
         tolerance: share of samples; the paper's is 0.001.
         seed: of KMeans.
@@ -40,7 +41,7 @@ class DEC(ReconstructionModule):
         self,
         clusters: int = 10,
         pretrain_epochs: int = 20,
-        checkpoint: str | None = None,
+        pretrained: str | None = None,
         reconstruction: float = 0.0,
         tolerance: float = 0.001,
         seed: int = 0,
@@ -51,7 +52,7 @@ class DEC(ReconstructionModule):
         for setting, (value, bound) in (least | {"reconstruction": (reconstruction, 0)}).items():
             if value < bound:
                 raise SettingError(f"model.{setting} is {value}: it must be at least {bound}")
-        self.pretrain_epochs, self.checkpoint, self.seed = pretrain_epochs, checkpoint, seed
+        self.pretrain_epochs, self.pretrained, self.seed = pretrain_epochs, pretrained, seed
         self.reconstruction, self.tolerance = reconstruction, tolerance
         self.centres = nn.Parameter(torch.randn(clusters, self.latent_dim))  # [K, D]
         self.register_buffer("frequency", torch.ones(clusters))
@@ -99,20 +100,12 @@ class DEC(ReconstructionModule):
         return q.argmax(1)
 
     def _train_autoencoder(self) -> None:
-        if self.checkpoint is None:
+        if self.pretrained is None:
             parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
             descend(self, self.optimizer(parameters), self._nll, self.pretrain_epochs)
             return
-        try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)["state_dict"]
-            self.load_state_dict(
-                {key: state[key] for key in self.state_dict() if key.startswith(("encoder.", "decoder."))}, strict=False
-            )
-        except Exception as error:
-            raise SettingError(
-                f"model.checkpoint {self.checkpoint} cannot be used ({type(error).__name__}): give one of an AE with "
-                "the same encoder, decoder and latent_dim"
-            ) from error
+        for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
+            load_pretrained(part, saved_part(self.pretrained, name), self.pretrained)
 
     def _nll(self, x: Tensor) -> Tensor:
         return self.likelihood.fit(self.decoder(self.encoder(x)), x).nll

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from lit_ae.data.base import BaseDataModule, Batch
-from lit_ae.models.base import GenerativeModule
+from lit_ae.models.base import TrackedModule
 
 
 def training_batches(module: LightningModule) -> Iterator[Batch]:
@@ -28,7 +28,7 @@ def _passes(module: LightningModule) -> Iterator[Iterator[Batch]]:
 
 
 def descend(
-    module: GenerativeModule, optimizer: torch.optim.Optimizer, loss: Callable[[Tensor], Tensor], epochs: int
+    module: TrackedModule, optimizer: torch.optim.Optimizer, loss: Callable[[Tensor], Tensor], epochs: int
 ) -> list[float]:
     """Minimise mean(loss(x)) over the training split for some epochs before the trainer's own; loss: x [B, ...] → [B].
 

@@ -1,0 +1,114 @@
+"""A classifier on an autoencoder's encoder: where its weights come from, what is trained, what is refused."""
+
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import Trainer, seed_everything
+
+from lit_ae.data.base import Batch
+from lit_ae.data.digits import Digits
+from lit_ae.errors import SettingError
+from lit_ae.likelihoods import Gaussian
+from lit_ae.models.ae import AE
+from lit_ae.models.classifier import Classifier
+from lit_ae.models.vae import VAE
+from lit_ae.nets import MLPDecoder, MLPEncoder
+
+NET = {
+    "input_shape": (1, 28, 28),
+    "latent_dim": 10,
+    "optimizer": partial(torch.optim.Adam, lr=1e-3),
+    "encoder": partial(MLPEncoder, widths=[64]),
+}
+DECODER = {"decoder": partial(MLPDecoder, widths=[64]), "likelihood": Gaussian()}
+
+
+def trainer(epochs):
+    return Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Checkpoints of an AE that has learned something, and of a VAE as it was made."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    seed_everything(0, verbose=False)
+    for family, epochs in ((AE, 10), (VAE, 0)):
+        module, run = family(**NET, **DECODER), trainer(epochs)
+        run.fit(module, datamodule=Digits(limit=600))
+        run.save_checkpoint(folder / f"{family.__name__}.ckpt")
+    return folder
+
+
+@pytest.mark.parametrize("family", ["AE", "VAE"])
+def test_encoder_starts_as_it_was_trained_and_gives_the_mean_code(saved, family):
+    path = str(saved / f"{family}.ckpt")
+    module = Classifier(num_classes=10, pretrained=path, **NET)
+    source = {"AE": AE, "VAE": VAE}[family](**NET, **DECODER)
+    source.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
+    x = torch.rand(4, 1, 28, 28)
+    assert torch.equal(module.encoder(x)[:, :10], source.encode(x).mu)
+    assert torch.equal(module(x), module.head(source.encode(x).mu))
+    probs = module.predict_step(Batch(x, torch.zeros(4)), 0)
+    assert probs.sum(1).allclose(torch.ones(4))
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_frozen_encoder_stays_and_the_rest_learns(saved, freeze):
+    seed_everything(0, verbose=False)
+    module = Classifier(num_classes=10, pretrained=str(saved / "AE.ckpt"), freeze=freeze, **NET)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    run = trainer(20)
+    run.fit(module, datamodule=Digits(batch_size=32, limit=600))
+    changed = {
+        name.split(".")[0] for name, value in module.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert changed == ({"head"} if freeze else {"head", "encoder"})
+    (scores,) = run.test(module, datamodule=Digits(), verbose=False)
+    x, y = Digits().split("test")[:]
+    with torch.no_grad():
+        logits = module(x / 255)
+    assert scores["test/accuracy"] == pytest.approx((logits.argmax(1) == y).double().mean().item())
+    assert scores["test/loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, y).item(), rel=1e-5)
+    assert scores["test/accuracy"] > 0.5
+
+
+def test_labelled_samples_are_as_many_of_each_class_and_follow_the_seed():
+    def drawn(seed):
+        seed_everything(seed, verbose=False)
+        return Digits(labels_per_class=3).split("train")
+
+    one, same, other = drawn(0), drawn(0), drawn(1)
+    assert one.y.bincount().tolist() == [3] * 10
+    assert torch.equal(one.x, same.x)
+    assert not torch.equal(one.x, other.x)
+    everything = Digits()
+    assert len(Digits(labels_per_class=3).split("val")) == len(everything.split("val"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pretrained": "absent.ckpt"}, r"model\.pretrained absent\.ckpt cannot be read as a checkpoint"),
+        ({"freeze": True}, r"model\.freeze keeps a trained encoder as it is: give its checkpoint as model\.pretrained"),
+        ({"num_classes": 0}, "needs labels and the data set has none"),
+        ({"latent_dim": 0}, r"model\.latent_dim is 0"),
+    ],
+)
+def test_bad_setting_is_refused(change, message):
+    with pytest.raises(SettingError, match=message):
+        Classifier(**{**NET, "num_classes": 10, **change})
+
+
+def test_checkpoint_of_another_net_is_refused(saved):
+    net = {**NET, "encoder": partial(MLPEncoder, widths=[32])}
+    with pytest.raises(SettingError, match=r"AE\.ckpt does not fit MLPEncoder: give the nets and latent_dim"):
+        Classifier(num_classes=10, pretrained=str(saved / "AE.ckpt"), **net)
+
+
+def test_more_labels_than_there_are_is_refused():
+    with pytest.raises(SettingError, match=r"--data\.labels_per_class is 500 but class 0 has \d+ samples"):
+        Digits(labels_per_class=500).split("train")
