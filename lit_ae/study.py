@@ -33,9 +33,9 @@ class ModelSpec:
     """
 
     config: str
-    data: str | None = None  # where it is not for the profile's
     args: list[str] = field(default_factory=list)
     profile_args: dict[str, list[str]] = field(default_factory=dict)
+    profile_data: dict[str, str] = field(default_factory=dict)  # data of its own instead of the profile's
     configs: list[str] = field(default_factory=list)  # files of configs/ that it stacks on the study's
     start: str | None = None
     note: str = ""
@@ -43,7 +43,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of Table 1; `published` is the key of the published figures."""
+    """A column of Table 1: a metric's last value, of KEY@5 that of epoch 5, beside the published figure of that key."""
 
     metric: str
     label: str
@@ -73,6 +73,22 @@ class FigureSpec:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """Rows that differ in one setting: a figure of each metric against it, a line for each group of rows.
+
+    `against` names pairs of metrics, y -> x, drawn one against the other along the same lines, as reconstruction against
+    KL. `references` are rows without that setting: horizontal lines.
+    """
+
+    label: str  # of the x axis, with its unit
+    lines: dict[str, dict[str, float]]  # line -> row -> x
+    metrics: list[str] = field(default_factory=list)
+    against: dict[str, str] = field(default_factory=dict)
+    references: list[str] = field(default_factory=list)
+    log_x: bool = False
+
+
+@dataclass(frozen=True)
 class Study:
     """What experiments/NAME.yaml says."""
 
@@ -87,6 +103,7 @@ class Study:
     comparisons: list[Comparison] = field(default_factory=list)
     published: dict[str, dict[str, float]] = field(default_factory=dict)
     figures: list[FigureSpec] = field(default_factory=list)
+    sweep: Sweep | None = None
     notes: list[str] = field(default_factory=list)
 
     def profile(self, name: str) -> Profile:
@@ -100,7 +117,7 @@ class Study:
         return self.profiles[name]
 
 
-PARTS: tuple[Any, ...] = (Profile, ModelSpec, Column, Comparison, FigureSpec, Study)
+PARTS: tuple[Any, ...] = (Profile, ModelSpec, Column, Comparison, FigureSpec, Sweep, Study)
 
 
 @dataclass(frozen=True)
@@ -127,7 +144,7 @@ def jobs(study: Study, profile: Profile) -> list[Job]:
 
 def _job(study: Study, profile: Profile, label: str, seed: int) -> Job:
     spec = study.models[label]
-    data = spec.data or profile.data
+    data = spec.profile_data.get(profile.name, profile.data)
     fit = [
         config_file("model", spec.config),
         config_file("data", data),
@@ -209,6 +226,11 @@ def _read(path: Path) -> Any:
         raise SettingError(f"{path} is not YAML{line}: {getattr(error, 'problem', error)}") from error
 
 
+def sweep_rows(sweep: Sweep) -> list[str]:
+    """The rows that a sweep speaks of."""
+    return [*(row for rows in sweep.lines.values() for row in rows), *sweep.references]
+
+
 def _check_names(study: Study, path: Path) -> None:
     labels = list(study.models)
     named = [
@@ -217,22 +239,30 @@ def _check_names(study: Study, path: Path) -> None:
         *((m, "figures") for f in study.figures for m in f.models),
         *((m, "published") for m in study.published),
         *((spec.start, "start") for spec in study.models.values() if spec.start),
+        *((m, "sweep") for m in (sweep_rows(study.sweep) if study.sweep else [])),
     ]
     for label, where in named:
         if label not in study.models:
             raise SettingError(f"{path}: {where} names no row {label!r}{near_match(label, labels)}")
     for column in study.columns:
+        key, at, epoch = column.metric.partition("@")
+        if at and not epoch.isdecimal():
+            raise SettingError(f"{path}: columns.metric {column.metric!r} must end in an epoch, as {key}@5 does")
         try:
             format(0.0, column.format)
         except ValueError as error:
             raise SettingError(f"{path}: columns.format {column.format!r} is no number format such as '.3f'") from error
+    if study.sweep and not (study.sweep.metrics or study.sweep.against):
+        raise SettingError(f"{path}: sweep names no metrics to draw: give it metrics, against or both")
+    if study.sweep and study.sweep.log_x and min(x for rows in study.sweep.lines.values() for x in rows.values()) <= 0:
+        raise SettingError(f"{path}: sweep.log_x needs every x above 0")
     for profile in study.profiles.values():
         config_file("data", profile.data)
         if not profile.seeds or len(set(profile.seeds)) != len(profile.seeds):
             raise SettingError(f"{path}: profiles.{profile.name}.seeds must be a list of different numbers")
     for label, spec in study.models.items():
         config_file("model", spec.config)
-        if spec.data:
-            config_file("data", spec.data)
+        for data in spec.profile_data.values():
+            config_file("data", data)
         if spec.start and labels.index(spec.start) >= labels.index(label):
             raise SettingError(f"{path}: models.{label}.start is {spec.start!r}: that row must stand above it")

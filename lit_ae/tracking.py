@@ -28,6 +28,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 STORE = Path("mlruns")  # relative to the folder that the command is run in
 BATCH = 1000  # MLflow's limit on metrics in one call
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # or MLflow's pages open on those for language models
 PARAM_LENGTH = 6000  # MLflow's limit on a parameter's value
 
 
@@ -73,7 +74,7 @@ def experiment_id(name: str) -> str:
         local = store_uri().startswith("sqlite:")
         location = (STORE / "artifacts").resolve().as_uri() if local else None
         try:
-            return str(client().create_experiment(name, artifact_location=location))
+            return str(client().create_experiment(name, artifact_location=location, tags=KIND))
         except MlflowException:  # somebody else has just made it
             found = client().get_experiment_by_name(name)
             if found is None:

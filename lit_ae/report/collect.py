@@ -125,8 +125,16 @@ def metric_label(study: Study, metric: str) -> str:
 def seed_values(runs: Mapping[int, Run], metric: str, seeds: Iterable[int] | None = None) -> dict[int, float]:
     """Finite values seed -> metric, of these seeds or of all."""
     wanted = runs if seeds is None else [seed for seed in seeds if seed in runs]
-    found = {seed: runs[seed].metrics.get(metric, math.nan) for seed in wanted}
+    found = {seed: metric_value(runs[seed], metric) for seed in wanted}
     return {seed: value for seed, value in found.items() if math.isfinite(value)}
+
+
+def metric_value(run: Run, metric: str) -> float:
+    """The last value of a metric, of KEY@5 the one of epoch 5; NaN where there is none."""
+    key, _, epoch = metric.partition("@")
+    if key not in run.metrics:
+        return math.nan
+    return dict(run.history(key)).get(int(epoch), math.nan) if epoch else run.metrics[key]
 
 
 def differing(values: Mapping[str, Iterable[str]]) -> str:
@@ -156,7 +164,8 @@ def _check_metrics(study: Study, runs: Mapping[str, Mapping[int, Run]], missing_
     logged = {metric for own in runs.values() for run in own.values() for metric in run.metrics}
     named = [("columns", column.metric) for column in study.columns]
     named += [("comparisons", comparison.metric) for comparison in study.comparisons]
-    for where, metric in named:
+    for where, name in named:
+        metric = name.partition("@")[0]
         if metric not in logged:
             lost = f"; some runs are missing: {missing_remedy}" if missing_remedy else ""
             near = near_match(metric, sorted(logged))

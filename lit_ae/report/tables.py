@@ -12,6 +12,7 @@ from lit_ae.report.collect import differing
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     from lit_ae.report.collect import Cards, Cell, Results
     from lit_ae.study import Column
@@ -36,8 +37,8 @@ class RowText(TypedDict):
 
 
 def number(value: float, spec: str) -> str:
-    """The value in that format with a true minus sign, a dash where it is NaN."""
-    return DASH if math.isnan(value) else format(value, spec).replace("-", "−")
+    """The value in that format with a true minus sign, a dash where it is NaN, ∞ where it is infinite."""
+    return DASH if math.isnan(value) else format(value, spec).replace("-", "−").replace("inf", "∞")
 
 
 def significant(value: float, sign: str = "") -> str:
@@ -165,28 +166,34 @@ def duration(seconds: float) -> str:
 
 
 def rich_table(results: Results) -> RichTable:
-    """Table 1 for the terminal, turned so that models stand side by side; published figures below ours."""
+    """Table 1 for the terminal, turned where that is narrower; published figures below ours."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-    from rich.text import Text
 
     title = f"{results.study.title} ({results.profile_name})"
     seeds = len(results.profile.seeds)
     caption = f"mean ± std over {seeds} seeds; bold: best mean; in parentheses the published figure"
     rows = table_1(results)
+    names, heads = [row["model"] for row in rows], [column.label for column in results.study.columns]
+    cells = [[_rich_cell(cell) for cell in row["cells"]] for row in rows]
+    corner = "model"
+    if len(names) <= len(heads):
+        corner, names, heads, cells = "metric", heads, names, [list(line) for line in zip(*cells, strict=True)]
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("metric")
-    for row in rows:
-        table.add_column(row["model"], justify="right")
-    for i, column in enumerate(results.study.columns):
-        cells = [row["cells"][i] for row in rows]
-        texts = []
-        for cell in cells:
-            text = Text(cell["text"], style="bold" if cell["best"] else "")
-            if cell["few"]:
-                text.append(f"\n{cell['few']}", style="not bold yellow")
-            if cell["published"]:
-                text.append(f"\n({cell['published']})", style="not bold dim")
-            texts.append(text)
-        table.add_row(column.label, *texts)
+    table.add_column(corner)
+    for head in heads:
+        table.add_column(head, justify="right")
+    for name, line in zip(names, cells, strict=True):
+        table.add_row(name, *line)
     return table
+
+
+def _rich_cell(cell: CellText) -> Text:
+    from rich.text import Text
+
+    text = Text(cell["text"], style="bold" if cell["best"] else "")
+    if cell["few"]:
+        text.append(f"\n{cell['few']}", style="not bold yellow")
+    if cell["published"]:
+        text.append(f"\n({cell['published']})", style="not bold dim")
+    return text
