@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EXACT_UP_TO = 20  # seeds whose 2^(n - 1) sign patterns are all looked at
 DRAWS = 100_000  # sign patterns drawn beyond that
+RESAMPLES = 9999  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,14 @@ def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: floa
 
 
 def sign_flip_p(differences: Sequence[float] | Floats) -> float:
-    """Two-sided p of the mean difference under all 2^n choices of signs; above n = 20 under 100,000 drawn."""
+    """Two-sided p of the mean difference under all 2^n choices of signs; above n = 20 under 100,000 drawn.
+
+    Raises:
+        ValueError: fewer than 2 differences, or one that is not finite.
+    """
     import numpy as np
 
-    d = np.asarray(differences, dtype=np.float64)
+    d = _values(dict(enumerate(differences)), "the sign-flip test", least=2)
     observed = abs(d.sum()) - 1e-9 * np.abs(d).sum()  # the same sum in another order differs by rounding
     if len(d) > EXACT_UP_TO:
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(DRAWS, len(d)))
@@ -91,6 +96,35 @@ def sign_flip_p(differences: Sequence[float] | Floats) -> float:
     for value in d[1:]:
         sums = np.concatenate([sums + value, sums - value])
     return float((np.abs(sums) >= observed).mean())
+
+
+def confidence_interval(
+    values: Sequence[float] | Floats, confidence: float = 0.95, method: Literal["t", "bootstrap"] = "t"
+) -> tuple[float, float]:
+    """Low and high end of an interval for the mean of n values, such as the differences of paired seeds.
+
+    `t`: Student's. `bootstrap`: bias-corrected and accelerated (Efron 1987), 9,999 resamples, the same at every call.
+    Over a handful of seeds the bootstrap is too narrow: of normal values at n = 5 its 95 % interval holds the mean in
+    85 % of samples, Student's in 95 %.
+
+    Raises:
+        ValueError: fewer than 2 values, one that is not finite, values that are all equal, or a confidence outside
+            (0, 1).
+    """
+    import numpy as np
+    from scipy import stats as scipy_stats
+
+    x = _values(dict(enumerate(values)), "a confidence interval", least=2)
+    if not 0 < confidence < 1:
+        raise ValueError(f"the confidence must lie between 0 and 1, got {confidence}")
+    if _constant(x, np.abs(x).max()):
+        raise ValueError(f"every value is {x[0]:.6g}: there is no spread to make an interval of")
+    if method == "t":
+        interval = scipy_stats.ttest_1samp(x, 0).confidence_interval(confidence)
+    else:
+        test = scipy_stats.bootstrap((x,), np.mean, n_resamples=RESAMPLES, confidence_level=confidence, random_state=0)
+        interval = test.confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def variance_test_unpaired(a: Mapping[int, float], b: Mapping[int, float]) -> VarianceResult:
@@ -137,7 +171,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Raises:
         ValueError: a value that is no probability.
     """
-    return _adjusted(p_values, "holm")
+    import numpy as np
+
+    p = _probabilities(p_values)
+    order = p.argsort()
+    adjusted = np.empty_like(p)  # by hand: statsmodels' function collects garbage, a third of a second at each call
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return [float(value) for value in adjusted]
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -146,7 +186,10 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     Raises:
         ValueError: a value that is no probability.
     """
-    return _adjusted(p_values, "fdr_bh")
+    from scipy.stats import false_discovery_control
+
+    p = _probabilities(p_values)
+    return [float(adjusted) for adjusted in false_discovery_control(p)] if len(p) else []
 
 
 def mean_std(values: Iterable[float]) -> tuple[float, float, int]:
@@ -167,11 +210,31 @@ def power(n: int, d_z: float, alpha: float = 0.05) -> float:
     """Chance that the two-sided paired t-test over n >= 2 seeds finds a true effect d_z (noncentral t).
 
     Raises:
-        ValueError: fewer than 2 seeds, or alpha outside (0, 1).
+        ValueError: fewer than 2 seeds, d_z not finite, or alpha outside (0, 1).
     """
-    if n < 2 or not 0 < alpha < 1:
-        raise ValueError(f"power needs n >= 2 and 0 < alpha < 1, got n = {n} and alpha = {alpha}")
+    from math import isfinite
+
+    if n < 2 or not 0 < alpha < 1 or not isfinite(d_z):
+        raise ValueError(f"power needs n >= 2, a finite d_z and 0 < alpha < 1, got {n}, {d_z} and {alpha}")
     return _power(n, d_z, alpha)
+
+
+def detectable_effect(n: int, power: float = 0.8, alpha: float = 0.05) -> float:
+    """The least true d_z > 0 that the paired t-test over n >= 2 seeds finds with this power.
+
+    Times the standard deviation of the differences it is a difference in the metric's own units.
+
+    Raises:
+        ValueError: fewer than 2 seeds, or not 0 < alpha < power < 1.
+    """
+    from scipy.optimize import brentq
+
+    if n < 2 or not 0 < alpha < power < 1:
+        raise ValueError(f"needs n >= 2 and 0 < alpha < power < 1: got {n}, {alpha}, {power}")
+    above = 1.0
+    while _power(n, above, alpha) < power:
+        above *= 2
+    return float(brentq(lambda d_z: _power(n, d_z, alpha) - power, 0.0, above))
 
 
 def seeds_needed(d_z: float, power: float = 0.8, alpha: float = 0.05) -> int:
@@ -189,6 +252,20 @@ def seeds_needed(d_z: float, power: float = 0.8, alpha: float = 0.05) -> int:
     with_known_variance = (z(1 - alpha / 2) + max(z(power), 0)) ** 2 / d_z**2
     enough = range(2, int(2 * with_known_variance) + 1000)
     return enough[bisect_left(enough, power, key=lambda n: _power(n, d_z, alpha))]
+
+
+def seeds_for_difference(difference: float, std_difference: float, power: float = 0.8, alpha: float = 0.05) -> int:
+    """The number of seeds with which a wished-for mean difference is found, in the metric's own units.
+
+    `std_difference` is that of the differences by seed, as `PairedResult` holds it. The wish comes from what would
+    matter, not from the difference seen: a power worked out from the latter says no more than its p.
+
+    Raises:
+        ValueError: a standard deviation that is not positive, and as for `seeds_needed`.
+    """
+    if not std_difference > 0:
+        raise ValueError(f"the differences' standard deviation is {std_difference}: it must be positive")
+    return seeds_needed(difference / std_difference, power, alpha)
 
 
 def smallest_two_sided_p(n: int) -> float:
@@ -250,9 +327,10 @@ def _hedges(df: int) -> float:
     return exp(lgamma(df / 2) - lgamma((df - 1) / 2) - log(df / 2) / 2)
 
 
-def _adjusted(p_values: Sequence[float], method: str) -> list[float]:
-    from statsmodels.stats.multitest import multipletests
+def _probabilities(p_values: Sequence[float]) -> Floats:
+    import numpy as np
 
-    if not all(0 <= p <= 1 for p in p_values):  # NaN fails as well
+    p = np.asarray(p_values, dtype=np.float64)
+    if not ((p >= 0) & (p <= 1)).all():  # NaN fails as well
         raise ValueError(f"p-values must lie in [0, 1]: {list(p_values)}")
-    return [float(p) for p in multipletests(p_values, method=method)[1]] if len(p_values) else []
+    return p

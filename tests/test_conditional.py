@@ -96,7 +96,7 @@ def test_callbacks_give_the_labels(digits, monkeypatch):  # noqa: F811
     callbacks = [Evaluation(), ReconstructionGrid(), Uncertainty(draws=3), ClassSamples()]
     module = conditional("conditional_vae")
     trainer(callbacks=callbacks).test(module, datamodule=digits, verbose=False)
-    assert figures.keys() == {"reconstructions", "uncertainty", "samples-by-class"}
+    assert figures.keys() == {"reconstructions", "uncertainty", "calibration", "samples-by-class"}
     assert [axes.get_ylabel() for axes in figures["samples-by-class"].axes] == [str(k) for k in range(10)]
 
 

@@ -122,7 +122,8 @@ def config_file(scored):
 
 def test_shipped_scores_make_every_figure_and_log_each_score_once(scored):
     samples = {f"samples-{sampler}" for sampler in ("normal", "gaussian", "mixture")}
-    assert figures(scored) == {"loss", "reconstructions", "uncertainty", "tsne", "umap", *samples}
+    embeddings = {"tsne", "umap", "pca", "embeddings"}
+    assert figures(scored) == {"loss", "reconstructions", "uncertainty", "calibration", *embeddings, *samples}
     assert scored.metrics["test/uncertainty"] > 0
     assert {len(scored.history(key)) for key in scored.metrics} == {1}
 

@@ -28,7 +28,8 @@ from lit_ae.data import (
     Splits,
     torchvision_images,
 )
-from lit_ae.data.base import seeded_split
+from lit_ae.data.base import SPLITS, seeded_split
+from lit_ae.data.one_hot import OneHot
 from lit_ae.data.shapes import KINDS, SIZES, render, stencil
 from lit_ae.errors import SettingError
 
@@ -390,3 +391,22 @@ def test_two_processes_under_lightning(tmp_path: Path) -> None:
     assert len(set(first) & set(second)) <= 1
     for stage, name in (("fit", "val"), ("test", "test")):
         assert sorted([*seen(stage, name)[0], *seen(stage, name)[1]]) == list(range(101))
+
+
+def test_binarised_pixels_are_drawn_once_with_their_grey_value_as_probability():
+    grey, binary = Digits(), Digits(binarise=True)
+    for name in SPLITS:
+        x = binary.split(name).x
+        assert set(x.unique().tolist()) == {0, 255}
+        assert torch.equal(x, Digits(binarise=True).split(name).x)
+        assert torch.equal(binary.split(name).y, grey.split(name).y)
+    before, after = grey.split("train").x.double() / 255, binary.split("train").x.double() / 255
+    standard_error = (before * (1 - before)).sum().sqrt() / before.numel()
+    assert abs(before.mean() - after.mean()) < 4 * standard_error
+    assert torch.equal(after[before == 0], before[before == 0])
+    assert torch.equal(after[before == 1], before[before == 1])
+
+
+def test_values_that_are_no_bytes_are_not_binarised():
+    with pytest.raises(SettingError, match=r"--data\.binarise is for images of bytes"):
+        OneHot(binarise=True).split("train")

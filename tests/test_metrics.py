@@ -60,13 +60,13 @@ def test_frechet_of_two_gaussians():
     assert frechet(a, a) == pytest.approx(0, abs=1e-6)
 
 
-def test_frechet_agrees_with_torch_fidelity():
+def test_frechet_agrees_with_torch_fidelity(agrees):
     real = normal(500, 84).relu() * 3
     fake = (normal(400, 84, seed=1) @ normal(84, 84, seed=2) * 0.1 + 0.2).relu()
     expected = fid_statistics_to_metric(fid_features_to_statistics(real), fid_features_to_statistics(fake), False)[
         KEY_METRIC_FID
     ]
-    assert frechet(real, fake) == pytest.approx(expected, rel=1e-4)
+    agrees("FID", "torch-fidelity", "500 against 400 made features of size 84", frechet(real, fake), expected, rel=1e-4)
 
 
 def test_frechet_is_in_double_precision():
@@ -120,13 +120,14 @@ def test_inception_score_known_answers():
 
 
 @pytest.mark.parametrize("splits", [1, 3])
-def test_inception_score_agrees_with_torch_fidelity(splits):
+def test_inception_score_agrees_with_torch_fidelity(splits, agrees):
     logits = 3 * normal(90, 7)
     expected = isc_features_to_metric(logits, splits, shuffle=False)
     in_turn = torch.cat(logits.chunk(splits), dim=1).view(-1, 7)  # its splits are runs, ours are dealt out
     mean, std = inception_score(in_turn.softmax(1), splits)
-    assert mean == pytest.approx(expected["inception_score_mean"], rel=1e-5)
-    assert std == pytest.approx(expected["inception_score_std"], rel=1e-4, abs=1e-7)
+    data = f"90 made logits of 7 classes, {splits} splits"
+    agrees("IS", "torch-fidelity", data, mean, expected["inception_score_mean"], rel=1e-5)
+    agrees("IS deviation", "torch-fidelity", data, std, expected["inception_score_std"], rel=1e-4, abs=1e-7)
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

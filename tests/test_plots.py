@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lit_ae import plots
+from lit_ae import plots, plots_codes
 
 
 def pixels(path):
@@ -123,26 +123,91 @@ def test_a_band_of_another_length_is_refused():
         plots.curves({"A": [(1, 1.0), (2, 2.0)]}, "x", "y", "t", bands={"A": ([1.0], [2.0])})
 
 
+def test_twenty_lines_differ_in_colour_or_dashes():
+    lines = plots.curves({str(i): [(1, i), (2, i)] for i in range(20)}, "x", "y", "t").axes[0].get_lines()
+    assert len({(line.get_color(), repr(line._dash_pattern)) for line in lines}) == 20
+
+
+def test_stacked_curves_share_the_epochs():
+    figure = plots.stacked_curves({"nll": {"A": [(1, 9.0), (2, 8.0)]}, "KL": {"A": [(1, 0.1), (2, 0.3)]}}, "epoch", "t")
+    above, below = figure.axes
+    assert (above.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("nll", "KL", "epoch")
+    assert above.get_xlim() == below.get_xlim()
+    assert below.get_lines()[0].get_ydata().tolist() == [0.1, 0.3]
+
+
+def test_texts_stand_below_their_columns():
+    x = torch.rand(4, 1, 28, 20)
+    figure = agg(plots.image_rows([("", x), ("strip", x)], "t", below={"α": list("abcd"), "PSNR": list("efgh")}))
+    figure.canvas.draw()
+    at = {t.get_text(): t.get_window_extent() for t in figure.texts}
+    (picture,) = (axes for axes in figure.axes if axes.get_ylabel() == "strip")
+    box = picture.images[0].get_window_extent()
+    for k, (upper, lower) in enumerate(zip("abcd", "efgh", strict=True)):
+        middle = box.x0 + box.width * (k * 21 + 10) / (4 * 21 - 1)  # 20 pixels an image and a gap of 1
+        assert (at[upper].x0 + at[upper].x1) / 2 == pytest.approx(middle, abs=2)
+        assert at[lower].y1 <= at[upper].y0 + 1
+        assert at[upper].y1 < box.y0
+    with pytest.raises(ValueError, match="line 'α' has 3 texts for 4 columns"):
+        plots.image_rows([("strip", x)], "t", below={"α": list("abc")})
+
+
+def test_embeddings_have_a_panel_each_and_one_legend():
+    points, labels = torch.randn(60, 2), torch.arange(60) % 3
+    figure = plots.embeddings({"t-SNE": points, "PCA": 2 * points}, labels, "60 codes")
+    assert [axes.get_title() for axes in figure.axes] == ["t-SNE", "PCA"]
+    assert [axes.get_legend() is not None for axes in figure.axes] == [False, True]
+    assert np.allclose(figure.axes[1].collections[0].get_offsets(), 2 * points[labels == 0])
+
+
+def test_distributions_have_a_panel_a_dimension_and_a_violin_a_group():
+    codes = torch.cat([torch.full((5, 1), 2.0), torch.linspace(-1, 1, 5)[:, None]], 1)  # one all equal
+    figure = plots_codes.distributions(codes, torch.tensor([0, 0, 1, 1, 2]), ["z 4", "z 7"], "shape", "t")
+    equal, spread = figure.axes
+    assert (equal.get_title(), spread.get_title(), figure.get_supxlabel()) == ("z 4", "z 7", "shape")
+    medians = [segment[0, 1] for segment in spread.collections[-1].get_segments()]
+    assert medians == pytest.approx([-0.75, 0.25, 1.0])
+    with pytest.raises(ValueError, match=r"codes must be \[N, 1\]"):
+        plots_codes.distributions(codes, torch.zeros(5), ["z"], "g", "t")
+
+
+def test_correlations_are_printed_and_lighter_the_higher():
+    figure = plots_codes.correlations(np.array([[-1.0, 0.0], [0.5, np.nan]]), ["size", "x"], ["3", "8"], "code", "t")
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.texts] == ["−1.00", "0.00", "0.50"]
+    colours = axes.images[0].to_rgba(np.linspace(-1, 1, 50))[:, :3]
+    assert (np.diff(colours @ [0.299, 0.587, 0.114]) > 0).all()
+    with pytest.raises(ValueError, match="correlations must be"):
+        plots_codes.correlations(np.zeros((2, 2)), ["size"], ["3", "8"], "code", "t")
+
+
 def test_a_single_epoch_is_visible():
     line = plots.curves({"A": [(1, 1.0)]}, "x", "y", "t").axes[0].get_lines()[0]
     assert line.get_marker() == "o"
 
 
-def figures():
-    x = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    codes = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
-    return {
-        "rows": plots.image_rows([("input", x), ("reconstruction", x)], "Reconstructions of the test split"),
-        "heat": plots.image_rows([("original", x), ("variance", x)], "Uncertainty", heat={"variance": "unit"}),
-        "grid": plots.image_grid(x, "Samples from a mixture of 10 Gaussians"),
-        "embedding": plots.embedding(codes, torch.arange(500) % 10, "t-SNE of the codes"),
-        "curves": plots.curves({"AE": [(1, 1.0), (2, 0.5)]}, "epoch", "training loss", "Training loss"),
-    }
+X = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+CODES, DIGITS = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)), torch.arange(300) % 10
+EVERY = {
+    "rows": lambda: plots.image_rows([("input", X), ("reconstruction", X)], "Reconstructions of the test split"),
+    "heat": lambda: plots.image_rows([("original", X), ("variance", X)], "Uncertainty", heat={"variance": "unit"}),
+    "grid": lambda: plots.image_grid(X, "Samples from a mixture of 10 Gaussians"),
+    "embedding": lambda: plots.embedding(CODES, DIGITS, "t-SNE of the codes"),
+    "curves": lambda: plots.curves({"AE": [(1, 1.0), (2, 0.5)]}, "epoch", "training loss", "Training loss"),
+    "strips": lambda: plots.image_rows(
+        [("3 → 5", X), ("", X)], "Interpolation", below={"mean L2 (codes)": [f"{i}.25" for i in range(10)]}
+    ),
+    "side by side": lambda: plots.embeddings({"t-SNE": CODES, "PCA": CODES}, DIGITS, "300 codes"),
+    "stacked": lambda: plots.stacked_curves({"nll": {"A": [(1, 1.0)]}, "KL": {"A": [(1, 0.5)]}}, "epoch", "t"),
+    "distributions": lambda: plots_codes.distributions(CODES, DIGITS, ["z 0", "z 1"], "label", "Codes"),
+    "correlations": lambda: plots_codes.correlations(CODES[:4].clamp(-1, 1), list("abcd"), ["0", "1"], "code", "t"),
+}
+NAMES = list(EVERY)
 
 
-@pytest.mark.parametrize("name", ["rows", "heat", "grid", "embedding", "curves"])
+@pytest.mark.parametrize("name", NAMES)
 def test_text_is_large_enough_and_nothing_is_clipped(name):
-    figure = agg(figures()[name])
+    figure = agg(EVERY[name]())
     assert min(t.get_fontsize() for t in figure.findobj(mpl.text.Text) if t.get_text()) >= 8
     assert inside(figure)
 
@@ -162,16 +227,24 @@ def test_a_long_title_is_broken_not_clipped():
         assert axes.height > 50
 
 
-@pytest.mark.parametrize("name", ["rows", "heat", "grid", "embedding", "curves"])
+@pytest.mark.parametrize("name", NAMES)
 def test_saved_png_is_small_and_the_same_each_time(tmp_path, name):
-    first = plots.save(figures()[name], tmp_path / "new folder" / "a.png")
-    second = plots.save(figures()[name], tmp_path / "b.png")
+    first = plots.save(EVERY[name](), tmp_path / "new folder" / "a.png")
+    second = plots.save(EVERY[name](), tmp_path / "b.png")
     assert first == tmp_path / "new folder" / "a.png"
     assert first.read_bytes() == second.read_bytes()
     assert first.stat().st_size <= plots.MAX_BYTES
     shown = pixels(first)
     assert 200 < shown.shape[1] < 1100
     assert shown.std() > 0.02  # not an empty page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_pdf_is_small_and_the_same_each_time(tmp_path, name):
+    first, second = (plots.save(EVERY[name](), tmp_path / f"{k}.pdf").read_bytes() for k in "ab")
+    assert first == second
+    assert first.startswith(b"%PDF")
+    assert 2000 < len(first) < plots.MAX_BYTES
 
 
 def test_a_large_picture_is_reduced_but_keeps_its_look(tmp_path):
@@ -186,7 +259,8 @@ def test_a_large_picture_is_reduced_but_keeps_its_look(tmp_path):
 
 def test_no_global_state_is_left_behind(tmp_path):
     before = dict(mpl.rcParams)
-    for name, figure in figures().items():
+    for name, make in EVERY.items():
+        figure = make()
         assert type(figure) is Figure
         plots.save(figure, tmp_path / f"{name}.png")
     assert dict(mpl.rcParams) == before
@@ -194,9 +268,9 @@ def test_no_global_state_is_left_behind(tmp_path):
 
 def test_threads_draw_what_one_thread_draws(tmp_path):
     before = dict(mpl.rcParams)
-    alone = plots.save(figures()["curves"], tmp_path / "alone.png").read_bytes()
+    alone = plots.save(EVERY["curves"](), tmp_path / "alone.png").read_bytes()
     threads = [
-        threading.Thread(target=lambda i=i: plots.save(figures()["curves"], tmp_path / f"{i}.png")) for i in range(4)
+        threading.Thread(target=lambda i=i: plots.save(EVERY["curves"](), tmp_path / f"{i}.png")) for i in range(4)
     ]
     for thread in threads:
         thread.start()

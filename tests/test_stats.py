@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from lit_ae import stats
@@ -156,8 +159,80 @@ def test_holm_and_benjamini_hochberg_by_hand():
     assert stats.holm([0.6, 0.7]) == [1, 1]
     assert stats.holm([]) == stats.benjamini_hochberg([]) == []
     for wrong in (math.nan, -0.1, 1.1):
-        with pytest.raises(ValueError, match="must lie in"):
-            stats.holm([0.5, wrong])
+        for adjust in (stats.holm, stats.benjamini_hochberg):
+            with pytest.raises(ValueError, match="must lie in"):
+                adjust([0.5, wrong])
+
+
+def test_corrections_against_statsmodels(agrees):
+    p = np.random.default_rng(0).beta(0.3, 1, 40).round(2).tolist()  # with ties, zeros among them
+    for name, ours, method in (("Holm", stats.holm, "holm"), ("BH", stats.benjamini_hochberg, "fdr_bh")):
+        agrees(name, "statsmodels", "40 p-values with ties", ours(p), multipletests(p, method=method)[1], abs=1e-14)
+
+
+def test_confidence_intervals_against_scipy(agrees):
+    d = np.random.default_rng(3).gamma(2, 1, 12) - 1.5
+    mean, sem = d.mean(), d.std(ddof=1) / math.sqrt(len(d))
+    agrees(
+        "t interval", "scipy t.interval", "12 skewed differences",
+        stats.confidence_interval(d, 0.9), scipy_stats.t.interval(0.9, len(d) - 1, mean, sem), rel=1e-12,
+    )  # fmt: skip
+    bootstrap = stats.confidence_interval(d, 0.9, "bootstrap")
+    # Efron 1987, equations 6.6 and 6.8, with draws of our own
+    means = d[np.random.default_rng(1).integers(12, size=(100_000, 12))].mean(1)
+    left_out = (d.sum() - d) / 11
+    pull = left_out.mean() - left_out
+    acceleration = (pull**3).sum() / (6 * (pull**2).sum() ** 1.5)
+    bias = scipy_stats.norm.ppf((means < mean).mean())
+    shifted = bias + scipy_stats.norm.ppf([0.05, 0.95])
+    by_hand = np.quantile(means, scipy_stats.norm.cdf(bias + shifted / (1 - acceleration * shifted)))
+    agrees("BCa interval", "Efron's formula, 100,000 draws", "12 skewed differences", bootstrap, by_hand, abs=0.04)
+    assert bootstrap == stats.confidence_interval(d, 0.9, "bootstrap")
+    paired = stats.paired_test(seeds(d), seeds(np.zeros(12)), 0.9)
+    assert stats.confidence_interval(d, 0.9) == pytest.approx((paired.ci_low, paired.ci_high))
+
+
+@pytest.mark.parametrize("method", ["t", "bootstrap"])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [([1.0], "at least 2 seeds, got 1"), ([1.0, math.nan], "seed 1 has none"), ([0.1, 0.1], "every value is 0.1")],
+)
+def test_confidence_interval_refuses(method, values, message):
+    with pytest.raises(ValueError, match=message):
+        stats.confidence_interval(values, method=method)
+    with pytest.raises(ValueError, match="between 0 and 1, got 95"):
+        stats.confidence_interval([1.0, 2.0], 95, method)
+
+
+def test_sign_flip_refuses():
+    with pytest.raises(ValueError, match="at least 2 seeds, got 1"):
+        stats.sign_flip_p([1.0])
+    with pytest.raises(ValueError, match="seed 1 has none"):
+        stats.sign_flip_p([1.0, math.nan])
+
+
+numbers = some.floats(-100, 100).map(lambda value: round(value, 3))
+
+
+@settings(max_examples=20, deadline=None)
+@given(some.lists(some.tuples(numbers, numbers), max_size=8))
+def test_any_pairs_give_numbers_or_a_reason(pairs):
+    """Never NaN without a word; swapping the models turns the difference round and leaves the p-values."""
+    a, b = seeds([x for x, _ in pairs]), seeds([y for _, y in pairs])
+    if len(pairs) < 2 or np.ptp([x - y for x, y in pairs]) < 1e-9:
+        with pytest.raises(ValueError, match=r"^[^\n]+$"):
+            stats.paired_test(a, b)
+        return
+    result = stats.paired_test(a, b)
+    swapped = stats.paired_test(b, a)
+    assert swapped.mean_difference == -result.mean_difference
+    floor = stats.smallest_two_sided_p(len(pairs))
+    for name in ("p", "wilcoxon_p", "sign_flip_p"):
+        assert 0 <= getattr(result, name) <= 1
+        assert getattr(swapped, name) == pytest.approx(getattr(result, name))
+    assert result.sign_flip_p >= floor
+    assert result.ci_low <= result.mean_difference <= result.ci_high
+    assert math.isfinite(result.effect_size) == (len(pairs) > 2)
 
 
 def test_mean_std():
@@ -174,6 +249,27 @@ def test_power_against_statsmodels(n, d_z, alpha):
     assert stats.power(n, d_z, alpha) == pytest.approx(TTestPower().power(d_z, n, alpha), abs=1e-6)
 
 
+@pytest.mark.parametrize(("n", "wanted"), [(3, 0.8), (5, 0.8), (10, 0.9), (30, 0.5)])
+def test_detectable_effect_against_statsmodels(n, wanted, agrees):
+    ours = stats.detectable_effect(n, wanted)
+    reference = TTestPower().solve_power(nobs=n, power=wanted, alpha=0.05)
+    agrees("detectable d_z", "statsmodels TTestPower", "n = 3 to 30", ours, reference, rel=1e-6)
+    assert stats.power(n, ours) == pytest.approx(wanted)
+    for wrong in [(1, 0.8, 0.05), (5, 0.05, 0.05), (5, 1.0, 0.05), (5, math.nan, 0.05)]:
+        with pytest.raises(ValueError, match="needs n >= 2"):
+            stats.detectable_effect(*wrong)
+
+
+def test_seeds_for_a_difference():
+    assert stats.seeds_for_difference(0.002, 0.002) == stats.seeds_needed(1.0) == 10
+    assert stats.seeds_for_difference(-0.1, 0.2) == math.ceil(TTestPower().solve_power(0.5, power=0.8, alpha=0.05))
+    for std in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="it must be positive"):
+            stats.seeds_for_difference(0.1, std)
+    with pytest.raises(ValueError, match=r"needs \|d_z\|"):
+        stats.seeds_for_difference(0.0, 1.0)
+
+
 def test_seeds_needed_is_the_least_that_is_enough():
     assert stats.seeds_needed(1.0) == 10
     for d_z, power, alpha in [(0.01, 0.8, 0.05), (0.4, 0.95, 0.01), (-2.0, 0.5, 1e-6), (10, 0.8, 0.05)]:
@@ -183,7 +279,58 @@ def test_seeds_needed_is_the_least_that_is_enough():
     for wrong in [(0.0, 0.8, 0.05), (math.nan, 0.8, 0.05), (1.0, 1.0, 0.05), (1.0, 0.8, 0.0)]:
         with pytest.raises(ValueError, match="needs"):
             stats.seeds_needed(*wrong)
-    with pytest.raises(ValueError, match="needs n >= 2"):
-        stats.power(1, 1.0)
+    for n, d_z in ((1, 1.0), (5, math.nan)):
+        with pytest.raises(ValueError, match="needs n >= 2"):
+            stats.power(n, d_z)
     with pytest.raises(ValueError, match="0 seeds"):
         stats.smallest_two_sided_p(0)
+
+
+# -- simulations under the null -----------------------------------------------------------------------------------
+
+DRAWS = 2000
+
+
+def in_binomial_interval(hits, rate, confidence=0.99):
+    low, high = scipy_stats.binom.interval(confidence, DRAWS, rate)
+    assert low <= hits <= high, f"{hits} of {DRAWS} at a rate of {rate}: not within {low:.0f} to {high:.0f}"
+
+
+def test_under_the_null_the_tests_claim_as_often_as_they_say():
+    n, rng = 6, np.random.default_rng(0)
+    shared = rng.normal(0, 2, (DRAWS, n))  # what both models take from the seed
+    a, b = shared + rng.normal(0, 1, (DRAWS, n)), shared + rng.normal(0, 1, (DRAWS, n))
+    p, wilcoxon_p = scipy_stats.ttest_rel(a, b, axis=1).pvalue, scipy_stats.wilcoxon(a, b, axis=1).pvalue
+    sign_flip_p = np.array([stats.sign_flip_p(d) for d in a - b])
+    for k in range(50):  # the vectorised values are those that `paired_test` gives one by one
+        result = stats.paired_test(seeds(a[k]), seeds(b[k]))
+        assert (result.p, result.wilcoxon_p, result.sign_flip_p) == pytest.approx((p[k], wilcoxon_p[k], sign_flip_p[k]))
+        assert (result.ci_low > 0 or result.ci_high < 0) == (p[k] < 0.05)
+    in_binomial_interval((p < 0.05).sum(), 0.05)
+    # of the 32 values that the exact tests' p can take at n = 6, one lies below 0.05
+    in_binomial_interval((sign_flip_p < 0.05).sum(), 1 / 32)
+    in_binomial_interval((wilcoxon_p < 0.05).sum(), 1 / 32)
+
+
+def test_a_true_effect_is_found_as_often_as_power_says():
+    d = np.random.default_rng(1).normal(1, 1, (DRAWS, 10))
+    p = scipy_stats.ttest_1samp(d, 0, axis=1).pvalue
+    in_binomial_interval(int((p < 0.05).sum()), stats.power(10, 1.0))
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_under_the_null_holm_keeps_the_family_wise_rate(correlated):
+    family, n, rng = 5, 10, np.random.default_rng(2)
+    d = rng.normal(0, 1, (DRAWS, family, n))
+    if correlated:
+        d += rng.normal(0, 1, (DRAWS, 1, n))  # one model stands in every comparison
+    p = scipy_stats.ttest_1samp(d, 0, axis=2).pvalue
+    one = stats.paired_test(seeds(d[0, 0]), seeds(np.zeros(n)))
+    assert p[0, 0] == pytest.approx(one.p)
+    false_claims = sum(min(stats.holm(row)) < 0.05 for row in p)
+    uncorrected = int((p < 0.05).any(1).sum())
+    assert uncorrected > scipy_stats.binom.ppf(0.999, DRAWS, 0.05), "without correction the rate is far above"
+    if correlated:  # Holm bounds the rate; it is only met where the comparisons are independent
+        assert false_claims <= scipy_stats.binom.ppf(0.995, DRAWS, 0.05)
+    else:
+        in_binomial_interval(false_claims, 1 - (1 - 0.05 / family) ** family)

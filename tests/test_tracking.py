@@ -254,7 +254,7 @@ def test_rank_1_logs_nothing(store, monkeypatch):
     log_everything()
     run = tracking.get_run(logger.run_id)
     assert (run.metrics, run.params) == ({"a": 1.0}, {"p": "1"})
-    assert {file.path for file in tracking.client().list_artifacts(run.id)} == {"card.json", "figures"}
+    assert {file.path for file in tracking.client().list_artifacts(run.id)} == {"card.json", "figures", "vector"}
 
 
 def test_logger_without_a_run_is_quiet():

@@ -3,34 +3,54 @@
 import os
 from typing import Literal
 
+import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from numpy import ndarray
 
 from lit_ae import plots
-from lit_ae.callbacks.evaluation import Evaluation, ScoreCallback, save_figure
+from lit_ae.callbacks.evaluation import Evaluation, ScoreCallback, datamodule, save_figure
 
-Method = Literal["tsne", "umap"]
-TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
+Method = Literal["tsne", "umap", "pca"]
+TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
+LEAST = 4  # points: with fewer there are no neighbours to keep
 
 
-def embed(codes: ndarray, method: Method, seed: int) -> ndarray:
-    """Two-dimensional embedding [N, 2] of codes [N, D], the same for the same seed.
+def embed(
+    codes: ndarray, method: Method, seed: int, perplexity: float = 30.0, iterations: int = 1000, neighbours: int = 15
+) -> ndarray:
+    """Two-dimensional embedding [N, 2] of codes [N, D], the same for the same seed; codes that are all equal give 0.
 
-    t-SNE: van der Maaten & Hinton 2008, perplexity 30; UMAP: McInnes et al. 2018, 15 neighbours. Both are
-    lowered where there are too few points.
+    t-SNE: van der Maaten & Hinton 2008; UMAP: McInnes et al. 2018; PCA: the two leading components. Perplexity and
+    neighbours are lowered where there are too few points.
+
+    Raises:
+        ValueError: fewer than 4 codes.
     """
-    n = len(codes)
+    n, size = codes.shape
+    if n < LEAST:
+        raise ValueError(f"{n} codes are too few to embed: at least {LEAST}")
+    centred = codes - codes.mean(0)
+    if not (codes != codes[0]).any():
+        return np.zeros((n, 2), codes.dtype)
+    if method == "pca":
+        axes = np.linalg.svd(centred, full_matrices=False)[2][:2]  # [up to 2, D]
+        signs = np.sign(np.take_along_axis(axes, np.abs(axes).argmax(1, keepdims=True), 1))
+        points = centred @ (signs * axes).T  # of each axis' two signs the one that makes its largest entry positive
+        return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     if method == "tsne":
         from sklearn.manifold import TSNE
 
-        tsne = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1)
+        tsne = TSNE(
+            perplexity=min(perplexity, (n - 1) / 3), max_iter=iterations, init="pca" if size > 1 else "random",
+            random_state=seed, n_jobs=1,
+        )  # fmt: skip
         return tsne.fit_transform(codes)  # type: ignore[no-any-return]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from sklearn.neighbors import NearestNeighbors
     from umap import UMAP
 
-    neighbours = min(15, n - 1)
+    neighbours = min(neighbours, n - 1)
     # Exact neighbours by brute force save most of numba's compiling.
     distance, index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(codes).kneighbors(codes)
     umap = UMAP(n_neighbors=neighbours, precomputed_knn=(index, distance, None), random_state=seed, n_jobs=1)
@@ -42,30 +62,45 @@ def embed(codes: ndarray, method: Method, seed: int) -> ndarray:
 
 
 class LatentPlot(ScoreCallback):
-    """Figures `tsne` and `umap` of the mean codes, coloured by label.
+    """Figures `tsne`, `umap` and `pca` of the mean codes, coloured by label, and `embeddings`, all side by side.
 
     Args:
-        methods: which embeddings.
+        methods: which embeddings, in the order of the side-by-side figure (none where there is one method).
         max_points: the split's first codes up to this many.
+        perplexity: of t-SNE.
+        iterations: of t-SNE, at least 250; the sparse and contractive report has 300.
+        neighbours: of UMAP.
         seed: of the embeddings.
         every_n_epochs: as for `ScoreCallback`.
     """
 
     def __init__(
         self,
-        methods: list[Method] = ["tsne", "umap"],  # noqa: B006 - a YAML default, never mutated
+        methods: list[Method] = ["tsne", "umap", "pca"],  # noqa: B006 - a YAML default, never mutated
         max_points: int = 2000,
+        perplexity: float = 30.0,
+        iterations: int = 1000,
+        neighbours: int = 15,
         seed: int = 0,
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
         self.methods, self.max_points, self.seed = methods, max_points, seed
+        self.perplexity, self.iterations, self.neighbours = perplexity, iterations, neighbours
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Draw the figures; no values."""
         codes, labels = (part[: self.max_points].numpy() for part in evaluation.codes(trainer))
-        for method in self.methods:
-            points = embed(codes, method, self.seed)
+        if len(codes) < LEAST:
+            evaluation.protocol["embedding"] = f"none: {len(codes)} codes are too few"
+            return {}
+        settings = (self.seed, self.perplexity, self.iterations, self.neighbours)
+        points = {method: embed(codes, method, *settings) for method in self.methods}
+        names = datamodule(trainer).class_names or None
+        for method, embedded in points.items():
             title = f"{TITLES[method]} of {len(codes):,} codes"
-            save_figure(trainer, plots.embedding(points, labels, title), method)
+            save_figure(trainer, plots.embedding(embedded, labels, title, names), method)
+        if len(points) > 1:
+            panels = {TITLES[method]: embedded for method, embedded in points.items()}
+            save_figure(trainer, plots.embeddings(panels, labels, f"{len(codes):,} codes", names), "embeddings")
         return {}

@@ -76,6 +76,8 @@ class BaseDataModule(LightningDataModule, ABC):
         num_workers: processes that make batches; 0 is fastest for data in memory.
         limit: keep the first `limit` samples of every split, for quick runs.
         labels_per_class: keep that many training samples of each class, drawn by the run's seed (`seed_everything`).
+        binarise: draw each pixel of an image once as 0 or 1 with its grey value as probability, in every split
+            (Salakhutdinov & Murray 2008, as likelihoods are compared in the literature).
         leave_out: a class that the train and val splits are to lack and test to keep, as an anomaly.
 
     Raises:
@@ -85,6 +87,7 @@ class BaseDataModule(LightningDataModule, ABC):
     name: str
     input_shape: Shape
     num_classes: int  # 0 where there are no labels
+    class_names: tuple[str, ...] = ()  # of the labels, for figures; digits stand for themselves
     factor_names: tuple[str, ...] = ()
 
     def __init__(
@@ -96,6 +99,7 @@ class BaseDataModule(LightningDataModule, ABC):
         limit: int | None = None,
         labels_per_class: int | None = None,
         leave_out: int | None = None,
+        binarise: bool = False,
     ) -> None:
         super().__init__()
         least = {"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)}
@@ -106,7 +110,7 @@ class BaseDataModule(LightningDataModule, ABC):
                 raise SettingError(f"--data.{setting} is {value}: it must be at least {bound}")
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.split_seed, self.num_workers, self.limit = split_seed, num_workers, limit
-        self.labels_per_class, self.leave_out = labels_per_class, leave_out
+        self.labels_per_class, self.leave_out, self.binarise = labels_per_class, leave_out, binarise
         self._splits: Splits | None = None
 
     @abstractmethod
@@ -124,6 +128,9 @@ class BaseDataModule(LightningDataModule, ABC):
             if self.labels_per_class is not None:
                 few = labelled_subset(splits.train, self.labels_per_class, torch.initial_seed())
                 splits = splits._replace(train=few)
+            if self.binarise:
+                generator = torch.Generator().manual_seed(self.split_seed)
+                splits = Splits(*(binarised(part, generator) for part in splits))
             self._splits = splits
 
     def split(self, name: SplitName) -> ArrayDataset:
@@ -259,6 +266,18 @@ def without_class(splits: Splits, label: int) -> Splits:
                 f"--data.leave_out is {label}, and the {name} split holds no other class: choose another"
             )
     return splits._replace(**{name: part.subset(kept.nonzero().flatten()) for name, (part, kept) in parts.items()})
+
+
+def binarised(data: ArrayDataset, generator: torch.Generator) -> ArrayDataset:
+    """A copy whose pixels are 0 or 255, drawn with probability x / 255.
+
+    Raises:
+        SettingError: the data are no images of bytes.
+    """
+    if data.x.dtype != torch.uint8:
+        raise SettingError(f"--data.binarise is for images of bytes and these data are {data.x.dtype}: leave it out")
+    parts = [torch.randint(255, part.shape, generator=generator) < part for part in data.x.split(1000)]
+    return ArrayDataset(torch.cat(parts).to(torch.uint8) * 255, data.y, data.factors)
 
 
 def labelled_subset(data: ArrayDataset, per_class: int, seed: int) -> ArrayDataset:

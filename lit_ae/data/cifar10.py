@@ -23,6 +23,9 @@ class CIFAR10(TorchvisionImages):
 
     name = "cifar10"
     input_shape = (3, 32, 32)
+    class_names = (
+        "aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "lorry",
+    )  # fmt: skip
     torchvision_name = "CIFAR10"
 
     @property

@@ -7,6 +7,9 @@ class FashionMNIST(TorchvisionImages):
     """Pictures of clothes in MNIST's format (Xiao, Rasul and Vollgraf 2017), 55,000 / 5,000 / 10,000."""
 
     name = "fashion_mnist"
+    class_names = (
+        "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "boot",
+    )  # fmt: skip
     torchvision_name = "FashionMNIST"
     unpacked_md5 = {
         "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",

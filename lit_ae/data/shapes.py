@@ -22,6 +22,7 @@ class Shapes(BaseDataModule):
 
     name = "shapes"
     input_shape = (1, SIDE, SIDE)
+    class_names = KINDS
     num_classes = len(KINDS)
     factor_names = ("shape", "size", "x", "y")
 

@@ -1,0 +1,66 @@
+"""Interpolation between codes: how near mixing codes comes to mixing images, and how straight its path is."""
+
+import torch
+from torch import Tensor
+
+from lit_ae.metrics.psnr import CEILING, psnr
+
+
+def different_pairs(labels: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices [n] and [n] of random pairs of samples with different labels [N]; -1 is no label and is left out.
+
+    Where no sample has a label, any two different samples make a pair. Depends on the labels' order and the seed alone.
+
+    Raises:
+        ValueError: fewer than two labels (or, where there are none, samples).
+    """
+    known = (labels >= 0).nonzero().flatten()
+    if len(known) == 0:
+        known, labels = torch.arange(len(labels)), torch.arange(len(labels))
+    kinds = labels[known]
+    if len(kinds.unique()) < 2:
+        raise ValueError("interpolation needs samples of at least two classes")
+    generator = torch.Generator().manual_seed(seed)
+    first, second = [], []
+    for _ in range(n):
+        i = int(torch.randint(len(known), (), generator=generator))
+        others = known[kinds != kinds[i]]
+        first.append(known[i])
+        second.append(others[torch.randint(len(others), (), generator=generator)])
+    return torch.stack(first), torch.stack(second)
+
+
+def mixing_psnr(decoded: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over pairs of each pair's PSNR in dB, and how many agree up to rounding; [A, P, *shape] twice → [A] each.
+
+    `decoded` are D(z_α), codes mixed before decoding; `reference` are D(E(x_α)), images mixed before encoding. A pair
+    that agrees (100 dB or more) counts as 100 dB: one of them does not make the mean infinite; where all do, it is.
+    """
+    values = torch.stack([psnr(images, ideal) for images, ideal in zip(decoded, reference, strict=True)])  # [A, P]
+    agree = values >= CEILING
+    return torch.where(agree.all(1), torch.inf, values.mean(1)), agree.sum(1)
+
+
+def mixing_l2(z: Tensor, reference: Tensor) -> Tensor:
+    """Mean Euclidean distance over pairs between mixed codes and codes of mixed images, [A, P, D] twice → [A]."""
+    distances: Tensor = (z - reference).norm(dim=2)  # [A, P]
+    return distances.mean(1)
+
+
+def path_ratio(path: Tensor) -> float:
+    """Length of decoded paths over the distance of their ends, Σ_p Σ_t ‖x_t+1 - x_t‖ / Σ_p ‖x_T - x_0‖, at least 1.
+
+    Curve length in data space under the decoder, as in Shao, Kumar & Fletcher 2018 (The Riemannian geometry of deep
+    generative models, discrete form), here against the straight line: 1 is a cross-fade, a decoder that wanders
+    through other images on its way is longer. Path: [T, P, *shape], T ≥ 2.
+
+    Raises:
+        ValueError: a path of one point, or ends that all coincide.
+    """
+    if len(path) < 2:
+        raise ValueError(f"a path needs at least 2 points, got {len(path)}")
+    flat = path.flatten(2).double()  # [T, P, N]
+    ends = (flat[-1] - flat[0]).norm(dim=1).sum()
+    if ends == 0:
+        raise ValueError("the decoder gives the same image at both ends of every path")
+    return float(flat.diff(dim=0).norm(dim=2).sum() / ends)

@@ -1,0 +1,377 @@
+"""Callbacks that draw: which figures, of what, and where there are none."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from torch import nn
+
+from lit_ae import tracking
+from lit_ae.callbacks.code_distributions import CodeDistributions
+from lit_ae.callbacks.embedding import LatentPlot, embed
+from lit_ae.callbacks.evaluation import Evaluation
+from lit_ae.callbacks.factor_correlation import FactorCorrelation
+from lit_ae.callbacks.interpolation import Interpolation
+from lit_ae.callbacks.reconstruction_kl import ReconstructionKL
+from lit_ae.callbacks.traversals import Traversals, ZeroedDimensions, most_active
+from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits
+from lit_ae.errors import SettingError
+from lit_ae.likelihoods import Bernoulli, Gaussian
+from lit_ae.metrics.zeroing import zeroing_errors
+from lit_ae.models.ae import AE
+from lit_ae.models.conditional import ConditionalVAE
+from lit_ae.models.gan import GAN
+from lit_ae.models.pca import PCA
+from lit_ae.models.vae import VAE
+from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.run_logger import RunLogger
+from lit_ae.schedules import LinearSchedule
+
+SIDE, CLASSES = 8, 3
+
+
+class Made(BaseDataModule):
+    """Random images with labels, two factors or none; `kind` says what is wanting."""
+
+    name = "made"
+    input_shape = (1, SIDE, SIDE)
+    num_classes = CLASSES
+
+    def __init__(self, kind="factors", n=40):
+        super().__init__(batch_size=20)
+        self.kind, self.n = kind, n
+        if kind == "factors":
+            self.factor_names = ("kind", "size")
+        if kind == "vectors":
+            self.input_shape = (SIDE * SIDE,)
+        if kind == "unlabelled":
+            self.num_classes = 0
+
+    def load(self):
+        x = torch.rand(self.n, *self.input_shape, generator=torch.Generator().manual_seed(0))
+        y = torch.arange(self.n) % CLASSES
+        if self.kind == "one class":
+            y = y * 0
+        if self.kind == "unlabelled":
+            y = y * 0 - 1
+        factors = torch.stack([y, x.flatten(1).mean(1)], 1) if self.kind == "factors" else None
+        part = ArrayDataset(x, y, factors)
+        return Splits(part, part, part)
+
+
+class Recorder(RunLogger):
+    """Keeps the figures."""
+
+    def __init__(self):
+        super().__init__()
+        self.figures, self.protocol = {}, {}
+
+    def log_figure(self, figure, name):
+        assert name not in self.figures
+        self.figures[name] = figure
+
+    def log_json(self, value, path):
+        self.protocol = value
+
+    def log_sampler(self, sampler):
+        pass
+
+
+NETS = {"encoder": partial(MLPEncoder, widths=[16]), "decoder": partial(MLPDecoder, widths=[16])}
+ADAM = partial(torch.optim.Adam, lr=1e-2)
+
+
+def model(cls, data, **kwargs):
+    seed_everything(0, verbose=False)
+    options = {"latent_dim": 5, "optimizer": ADAM, "likelihood": Gaussian(), **NETS, **kwargs}
+    return cls(input_shape=data.input_shape, **options)
+
+
+def run(module, data, *callbacks, epochs=0):
+    """Scores, figures and protocol of a test pass."""
+    logger = Recorder()
+    trainer = Trainer(
+        max_epochs=epochs, callbacks=[Evaluation(), *callbacks], accelerator="cpu", logger=logger,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    if epochs:
+        trainer.fit(module, datamodule=data)
+    (scores,) = trainer.test(module, datamodule=data, verbose=False)
+    return {key.removeprefix("test/"): value for key, value in scores.items()}, logger.figures, logger.protocol
+
+
+def texts(figure):
+    return [t.get_text() for t in figure.findobj(mpl.text.Text) if t.get_text()]
+
+
+def all_callbacks():
+    return [
+        Interpolation(pairs=4), Traversals(), ZeroedDimensions(), CodeDistributions(), FactorCorrelation(),
+        LatentPlot(["pca"]),
+    ]  # fmt: skip
+
+
+IMAGES = {"interpolation", "traversals", "zeroed", "zeroed-mse"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("factors", IMAGES | {"code-distributions", "factor-correlation", "pca"}),
+        ("labels", IMAGES | {"code-distributions", "pca"}),
+        ("unlabelled", IMAGES | {"pca"}),
+        ("one class", (IMAGES - {"interpolation"}) | {"pca"}),
+        ("vectors", {"code-distributions", "pca"}),
+    ],
+)
+def test_figures_that_the_data_can_have(kind, expected):
+    data = Made(kind)
+    scores, figures, protocol = run(model(VAE, data), data, *all_callbacks())
+    assert figures.keys() == expected
+    assert all(np.isfinite(value) for value in scores.values())
+    assert ("zeroed_mse_max" in scores) == (kind != "vectors")
+    if kind == "one class":
+        assert protocol["interpolation"] == "none: interpolation needs samples of at least two classes"
+        assert protocol["code_distributions"] == "none: all samples have the same label"
+
+
+def test_a_model_without_an_encoder_has_none():
+    data = Made()
+    seed_everything(0, verbose=False)
+    gan = GAN(
+        input_shape=data.input_shape, latent_dim=5, likelihood=Gaussian(), decoder=NETS["decoder"],
+        discriminator=NETS["encoder"], generator_optimizer=ADAM, discriminator_optimizer=ADAM,
+    )  # fmt: skip
+    assert run(gan, data, *all_callbacks())[1] == {}
+
+
+# -- interpolation -------------------------------------------------------------------------------------------
+
+
+def test_interpolation_prints_every_alpha_and_logs_what_is_finite():
+    data = Made()
+    scores, figures, protocol = run(model(VAE, data), data, Interpolation(pairs=4))
+    inner = {f"interpolation_{kind}/{alpha}" for kind in ("psnr", "l2") for alpha in ("0.2", "0.4", "0.6", "0.8")}
+    assert {key for key in scores if key.startswith("interpolation")} == inner | {"interpolation_path_ratio"}
+    said = texts(figures["interpolation"])
+    assert said.count("∞") == 2  # the ends
+    assert {"α", "0", "0.2", "0.4", "0.6", "0.8", "1", "mean PSNR (dB)", "mean L2 (codes)"} <= set(said)
+    assert f"{scores['interpolation_psnr/0.4']:.1f}" in said
+    assert f"{scores['interpolation_l2/0.6']:.3g}" in said
+    assert protocol["interpolation"].startswith("4 pairs of different labels")
+    again = run(model(VAE, data), data, Interpolation(pairs=4))[0]
+    assert again == scores
+
+
+def test_linear_model_mixes_codes_as_images():
+    data = Made()
+    scores, figures, protocol = run(PCA(data.input_shape, 5), data, Interpolation(pairs=4), epochs=1)
+    assert "4 at α = 0.2, 4 at α = 0.4, 4 at α = 0.6, 4 at α = 0.8" in protocol["interpolation"]
+    assert not [key for key in scores if "psnr" in key]
+    assert scores["interpolation_l2/0.4"] == pytest.approx(0, abs=1e-5)
+    assert scores["interpolation_path_ratio"] == pytest.approx(1, rel=1e-4)
+    assert texts(figures["interpolation"]).count("∞") == 6
+
+
+def test_decoder_that_ignores_the_code_is_said_to():
+    """The report's contractive run: infinite PSNR beside an L2 above 0."""
+    data = Made()
+    module = model(AE, data)
+    for layer in module.decoder.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.zeros_(layer.weight)
+    scores, _, protocol = run(module, data, Interpolation(pairs=4))
+    assert scores["interpolation_l2/0.4"] > 0
+    assert not {key for key in scores if key.startswith("interpolation")} & {"interpolation_path_ratio"}
+    assert not [key for key in scores if "psnr" in key]
+    assert "no path ratio: the decoder gives the same image" in protocol["interpolation"]
+
+
+def test_conditional_model_is_told_the_class():
+    data = Made()
+    module = model(ConditionalVAE, data, num_classes=CLASSES)
+    scores, figures, _ = run(module, data, Interpolation(pairs=4), Traversals(), ZeroedDimensions())
+    assert figures.keys() == IMAGES
+    assert np.isfinite(scores["interpolation_psnr/0.4"])
+
+
+# -- traversals ----------------------------------------------------------------------------------------------
+
+
+def shown(figure):
+    """The pictures' rows by label, [H, W]."""
+    return {axes.get_ylabel(): np.asarray(axes.images[0].get_array())[:, :, 0] for axes in figure.axes if axes.images}
+
+
+def test_traversal_decodes_the_mean_code_with_one_dimension_set():
+    data = Made()
+    module = model(AE, data)
+    _, figures, _ = run(module, data, Traversals(limit=2, steps=3, dimensions=[3]))
+    with torch.no_grad():
+        z = module.encode(data.split("test").x).mu.mean(0).repeat(3, 1)
+        z[:, 3] = torch.tensor([-2.0, 0.0, 2.0])
+        expected = module.decode(z)
+    strip = shown(figures["traversals"])["z 3"]
+    for k in range(3):
+        np.testing.assert_allclose(strip[:, k * (SIDE + 1) : k * (SIDE + 1) + SIDE], expected[k, 0], atol=1e-6)
+    assert {"−2", "0", "2", "value (prior σ)"} <= set(texts(figures["traversals"]))
+
+
+def test_traversals_begin_with_the_most_active_dimension_and_may_start_at_a_sample():
+    data = Made()
+    module = model(AE, data)
+    codes = module.encode(data.split("test").x).mu.detach()
+    order = codes.var(0).argsort(descending=True).tolist()
+    assert most_active(codes, 3) == order[:3]
+    two = (Traversals(), Traversals(n=1, limit=2, sample=7, figure="traversal"))
+    _, figures, _ = run(module, data, *two)
+    assert list(shown(figures["traversals"])) == [f"z {d}" for d in order]
+    assert list(shown(figures["traversal"])) == [f"z {order[0]}"]
+
+
+@pytest.mark.parametrize("setting", [{"dimensions": [5]}, {"dimensions": [-1]}, {"sample": 40}])
+def test_traversals_refuse_what_is_not_there(setting):
+    data = Made()
+    with pytest.raises(SettingError, match=rf"Traversals: {next(iter(setting))} .* must lie from 0 to"):
+        run(model(AE, data), data, Traversals(**setting))
+
+
+# -- zeroed dimensions ---------------------------------------------------------------------------------------
+
+
+def test_zeroing_a_principal_component_costs_its_variance(agrees):
+    """Orthogonal components of centred codes: the increase is the component's variance over the pixels."""
+    from sklearn import decomposition
+
+    data = Made()
+    scores, figures, _ = run(PCA(data.input_shape, 5), data, ZeroedDimensions(max_images=40), epochs=1)
+    x = data.split("test").x.flatten(1).numpy()
+    variance = decomposition.PCA(5).fit(x).explained_variance_ * (len(x) - 1) / len(x) / x.shape[1]
+    line = figures["zeroed-mse"].axes[0].get_lines()[0].get_ydata()
+    agrees("zeroed dimensions", "sklearn PCA's variances", "40 random images, 5 components", line, variance, 1e-3)
+    assert scores["zeroed_mse_max"] == pytest.approx(line[0])
+
+
+def test_zeroing_an_unused_dimension_costs_nothing():
+    z, x = torch.randn(6, 3), torch.randn(6, 1, 2, 2)
+    increase = zeroing_errors(lambda codes: codes[:, :2].sum(1).view(-1, 1, 1, 1).expand(-1, 1, 2, 2), z, x)
+    assert increase[2] == 0
+    assert (increase[:2] != 0).all()
+
+
+# -- distributions and correlations --------------------------------------------------------------------------
+
+
+def test_distributions_are_grouped_by_the_first_factor_or_the_one_named():
+    data = Made()
+    module = model(AE, data)
+    _, figures, _ = run(module, data, CodeDistributions(n=2))
+    figure = figures["code-distributions"]
+    codes = module.encode(data.split("test").x).mu.detach()
+    assert [axes.get_title() for axes in figure.axes] == [f"z {d}" for d in sorted(most_active(codes, 2))]
+    assert figure.get_supxlabel() == "kind"
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["0", "1", "2"]
+    with pytest.raises(SettingError, match="factor 'colour' is not known for made: choose of kind, size"):
+        run(module, data, CodeDistributions(factor="colour"))
+
+
+def test_factor_correlation_shows_the_numbers_of_the_metric():
+    from lit_ae.metrics.factors import factor_code_correlation
+
+    data = Made()
+    module = model(AE, data)
+    _, figures, _ = run(module, data, FactorCorrelation(n=3))
+    part = data.split("test")
+    r = factor_code_correlation(module.encode(part.x).mu.detach(), part.factors, nominal=[0])
+    columns = r.abs().amax(0).argsort(descending=True)[:3].sort().values
+    axes = figures["factor-correlation"].axes[0]
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), r[:, columns], atol=1e-6)
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["kind (η)", "size"]
+    assert len(axes.texts) == 6
+
+
+# -- embeddings ----------------------------------------------------------------------------------------------
+
+
+def test_pca_is_that_of_scikit_learn(agrees):
+    from sklearn import decomposition
+
+    codes = np.random.default_rng(0).normal(size=(60, 7)) * np.arange(1, 8)
+    theirs = decomposition.PCA(2).fit_transform(codes)
+    ours = embed(codes, "pca", 0)
+    agrees("PCA embedding", "scikit-learn", "60 x 7 codes", np.abs(ours), np.abs(theirs), 1e-8)  # signs are free
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
+def test_equal_codes_lie_on_one_point_and_too_few_are_refused(method):
+    assert not embed(np.ones((9, 3), np.float32), method, 0).any()
+    with pytest.raises(ValueError, match="3 codes are too few"):
+        embed(np.eye(3), method, 0)
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_codes_of_one_dimension_are_embedded(method):
+    points = embed(np.linspace(0, 1, 20, dtype=np.float32)[:, None], method, 0, iterations=250)
+    assert points.shape == (20, 2)
+    assert np.isfinite(points).all()
+
+
+def test_embeddings_stand_side_by_side_and_few_points_are_said():
+    data = Made()
+    _, figures, _ = run(model(AE, data), data, LatentPlot(["tsne", "pca"], perplexity=5, iterations=300, max_points=30))
+    assert figures.keys() == {"tsne", "pca", "embeddings"}
+    panels = figures["embeddings"].axes
+    assert [axes.get_title() for axes in panels] == ["t-SNE", "PCA"]
+    assert sum(len(points.get_offsets()) for points in panels[1].collections) == 30
+    _, figures, protocol = run(model(AE, data), data, LatentPlot(["pca"], max_points=3))
+    assert (figures, protocol["embedding"]) == ({}, "none: 3 codes are too few")
+
+
+# -- curves by epoch -----------------------------------------------------------------------------------------
+
+
+def recon_kl(store, family, **options):
+    """Axes by y label of the figure of a run that logged nll 30, 20 and penalty 4, 6 (both + 1 in validation)."""
+    logger, figures = RunLogger(), {}
+    logger.run_id = tracking.create_run("figures", "a run", {})
+    for epoch, (nll, penalty) in enumerate([(30.0, 4.0), (20.0, 6.0)]):
+        values = {"train/nll": nll, "train/penalty": penalty, "val/nll": nll + 1, "val/penalty": penalty + 1}
+        logger.log_metrics({"epoch": epoch, **values})
+    logger.log_figure = lambda figure, name: figures.update({name: figure})
+    module = model(family, Made(), likelihood=Bernoulli(), **options)
+    trainer = SimpleNamespace(lightning_module=module, loggers=[logger], testing=True)
+    assert ReconstructionKL().score(trainer, Evaluation()) == {}
+    axes = figures["recon-kl"].axes if figures else []
+    return {a.get_ylabel(): {line.get_label(): list(line.get_ydata()) for line in a.get_lines()} for a in axes}
+
+
+def test_recon_kl_shows_the_logged_terms(store):
+    assert recon_kl(store, VAE, beta=2.0) == {
+        "reconstruction nll (nats)": {"training": [30, 20], "validation": [31, 21]},
+        "KL to N(0, I) (nats)": {"training": [2, 3], "validation": [2.5, 3.5]},
+    }
+    annealed = recon_kl(store, VAE, annealing=LinearSchedule())
+    assert annealed["KL to N(0, I) (nats)"] == {"validation": [5, 7]}
+
+
+@pytest.mark.parametrize(("family", "options"), [(AE, {}), (VAE, {"beta": 0.0})])
+def test_models_without_a_kl_have_no_recon_kl(store, family, options):
+    assert recon_kl(store, family, **options) == {}
+
+
+# -- files ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_holds_every_figure_as_png_and_as_pdf(store):
+    from lit_ae import plots
+
+    logger = RunLogger()
+    logger.run_id = tracking.create_run("figures", "a run", {})
+    logger.log_figure(plots.curves({"A": [(1, 1.0), (2, 2.0)]}, "x", "y", "t"), "loss")
+    run = tracking.get_run(logger.run_id)
+    assert run.artifact("figures/loss.png").read_bytes().startswith(b"\x89PNG")
+    assert run.artifact("vector/loss.pdf").read_bytes().startswith(b"%PDF")
