@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import logging
+import os
 import pkgutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,11 @@ warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec..*")
 warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # terms are logged by the epoch
 warnings.filterwarnings("ignore", ".*intended to run from within Python.*")  # sys.argv is kept: ddp needs it
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
+
+
+if not torch.cuda.is_available():
+    # Lightning has PyTorch look for GPUs by NVML, whose library every step of an optimiser would then search for anew
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
 def import_all(package: Any) -> None:
