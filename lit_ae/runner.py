@@ -22,7 +22,7 @@ from lit_ae.study import Job, Profile, Study, jobs
 
 
 def work(connection: Connection, threads: int) -> None:
-    """Body of a worker process: takes (subcommand, args, run id, log file), answers with an error or ""."""
+    """Body of a worker process: takes (subcommand, args, run id, log file) or None, the end; answers an error or ""."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     parent = mp.parent_process()
     assert parent is not None
@@ -30,8 +30,8 @@ def work(connection: Connection, threads: int) -> None:
     sys.argv[1:] = []
     import torch
 
-    while True:
-        subcommand, args, run_id, log = connection.recv()
+    while task := connection.recv():
+        subcommand, args, run_id, log = task
         torch.set_num_threads(threads)  # at every job: UMAP's numba leaves OpenMP at another number
         with log.open("w") as file:
             os.dup2(file.fileno(), 1)
@@ -208,8 +208,14 @@ def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], trained
                             pool[pool.index(worker)] = _start_worker(threads)
     finally:
         for worker in pool:
-            worker.process.kill()
+            if worker.job:
+                worker.process.kill()
+            else:
+                with suppress(OSError):  # it has died
+                    worker.connection.send(None)
         for worker in pool:
+            worker.process.join(10)
+            worker.process.kill()  # one that did not end by itself
             worker.process.join()
             if worker.job:
                 tracking.end_run(worker.run_id, "KILLED")

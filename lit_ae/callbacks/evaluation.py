@@ -136,7 +136,7 @@ class Evaluation(Callback):
         with torch.no_grad():
             shares = z[trainer.global_rank :: trainer.world_size].split(CHUNK)
             images = [module.decode(part.to(module.device)).float().cpu() for part in shares]
-        return torch.cat(images).clamp(0, 1)
+        return torch.cat(images).clamp_(0, 1)
 
     # -- the protocol card --------------------------------------------------------------------------------------
 
