@@ -37,6 +37,7 @@ warnings.filterwarnings("ignore", ".*does not have many workers.*")
 warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
 warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec..*")
 warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # terms are logged by the epoch
+warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # values come to the logger as one over all processes
 warnings.filterwarnings("ignore", ".*intended to run from within Python.*")  # sys.argv is kept: ddp needs it
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
 
