@@ -6,7 +6,6 @@ from torch import Tensor
 from lit_ae.errors import SettingError
 from lit_ae.samplers.base import Sampler, symmetric_root
 
-
 GAIN = 0.01  # nats a code: EM stops where a step gains less; a tenth of it takes twice the steps and 0.05 to 0.3 nats
 
 
