@@ -2,18 +2,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-REPORT ?= stochastic
 PROFILE ?= quick
 PORT ?= 5000
 READY := $(VENV)/.ready
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-slow lint ui bench lock clean
+.PHONY: help setup reproduce readme test test-slow lint ui bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  settings: REPORT=$(REPORT) PROFILE=quick|full WORKERS=n PORT=$(PORT) PYTHON=$(PYTHON)"
+	@echo "  settings: REPORT=name PROFILE=quick|full WORKERS=n PORT=$(PORT) PYTHON=$(PYTHON)"
 
 # Installed once, and again when the project's dependencies change.
 $(READY): pyproject.toml constraints.txt
@@ -25,8 +24,11 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY) ## make .venv and install everything into it
 
-reproduce: $(READY) ## run a report's study and write its tables and figures (REPORT=..., PROFILE=quick|full)
-	$(BIN)/lit-ae study run experiments/$(REPORT).yaml --profile $(PROFILE) $(if $(WORKERS),--workers $(WORKERS))
+reproduce: $(READY) ## run every report's study, or one (REPORT=...), and write tables and figures (PROFILE=quick|full)
+	$(BIN)/lit-ae study run $(if $(REPORT),experiments/$(REPORT).yaml,$(wildcard experiments/*.yaml)) --profile $(PROFILE) $(if $(WORKERS),--workers $(WORKERS))
+
+readme: $(READY) ## fill in README's tables from the committed reports
+	$(BIN)/python experiments/readme.py
 
 test: $(READY) ## the test suite
 	$(BIN)/python -m pytest -n 2

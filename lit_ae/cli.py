@@ -4,14 +4,17 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from lit_ae.config_errors import explained
 from lit_ae.config_files import near_match
 from lit_ae.errors import SettingError
+
+if TYPE_CHECKING:
+    from lit_ae.study import Profile, Study
 
 HELP = """usage: lit-ae COMMAND ...
 
@@ -24,9 +27,9 @@ One run (settings are stacked YAML files and options; `lit-ae fit --help` lists 
   predict     codes and reconstructions of the test split
 
 A study (models x seeds) and its report:
-  study run EXPERIMENT.yaml       do the runs that are missing or changed
+  study run EXPERIMENT.yaml ...   do the runs that are missing or changed, of one study or of several
   study status EXPERIMENT.yaml    what is done, running and missing
-  report EXPERIMENT.yaml          write tables, figures and page from what MLflow holds
+  report EXPERIMENT.yaml ...      write tables, figures and page from what MLflow holds
 
 Settings in the environment: LIT_AE_DATA (data root), LIT_AE_CACHE (cached classifiers), MLFLOW_TRACKING_URI.
 """
@@ -45,8 +48,8 @@ def _study_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|status")
     run = commands.add_parser("run", help="do the runs that are missing or changed, then write the report")
     status = commands.add_parser("status", help="what is done, running and missing")
-    for sub in (run, status):
-        _add_study_arguments(sub)
+    _add_study_arguments(run, several=True)
+    _add_study_arguments(status, several=False)
     run.add_argument("--workers", type=int, help="runs side by side (default: one a core)")
     run.add_argument("--reports", type=Path, default=Path("experiments/reports"), help="where reports go")
     status.add_argument("--json", action="store_true", help="for scripts")
@@ -55,45 +58,60 @@ def _study_parser() -> argparse.ArgumentParser:
 
 def _report_parser() -> argparse.ArgumentParser:
     parser = _Parser("lit-ae report", description="Write a study's report from what MLflow holds.")
-    _add_study_arguments(parser)
+    _add_study_arguments(parser, several=True)
     parser.add_argument("--reports", type=Path, default=Path("experiments/reports"), help="where reports go")
     return parser
 
 
-def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml", help="such as experiments/stochastic.yaml")
+def _add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None:
+    what = "such as experiments/stochastic.yaml" + ("; of several, each is done in turn" if several else "")
+    count = "+" if several else 1
+    parser.add_argument("experiments", type=Path, nargs=count, metavar="EXPERIMENT.yaml", help=what)
     parser.add_argument("--profile", default="quick", help="a profile of that file (default: %(default)s)")
 
 
 def _study(argv: Sequence[str]) -> int:
     args = _study_parser().parse_args(argv)
     from lit_ae import runner
-    from lit_ae.study import load_study
 
-    study = load_study(args.experiment)
-    profile = study.profile(args.profile)
     if args.command == "status":
+        ((study, profile),) = _load(args)
         return runner.print_status(study, profile, as_json=args.json)
-    failed = runner.run_study(study, profile, args.workers)
-    from lit_ae.report import build_report, print_table
-
-    paths = build_report(study, profile.name, args.reports / profile.name)
-    print_table(study, profile.name)
-    print(f"report: {paths.markdown} and {paths.html}")
-    return 1 if failed else 0
+    return _in_turn(args, lambda study, profile: runner.run_study(study, profile, args.workers))
 
 
 def _report(argv: Sequence[str]) -> int:
-    args = _report_parser().parse_args(argv)
-    from lit_ae.report import build_report, print_table
+    return _in_turn(_report_parser().parse_args(argv), lambda study, profile: 0)
+
+
+def _load(args: argparse.Namespace) -> "list[tuple[Study, Profile]]":
     from lit_ae.study import load_study
 
-    study = load_study(args.experiment)
-    profile = study.profile(args.profile)
-    paths = build_report(study, profile.name, args.reports / profile.name)
-    print_table(study, profile.name)
-    print(f"report: {paths.markdown} and {paths.html}")
-    return 0
+    studies = [load_study(path) for path in args.experiments]
+    return [(study, study.profile(args.profile)) for study in sorted(studies, key=lambda study: study.order)]
+
+
+def _in_turn(args: argparse.Namespace, run: "Callable[[Study, Profile], int]") -> int:
+    """Run each study and write its report, in the page's order; 1 where a run or a study failed.
+
+    All files are read first: a mistake in the last is told before hours of runs, not after.
+    """
+    from lit_ae.report import build_report, print_table
+
+    failed = 0
+    studies = _load(args)
+    for study, profile in studies:
+        try:
+            failed += run(study, profile)
+            paths = build_report(study, profile.name, args.reports / profile.name)
+            print_table(study, profile.name)
+            print(f"report: {paths.markdown} and {paths.html}", flush=True)
+        except SettingError as error:
+            if len(studies) == 1:
+                raise
+            print(f"error: {study.name}: {' '.join(str(error).split())}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
 
 
 def _train(argv: Sequence[str]) -> int:

@@ -76,8 +76,8 @@ class FigureSpec:
 class Sweep:
     """Rows that differ in one setting: a figure of each metric against it, a line for each group of rows.
 
-    `against` names pairs of metrics, y -> x, drawn one against the other along the same lines, as reconstruction against
-    KL. `references` are rows without that setting: horizontal lines.
+    `against` names pairs of metrics, y -> x, drawn one against the other along the same lines, such as reconstruction
+    against KL. `references` are rows without that setting: horizontal lines.
     """
 
     label: str  # of the x axis, with its unit
@@ -104,6 +104,7 @@ class Study:
     published: dict[str, dict[str, float]] = field(default_factory=dict)
     figures: list[FigureSpec] = field(default_factory=list)
     sweep: Sweep | None = None
+    order: int = 99  # place among the reports of a page, lowest first
     notes: list[str] = field(default_factory=list)
 
     def profile(self, name: str) -> Profile:
@@ -231,6 +232,16 @@ def sweep_rows(sweep: Sweep) -> list[str]:
     return [*(row for rows in sweep.lines.values() for row in rows), *sweep.references]
 
 
+def _check_sweep(sweep: Sweep, path: Path) -> None:
+    if not (sweep.metrics or sweep.against):
+        raise SettingError(f"{path}: sweep names nothing to draw: give it metrics, against or both")
+    for line, rows in (sweep.lines or {"": {}}).items():
+        if not rows:
+            raise SettingError(f"{path}: sweep.lines {line!r} has no row: give it ROW: x")
+        if sweep.log_x and min(rows.values()) <= 0:
+            raise SettingError(f"{path}: sweep.lines {line!r} has an x of 0 or less, which log_x cannot show")
+
+
 def _check_names(study: Study, path: Path) -> None:
     labels = list(study.models)
     named = [
@@ -252,10 +263,8 @@ def _check_names(study: Study, path: Path) -> None:
             format(0.0, column.format)
         except ValueError as error:
             raise SettingError(f"{path}: columns.format {column.format!r} is no number format such as '.3f'") from error
-    if study.sweep and not (study.sweep.metrics or study.sweep.against):
-        raise SettingError(f"{path}: sweep names no metrics to draw: give it metrics, against or both")
-    if study.sweep and study.sweep.log_x and min(x for rows in study.sweep.lines.values() for x in rows.values()) <= 0:
-        raise SettingError(f"{path}: sweep.log_x needs every x above 0")
+    if study.sweep:
+        _check_sweep(study.sweep, path)
     for profile in study.profiles.values():
         config_file("data", profile.data)
         if not profile.seeds or len(set(profile.seeds)) != len(profile.seeds):

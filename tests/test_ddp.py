@@ -115,6 +115,10 @@ SCORES = {
     "ZeroedDimensions": {},
     "CodeDistributions": {},
     "Traversals": {},
+    "InputProbe": {"components": [5]},
+    "NoisyInputs": {},
+    "Compression": {},
+    "ActiveLearning": {"start": 10, "budget": 30, "repeats": 2},
 }
 
 

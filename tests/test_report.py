@@ -13,7 +13,7 @@ import scipy.stats
 from PIL import Image
 from rich.console import Console
 
-from lit_ae import tracking
+from lit_ae import runner, tracking
 from lit_ae.errors import SettingError
 from lit_ae.report import build_report, print_table
 from lit_ae.report.collect import collect, differing
@@ -168,8 +168,8 @@ def test_table_1_has_every_model_mean_std_and_published_figure(runs, tmp_path):
     text = build_report(study(), "full", tmp_path / "out").markdown.read_text("utf-8")
     header, ae, vae, gan = markdown_table(text, "## Table 1")
     assert header == ["model", "MSE test", r"FID \| N(0, I)"]
-    assert ae == ["AE", "**0.0116 ± 0.0011** (0.4611)", "30.1 ± 0.7"]
-    assert vae == ["β-VAE", "0.0236 ± 0.0021", "**20.2 ± 0.6**"]
+    assert ae == ["AE", "**0.0116 ± 0.0011** (0.4611)", "30.1 ± 0.7†"]
+    assert vae == ["β-VAE", "0.0236 ± 0.0021†", "**20.2 ± 0.6†**"]  # told apart by a declared comparison
     assert gan == ["GAN", "– (0.7000)", "55.0 ± 30.0"]
     assert np.std(MSE["AE"], ddof=1) == pytest.approx(0.0011, abs=5e-5)  # the figure above is the n - 1 one
     assert "AE: fid 349.181" in text  # published, but no column stands beside it
@@ -211,6 +211,43 @@ def test_a_spread_below_the_format_is_not_printed_as_zero(runs, tmp_path):
     row = dict(zip(header, fid, strict=True))
     assert row["at 5 %"].startswith("not computable: the difference is 0")
     assert row["t-test p"] == row["Holm p"] == "–"
+
+
+def test_differences_to_the_published_figures_are_ours_minus_theirs(runs, tmp_path):
+    paths = build_report(study(), "full", tmp_path)
+    rows = markdown_table(paths.markdown.read_text("utf-8"), "## Beside the published figures")
+    assert rows == [  # none of ours beside the GAN's
+        ["model", "metric", "ours", "published", "difference", "ours is"],
+        ["AE", "MSE test", "0.0116 ± 0.0011", "0.4611", "−0.4495†", "better"],
+    ]
+    assert "−0.4495†" in Page(paths.html).cells
+    assert r"AE & MSE test & 0.0116 $\pm$ 0.0011 & 0.4611 & $-$0.4495$\dagger$ & better \\" in paths.latex.read_text()
+    within = build_report(study(published={"AE": {"mse": 0.0110}}), "full", tmp_path).markdown.read_text("utf-8")
+    low, high = scipy.stats.t.interval(0.95, 4, np.mean(MSE["AE"]), scipy.stats.sem(MSE["AE"]))
+    assert low < 0.0110 < high
+    assert markdown_table(within, "## Beside the published figures")[1][4:] == ["+0.0006", "worse"]
+    assert "Beside the published" not in build_report(study(published={}), "full", tmp_path).markdown.read_text("utf-8")
+
+
+def test_comparisons_are_in_a_csv_of_their_own_unrounded(runs, tmp_path):
+    rows = list(csv.DictReader(io.StringIO(build_report(study(), "full", tmp_path).comparisons.read_text())))
+    assert [(row["seeds"], row["test"]) for row in rows] == [
+        (n, t) for n in "53" for t in ("paired", "paired", "variance")
+    ]
+    mse, _, spread = rows[:3]
+    assert (mse["metric"], mse["a"], mse["b"], mse["n"], mse["std_a"]) == ("test/mse", "β-VAE", "AE", "5", "")
+    assert float(mse["p"]) == pytest.approx(scipy.stats.ttest_rel(MSE["β-VAE"], MSE["AE"]).pvalue, rel=1e-12)
+    assert float(spread["std_b"]) == pytest.approx(np.std(FID["GAN"], ddof=1), rel=1e-12)
+    assert spread["mean_difference"] == ""
+
+
+def test_one_seed_gives_an_answer_without_a_test(runs, tmp_path):
+    runs[:] = [run for run in runs if run.seed == 0]
+    one = study(profiles={"quick": Profile("quick", "digits", [0])})
+    text = build_report(one, "quick", tmp_path).markdown.read_text("utf-8")
+    assert "As measured, MSE test is 0.0210 for β-VAE and 0.0110 for AE; FID | N(0, I) is 20.0 for β-VAE and" in text
+    assert "a single seed cannot tell any of this from chance.**" in text
+    assert "over 1 seed;" in text
 
 
 # -- comparisons ---------------------------------------------------------------------------------------------
@@ -310,7 +347,7 @@ def test_a_comparison_without_two_seeds_is_said_and_still_counts_in_the_family(r
 
 def test_a_study_without_comparisons(runs, tmp_path):
     text = build_report(study(comparisons=[]), "full", tmp_path).markdown.read_text("utf-8")
-    assert "No comparison was declared" in text
+    assert "**As measured, lowest MSE test: AE (0.0116); lowest FID | N(0, I): β-VAE (20.2); no comparison was" in text
     assert "## Comparisons" not in text
 
 
@@ -508,7 +545,14 @@ def test_index_holds_every_report_of_the_folder(runs, tmp_path):
     paths = build_report(study(name="again", title="The other one"), "full", tmp_path)
     page = Page(paths.html)
     assert {"made/loss.png", "again/loss.png"} <= {image["src"] for image in page.images}
-    assert "The other one" in "".join(page.text)
+    text = "".join(page.text)
+    assert text.index("Contents") < text.index("The other one") < text.index("Table 1")
+    assert {"#made", "#again"} <= set(re.findall(r'href="(#\w+)"', paths.html.read_text("utf-8")))
+    first = build_report(study(name="zero", title="The first one", order=1), "full", tmp_path)
+    titles = [
+        t for t in Page(first.html).text if t in ("The first one", "The other one", "A made study of 100 % & more")
+    ]
+    assert titles[:3] == ["The first one", "The other one", "A made study of 100 % & more"]  # by order, then by name
     assert "A made study of 100 % & more" in "".join(page.text)
 
 
@@ -521,7 +565,7 @@ def test_building_twice_gives_the_same_bytes(runs, tmp_path):
     build_report(study(), "full", tmp_path / "a")
     runs.reverse()  # nor does the order of the runs matter
     build_report(study(), "full", tmp_path / "b")
-    assert len(first) == 9
+    assert len(first) == 10
     assert contents(tmp_path / "a") == first
     assert contents(tmp_path / "b") == first
 
@@ -530,6 +574,59 @@ def test_terminal_table(runs):
     console = Console(width=140, record=True, file=io.StringIO())
     print_table(study(), "full", console)
     text = console.export_text()
-    assert re.search(r"MSE test\s+0\.0116 ± 0\.0011\s+0\.0236 ± 0\.0021\s+–", text)
+    assert re.search(r"β-VAE\s+0\.0236 ± 0\.0021†\s+20\.2 ± 0\.6†", text)
+    assert re.search(r"AE\s+MSE test\s+0\.0116 ± 0\.0011\s+0\.4611\s+−0\.4495†\s+better", text)
     assert "(0.4611)" in text
     assert "With 5 seeds, 3 of 3 declared comparisons" in text
+    assert "…" not in text
+    console = Console(width=40, record=True, file=io.StringIO())  # a log: nothing is cut to its width
+    print_table(study(columns=10 * study().columns), "full", console)
+    assert "0.0116 ± 0.0011" in console.export_text()
+
+
+# -- several studies in one go -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(runs, tmp_path, monkeypatch):
+    """first.yaml and second.yaml in the current folder, the second to come first on the page."""
+    monkeypatch.chdir(tmp_path)
+    for name, order in (("first", 5), ("second", 1)):
+        made = study(name=name, title=f"The {name}", order=order)
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(dataclasses.asdict(made) | {"profiles": {
+            name: {k: v for k, v in dataclasses.asdict(profile).items() if k != "name"}
+            for name, profile in made.profiles.items()
+        }}))  # fmt: skip
+    return ["first.yaml", "second.yaml"]
+
+
+@pytest.mark.parametrize(("outcome", "status"), [(0, 0), (2, 1), (SettingError("is being run"), 1)])
+def test_studies_run_in_turn_and_one_failure_stops_none(files, lit_ae, monkeypatch, capfd, outcome, status):
+    done = []
+
+    def run_study(study, profile, workers):
+        done.append((study.name, profile.name))
+        if study.name == "second" and isinstance(outcome, Exception):
+            raise outcome
+        return outcome if study.name == "second" else 0
+
+    monkeypatch.setattr(runner, "run_study", run_study)
+    assert lit_ae("study", "run", *files, "--profile", "full", "--reports", "out") == status
+    assert done == [("second", "full"), ("first", "full")]
+    said = capfd.readouterr()
+    assert "The first (full)" in said.out
+    refused = isinstance(outcome, Exception)
+    assert ("The second (full)" in said.out) != refused
+    assert ("error: second: is being run" in said.err) == refused
+    assert (Path("out") / "full" / "first.md").is_file()
+
+
+def test_a_mistake_in_the_last_file_is_told_before_anything_runs(files, lit_ae, monkeypatch, capfd):
+    monkeypatch.setattr(runner, "run_study", lambda *args: pytest.fail("was run"))
+    assert lit_ae("study", "run", *files, "none.yaml", "--profile", "full") == 2
+    assert "none.yaml" in capfd.readouterr().err
+
+
+def test_reports_of_several_studies(files, lit_ae):
+    assert lit_ae("report", *files, "--profile", "full", "--reports", "out") == 0
+    assert {path.stem for path in Path("out/full").glob("*.md")} == {"first", "second"}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lit_ae.tracking import Run
 
 Cards = list[tuple[str, str]]
+ALPHA = 0.05  # of every test that the report reads
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,9 @@ def _check_metrics(study: Study, runs: Mapping[str, Mapping[int, Run]], missing_
     logged = {metric for own in runs.values() for run in own.values() for metric in run.metrics}
     named = [("columns", column.metric) for column in study.columns]
     named += [("comparisons", comparison.metric) for comparison in study.comparisons]
+    if study.sweep:
+        drawn = [*study.sweep.metrics, *(metric for pair in study.sweep.against.items() for metric in pair)]
+        named += [("sweep", metric) for metric in drawn]
     for where, name in named:
         metric = name.partition("@")[0]
         if metric not in logged:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from typing import TYPE_CHECKING, TypedDict
 
-from lit_ae.report.tables import DASH, number, p_value, significant
+from lit_ae.report.collect import ALPHA, seed_values
+from lit_ae.report.tables import DASH, best_rows, number, p_value, seeds_text, significant
 
 if TYPE_CHECKING:
     from lit_ae.report.collect import Outcome, Reading, Results
 
-ALPHA = 0.05
+
+LEADERS = 3  # columns that the answer names where nothing is tested
 
 
 class TableText(TypedDict):
@@ -142,10 +146,15 @@ def limits(reading: Reading) -> str:
 
 
 def answer(results: Results) -> str:
-    """One sentence made from the numbers: what the declared comparisons show, and which show nothing."""
+    """One sentence made from the numbers: what the declared comparisons show, and which show nothing.
+
+    Without a test that can be made it says what was measured; where none was declared, which row is best.
+    """
     if not results.readings:
-        return "No comparison was declared for this study, so the table stands without a test."
+        return f"{_leaders(results)}; no comparison was declared, so none of this is tested."
     reading = results.readings[0]
+    if reading.n < 2:
+        return f"{_measured(results)}; a single seed cannot tell any of this from chance."
     shown = [_finding(test) for test in reading.tests if test.p_holm < ALPHA]
     others = [
         f"{test.comparison.a} and {test.comparison.b} in {test.label}"
@@ -153,12 +162,57 @@ def answer(results: Results) -> str:
         if not test.p_holm < ALPHA
     ]
     count = f"{len(shown)} of {len(reading.tests)} declared comparisons" if shown else "no declared comparison"
-    text = f"With {reading.n} seeds, {count} can be told from chance at 5 % after Holm's correction"
+    text = f"With {seeds_text(reading.n)}, {count} can be told from chance at 5 % after Holm's correction"
     if shown:
         text += f": {'; '.join(shown)}"
     if others:
         text += f"; no difference shown: {'; '.join(others)}"
     return text + "."
+
+
+def _leaders(results: Results) -> str:
+    columns = [column for column in results.study.columns if column.better != "none"]
+    best = [(column, *best_rows(results, column)) for column in columns]
+    said = [
+        f"{'lowest' if column.better == 'lower' else 'highest'} {column.label}: {', '.join(models)} ({value})"
+        for column, value, models in best
+        if models
+    ]
+    return f"As measured, {'; '.join(said[:LEADERS])}" if said else "As the table shows"
+
+
+def _measured(results: Results) -> str:
+    said = []
+    for test in results.readings[0].tests:
+        declared = test.comparison
+        values = [list(seed_values(results.runs[row], declared.metric).values()) for row in (declared.a, declared.b)]
+        if declared.test == "paired" and all(values):
+            a, b = (significant(sum(own) / len(own)) for own in values)
+            said.append(f"{test.label} is {a} for {declared.a} and {b} for {declared.b}")
+    return f"As measured, {'; '.join(said)}" if said else _leaders(results)
+
+
+def comparisons_csv(results: Results) -> str:
+    """All comparisons in long format, unrounded; a cell is empty where a test does not give that number."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    paired = ("mean_difference", "ci_low", "ci_high", "effect_size", "p", "wilcoxon_p", "sign_flip_p")
+    spread = ("std_a", "std_b")
+    writer.writerow(["seeds", "test", "metric", "a", "b", "n", *paired, "p_holm", *spread, "pitman_morgan_p"])
+    for reading in results.readings:
+        for test in reading.tests:
+            declared, result = test.comparison, test.paired or test.unpaired_variance
+            by_seed = test.paired_variance.p if test.paired_variance else math.nan
+            values = [
+                *(getattr(result, name, math.nan) for name in paired),
+                test.p_holm,
+                *(getattr(result, name, math.nan) for name in spread),
+                by_seed,
+            ]
+            texts = ["" if math.isnan(value) else str(value) for value in values]
+            head = [len(reading.seeds), declared.test, declared.metric, declared.a, declared.b, test.n]
+            writer.writerow([*head, *texts])
+    return out.getvalue()
 
 
 def _finding(test: Outcome) -> str:

@@ -7,9 +7,13 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lit_ae.report import sweeps
+
 if TYPE_CHECKING:
     from lit_ae.report.collect import Results
     from lit_ae.tracking import Run
+
+LINES = 8  # in one figure of losses, or they cannot be told apart
 
 
 def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[str]]:
@@ -19,7 +23,7 @@ def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[st
     """
     folder = out_dir / results.study.name
     folder.mkdir(exist_ok=True)
-    figures = _loss_figures(results, folder)
+    figures = [*sweeps.draw(results, folder), *_loss_figures(results, folder)]
     absent: list[str] = []
     for spec in results.study.figures:
         without = []
@@ -80,12 +84,16 @@ def _loss_figures(results: Results, folder: Path) -> list[dict[str, str]]:
                     label = f"{model} {suffix}".strip()
                     series[label] = [(epoch, sum(values) / len(values)) for epoch, values in points]
                     bands[label] = [min(v) for _, v in points], [max(v) for _, v in points]
-        if series:
-            lowest = min(min(low) for low, _ in bands.values())
-            log_y = 0 < 20 * lowest < max(max(high) for _, high in bands.values())
-            title = caption.split(" by epoch")[0]
-            figure = plots.curves(series, "epoch", title.lower(), title, bands=bands, log_y=log_y)
-            path = plots.save(figure, folder / f"{name}.png")
+        all_labels = list(series)
+        parts = [all_labels[start : start + LINES] for start in range(0, len(all_labels), LINES)]
+        for i, labels in enumerate(parts, 1):
+            part = {label: bands[label] for label in labels}
+            lowest = min(min(low) for low, _ in part.values())
+            log_y = 0 < 20 * lowest < max(max(high) for _, high in part.values())
+            title = caption.split(" by epoch")[0] + (f", {i} of {len(parts)}" if len(parts) > 1 else "")
+            lines = {label: series[label] for label in labels}
+            figure = plots.curves(lines, "epoch", title.lower().split(",")[0], title, bands=part, log_y=log_y)
+            path = plots.save(figure, folder / (f"{name}-{i}.png" if len(parts) > 1 else f"{name}.png"))
             drawn.append({"src": f"{folder.name}/{path.name}", "caption": caption})
     return drawn
 

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
     from lit_ae.study import Study
 
-FORMAT = 1  # of NAME.json; the page leaves out files that say otherwise
+FORMAT = 2  # of NAME.json; the page leaves out files that say otherwise
 
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
     "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$",
-    "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "²": "$^2$", "→": r"$\to$",
+    "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "†": r"$\dagger$", "–": "--",
+    "…": r"\dots{}", "²": "$^2$", "→": r"$\to$",
     "∞": r"$\infty$", "≤": r"$\leq$", "≥": r"$\geq$", "“": "``", "”": "''", "’": "'", '"': "''", "α": r"$\alpha$",
     "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$", "ε": r"$\varepsilon$", "λ": r"$\lambda$",
     "μ": r"$\mu$", "ρ": r"$\rho$", "σ": r"$\sigma$", "Σ": r"$\Sigma$", "χ": r"$\chi$",
@@ -36,13 +37,14 @@ class ReportPaths:
     markdown: Path
     latex: Path
     csv: Path
+    comparisons: Path
     html: Path
     json: Path
     figures: tuple[Path, ...]
 
 
 def build_report(study: Study, profile: str, out_dir: Path) -> ReportPaths:
-    """Write NAME.md, .tex, .csv, .json and figures NAME/*.png for a study, and index.html over all NAME.json.
+    """Write a study's NAME.md, .tex, .csv, -comparisons.csv, .json and NAME/*.png, and index.html over all reports.
 
     Everything comes from the study's finished runs, so building twice gives the same bytes.
 
@@ -62,6 +64,8 @@ def build_report(study: Study, profile: str, out_dir: Path) -> ReportPaths:
         "problems": results.problems + absent,
         "columns": [column.label for column in study.columns],
         "rows": tables.table_1(results),
+        "published": tables.beside_published(results),
+        "published_caption": tables.PUBLISHED_CAPTION,
         "unplaced": tables.unplaced(results),
         "readings": comparisons.readings(results),
         "figures": drawn,
@@ -75,35 +79,47 @@ def build_report(study: Study, profile: str, out_dir: Path) -> ReportPaths:
             )
             if rows
         ],
-        "seeds": len(results.profile.seeds),
+        "seeds": tables.seeds_text(len(results.profile.seeds)),
         "notes": list(study.notes),
+        "notes_title": "What the original got wrong, and how we know" if study.published else "Notes",
+        "order": study.order,
     }
     paths = ReportPaths(
         markdown=out_dir / f"{study.name}.md",
         latex=out_dir / f"{study.name}.tex",
         csv=out_dir / f"{study.name}.csv",
+        comparisons=out_dir / f"{study.name}-comparisons.csv",
         html=out_dir / "index.html",
         json=out_dir / f"{study.name}.json",
         figures=tuple(out_dir / figure["src"] for figure in drawn),
     )
     _write(paths.json, json.dumps(page, ensure_ascii=False, indent=1) + "\n")
     _write(paths.csv, tables.table_1_csv(results))
+    _write(paths.comparisons, comparisons.comparisons_csv(results))
     _write(paths.markdown, _templates("md").get_template("report.md.j2").render(page))
     _write(paths.latex, _templates("tex").get_template("report.tex.j2").render(page))
     reports = [report for report in map(_read, sorted(out_dir.glob("*.json"))) if report]
+    reports.sort(key=lambda report: report["order"])
     _write(paths.html, _templates("html").get_template("index.html.j2").render(reports=reports))
     return paths
 
 
 def print_table(study: Study, profile: str, console: Console | None = None) -> None:
-    """Print Table 1 and the answer in the terminal; raises as `build_report` does."""
+    """Print Table 1, the published figures and the answer in the terminal; raises as `build_report` does."""
     from rich.console import Console
 
     results = collect(study, profile)
     console = console or Console()
     for problem in results.problems:
         console.print(problem, style="yellow", markup=False, highlight=False)
-    console.print(tables.rich_table(results))
+    width = console.width
+    for table in (tables.rich_table(results), tables.rich_published(results)):
+        if table:
+            if not console.is_terminal:  # the lines of a log are as long as it takes
+                needed = table.__rich_measure__(console, console.options.update(max_width=1000)).maximum
+                console.width = max(width, needed)
+            console.print(table)
+            console.width = width
     console.print(comparisons.answer(results), markup=False, highlight=False)
 
 
@@ -137,6 +153,7 @@ def _templates(kind: Literal["md", "html", "tex"]) -> Environment:
         environment.comment_start_string, environment.comment_end_string = "<#", "#>"
     environment.filters["md"] = lambda text: re.sub(r"\s+", " ", str(text)).replace("|", r"\|")
     environment.filters["tex"] = tex_escape
+    environment.filters["capital"] = lambda text: text[:1].upper() + text[1:]
     return environment
 
 

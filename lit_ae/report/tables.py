@@ -8,7 +8,7 @@ import math
 import re
 from typing import TYPE_CHECKING, TypedDict
 
-from lit_ae.report.collect import differing
+from lit_ae.report.collect import ALPHA, differing, seed_values
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from lit_ae.study import Column
 
 DASH = "–"
+PUBLISHED_CAPTION = "difference: ours − published; †: the published figure lies outside the 95 % t interval of our mean"
 
 
 class CellText(TypedDict):
     """A cell of Table 1; `few` says n where it is less than the seeds; empty texts where there is nothing."""
 
-    text: str
+    text: str  # with a dagger where a declared comparison tells the row from another
     few: str
     published: str
     best: bool
@@ -34,6 +35,22 @@ class RowText(TypedDict):
 
     model: str
     cells: list[CellText]
+
+
+class PublishedText(TypedDict):
+    """One of our figures beside the published one; `difference` is ours - published."""
+
+    model: str
+    metric: str
+    ours: str
+    published: str
+    difference: str  # with a dagger where our interval leaves the published figure out
+    ours_is: str  # better, worse, or a dash where there is nothing to choose
+
+
+def seeds_text(n: int) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{n} seed{'' if n == 1 else 's'}"
 
 
 def number(value: float, spec: str) -> str:
@@ -67,32 +84,69 @@ def mean_std(cell: Cell) -> str:
 def table_1(results: Results) -> list[RowText]:
     """Rows of Table 1: models × columns, the best mean of each column marked (as its `better` says)."""
     seeds = len(results.profile.seeds)
-    best = {column.metric: _best(results, column) for column in results.study.columns}
+    best = {column.metric: best_rows(results, column)[1] for column in results.study.columns}
+    tests = results.readings[0].tests if results.readings else []
+    told_apart = {(t.comparison.a, t.comparison.metric) for t in tests if t.p_holm < ALPHA}
     rows: list[RowText] = []
     for model in results.runs:
         texts: list[CellText] = []
         for column in results.study.columns:
             cell = results.cells[model, column.metric]
-            shown = number(cell.mean, column.format)
             texts.append(
                 {
-                    "text": mean_std(cell),
+                    "text": mean_std(cell) + ("†" if (model, column.metric) in told_apart else ""),
                     "few": f"n = {cell.n}" if 0 < cell.n < seeds else "",
                     "published": "" if math.isnan(cell.published) else number(cell.published, column.format),
-                    "best": cell.n > 0 and shown == best[column.metric],
+                    "best": model in best[column.metric],
                 }
             )
         rows.append({"model": model, "cells": texts})
     return rows
 
 
-def _best(results: Results, column: Column) -> str:
-    """The best mean as printed (so that ties are marked together), empty where there is nothing to choose."""
-    means = [results.cells[model, column.metric].mean for model in results.runs]
-    means = [mean for mean in means if not math.isnan(mean)]
+def best_rows(results: Results, column: Column) -> tuple[str, list[str]]:
+    """The best mean as printed and the rows that have it (ties as printed); none where there is nothing to choose."""
+    cells = [results.cells[model, column.metric] for model in results.runs]
+    means = {cell.model: cell.mean for cell in cells if not math.isnan(cell.mean)}
     if column.better == "none" or len(means) < 2:
-        return ""
-    return number(min(means) if column.better == "lower" else max(means), column.format)
+        return "", []
+    best = number(min(means.values()) if column.better == "lower" else max(means.values()), column.format)
+    return best, [model for model, mean in means.items() if number(mean, column.format) == best]
+
+
+def beside_published(results: Results) -> list[PublishedText]:
+    """Every figure of ours that has a published one in its column, with the difference.
+
+    The dagger is for a published figure outside the 95 % t interval of our mean over seeds, taken as exact.
+    """
+    rows: list[PublishedText] = []
+    for cell in results.cells.values():
+        if math.isnan(cell.published) or not cell.n:
+            continue
+        column, difference = cell.column, cell.mean - cell.published
+        better = difference < 0 if column.better == "lower" else difference > 0
+        rows.append(
+            {
+                "model": cell.model,
+                "metric": column.label,
+                "ours": mean_std(cell),
+                "published": number(cell.published, column.format),
+                "difference": number(difference, f"+{column.format}") + ("†" if _excluded(results, cell) else ""),
+                "ours_is": DASH if column.better == "none" or not difference else "better" if better else "worse",
+            }
+        )
+    return rows
+
+
+def _excluded(results: Results, cell: Cell) -> bool:
+    from lit_ae import stats
+
+    try:
+        values = list(seed_values(results.runs[cell.model], cell.column.metric).values())
+        low, high = stats.confidence_interval(values, 1 - ALPHA)
+    except ValueError:  # one seed, or no spread
+        return False
+    return not low <= cell.published <= high
 
 
 def unplaced(results: Results) -> str:
@@ -134,7 +188,7 @@ def run_card(results: Results) -> Cards:
     return [
         ("profile", f"{results.profile_name}{f': {profile.note}' if profile.note else ''}"),
         ("data", ", ".join(sorted({run.data for run in runs}))),
-        ("runs", f"{len(runs)} of {wanted} ({len(results.runs)} models × {len(profile.seeds)} seeds)"),
+        ("runs", f"{len(runs)} of {wanted} ({len(results.runs)} models × {seeds_text(len(profile.seeds))})"),
         ("seeds", ", ".join(map(str, profile.seeds))),
         ("epochs", differing(epochs)),
         ("git revision", ", ".join(revisions)),
@@ -172,7 +226,7 @@ def rich_table(results: Results) -> RichTable:
 
     title = f"{results.study.title} ({results.profile_name})"
     seeds = len(results.profile.seeds)
-    caption = f"mean ± std over {seeds} seeds; bold: best mean; in parentheses the published figure"
+    caption = f"mean ± std over {seeds_text(seeds)}; bold: best mean; in parentheses the published figure"
     rows = table_1(results)
     names, heads = [row["model"] for row in rows], [column.label for column in results.study.columns]
     cells = [[_rich_cell(cell) for cell in row["cells"]] for row in rows]
@@ -185,6 +239,25 @@ def rich_table(results: Results) -> RichTable:
         table.add_column(head, justify="right")
     for name, line in zip(names, cells, strict=True):
         table.add_row(name, *line)
+    return table
+
+
+def rich_published(results: Results) -> RichTable | None:
+    """Our figures beside the published ones for the terminal, None where there are none."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    rows = beside_published(results)
+    if not rows:
+        return None
+    table = Table(title="Beside the published figures", caption=PUBLISHED_CAPTION, box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("model", "metric"):
+        table.add_column(head)
+    for head in ("ours", "published", "difference", "ours is"):
+        table.add_column(head, justify="right")
+    for row in rows:
+        texts = (row["model"], row["metric"], row["ours"], row["published"], row["difference"], row["ours_is"])
+        table.add_row(*(text.replace("[", r"\[") for text in texts))
     return table
 
 

@@ -1,0 +1,87 @@
+"""A sweep's figures: each metric against the setting that the rows differ in."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from lit_ae.report.collect import metric_label, seed_values
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lit_ae.report.collect import Results
+    from lit_ae.study import Sweep
+
+
+def draw(results: Results, folder: Path) -> list[dict[str, str]]:
+    """Write the figures of the study's sweep, if it has one, to the folder: entries {src, caption}."""
+    sweep = results.study.sweep
+    if sweep is None:
+        return []
+    drawn = [_metric(results, sweep, metric, folder) for metric in sweep.metrics]
+    drawn += [_trade_off(results, sweep, y, x, folder) for y, x in sweep.against.items()]
+    return [figure for figure in drawn if figure]
+
+
+def _metric(results: Results, sweep: Sweep, metric: str, folder: Path) -> dict[str, str]:
+    """One metric by x: ours as mean over seeds with its band, the published figures where its column has some."""
+    from lit_ae import plots, plots_sweeps
+
+    key = next((c.published for c in results.study.columns if c.metric == metric and c.published), None)
+    series, bands, printed = {}, {}, {}
+    for line, rows in sweep.lines.items():
+        found = [(x, list(seed_values(results.runs[row], metric).values())) for row, x in _by_x(rows)]
+        points = [(x, values) for x, values in found if values]
+        if points:
+            series[line] = [(x, sum(values) / len(values)) for x, values in points]
+            bands[line] = [min(values) for _, values in points], [max(values) for _, values in points]
+        known = [(x, results.study.published.get(row, {}).get(key or "", math.nan)) for row, x in _by_x(rows)]
+        known = [(x, value) for x, value in known if math.isfinite(value)]
+        if known:
+            printed[f"{line}, published" if len(sweep.lines) > 1 else "published"] = known
+    levels = {}
+    for row in sweep.references:
+        values = list(seed_values(results.runs[row], metric).values())
+        if values:
+            levels[row] = sum(values) / len(values)
+    if not series:
+        return {}
+    label = metric_label(results.study, metric)
+    title = f"{label} by {sweep.label}"
+    figure = plots_sweeps.sweep(series | printed, levels, bands, sweep.label, label, title, sweep.log_x)
+    path = plots.save(figure, folder / f"sweep-{_slug(metric)}.png")
+    caption = f"{title}, mean over seeds, band from lowest to highest seed."
+    return {"src": f"{folder.name}/{path.name}", "caption": caption}
+
+
+def _trade_off(results: Results, sweep: Sweep, y: str, x: str, folder: Path) -> dict[str, str]:
+    """One metric against another, means over seeds, each point named by its value of the setting."""
+    from lit_ae import plots, plots_sweeps
+
+    series: dict[str, list[tuple[float, float]]] = {}
+    names: dict[str, list[str]] = {}
+    for line, rows in [*sweep.lines.items(), *((row, {row: math.nan}) for row in sweep.references)]:
+        for row, value in _by_x(rows):
+            pair = [seed_values(results.runs[row], metric) for metric in (x, y)]
+            common = pair[0].keys() & pair[1].keys()
+            if common:
+                mean_x, mean_y = (sum(values[seed] for seed in common) / len(common) for values in pair)
+                series.setdefault(line, []).append((mean_x, mean_y))
+                names.setdefault(line, []).append("" if math.isnan(value) else f"{value:g}")
+    if not series:
+        return {}
+    x_label, y_label = (metric_label(results.study, metric) for metric in (x, y))
+    title = f"{y_label} against {x_label}"
+    figure = plots_sweeps.trade_off(series, names, x_label, y_label, title)
+    path = plots.save(figure, folder / f"sweep-{_slug(y)}-{_slug(x)}.png")
+    return {"src": f"{folder.name}/{path.name}", "caption": f"{title}, means over seeds; at each point: {sweep.label}."}
+
+
+def _by_x(rows: dict[str, float]) -> list[tuple[str, float]]:
+    return sorted(rows.items(), key=lambda item: item[1])
+
+
+def _slug(metric: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", metric)
