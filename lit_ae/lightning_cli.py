@@ -87,10 +87,10 @@ class Tracking(Callback):
         checkpoint["run_id"] = logger.run_id if logger else None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Count a later test's epochs on, or MLflow would take an earlier test's scores for the latest."""
+        """Give a test or validation on its own the epoch that it has after training, or an earlier one looks later."""
         logger = run_logger(trainer)
-        if logger and trainer.state.fn != TrainerFn.FITTING:
-            logger.epochs_before = checkpoint["epoch"] + 1
+        if logger and trainer.state.fn in (TrainerFn.TESTING, TrainerFn.VALIDATING):
+            logger.epochs_before = checkpoint["epoch"] + (trainer.state.fn == TrainerFn.TESTING)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hand checkpoints to a store that lies elsewhere."""

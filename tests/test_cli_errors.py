@@ -106,7 +106,7 @@ def statuses():
         ([*MODEL, *DATA, "--trainer.callbacks+=Uncertain"], ["trainer.callbacks", "did you mean 'Uncertainty'"]),
         (
             [*MODEL, *DATA, "--trainer.callbacks+=Qqqqq"],
-            ["trainer.callbacks", "known are ClassSamples, ClusterAssignments, Clustering"],
+            ["trainer.callbacks", "known are ActiveLearning, Anomaly, ClassSamples"],
         ),
         # names of settings
         ([*MODEL, *DATA, "--model.latentdim=3"], ["model.latentdim", "AE", "did you mean 'latent_dim'"]),
