@@ -255,16 +255,23 @@ def _class_settings() -> Iterator[str]:
             yield from (f"{setting}.{name}" for name in _parameters(cls))
 
 
+MOST_NAMES = 16  # in one line
+
+
 def _near_class(name: str, setting: str, taker: str) -> str:
     """The near match among the classes that a setting may name, else this project's of them."""
     classes = {c.__name__: c for base in _classes(_hint(setting, taker)) for c in _subclasses(base)}
     near = near_match(name, sorted(classes))
     if "did you mean" in near:
         return near
-    own = [known for known, cls in classes.items() if cls.__module__.startswith("lit_ae.")]
-    return (
-        f": known are {', '.join(sorted(own or classes))}" if classes else ": `lit-ae fit --help` says what it may be"
-    )
+    own = {known: cls for known, cls in classes.items() if cls.__module__.startswith("lit_ae.")}
+    if not classes:
+        return ": `lit-ae fit --help` says what it may be"
+    names = sorted(own or classes)
+    if len(names) <= MOST_NAMES:
+        return f": known are {', '.join(names)}"
+    folder = (own or classes)[names[0]].__module__.rpartition(".")[0].replace(".", "/")
+    return f": known are {', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more, a file each in {folder}"
 
 
 def _near_option(name: str, known: list[str]) -> str:

@@ -131,9 +131,15 @@ def pytest_addoption(parser):
 
 def pytest_terminal_summary(terminalreporter, config):
     passed = terminalreporter.stats.get("passed", [])
-    rows = sorted({tuple(row) for r in passed for name, row in r.user_properties if name == "agreement"})
-    if not rows:
+    largest = {}  # of each score, reference and data
+    for name, row in (found for r in passed for found in r.user_properties):
+        if name == "agreement":
+            *what, difference, relative = row
+            before = largest.get(tuple(what), (0.0, float("nan")))
+            largest[tuple(what)] = (max(before[0], difference), max(relative, before[1]))
+    if not largest:
         return
+    rows = [(*what, *values) for what, values in sorted(largest.items())]
     lines = ["| metric | reference | data | largest difference | relative |", "|---|---|---|---|---|"]
     for metric, reference, data, difference, relative in rows:
         share = "-" if relative != relative else f"{relative:.1e}"
