@@ -7,6 +7,7 @@ profile, model, data, seed, git_sha, config_hash. Metrics of an epoch carry the 
 import json
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -144,6 +145,11 @@ def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> Non
     entries = [Metric(key, float(value), now, step) for key, value in metrics.items()]
     for start in range(0, len(entries), BATCH):
         client().log_batch(run_id, metrics=entries[start : start + BATCH])
+
+
+def valid_key(text: str) -> str:
+    """The text without what MLflow refuses in the key of a metric, such as the brackets of a row's label."""
+    return re.sub(r"[^\w/. :-]", "", text)
 
 
 def log_params(run_id: str, params: Mapping[str, object]) -> None:

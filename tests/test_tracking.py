@@ -323,3 +323,11 @@ def test_search_reads_more_than_one_page(store, monkeypatch):
     assert {run.tags["number"] for run in tracking.search("many")} == set("0123456")
     assert len(pages) == 4
     assert [run.tags["number"] for run in tracking.search("many", number="5")] == ["5"]
+
+
+def test_key_made_of_a_label_is_taken_by_mlflow(store):
+    key = tracking.valid_key("paired/test/mse/Sparse (KL), β = 4-Deep AE, longer/p")
+    assert key == "paired/test/mse/Sparse KL β  4-Deep AE longer/p"
+    run_id = tracking.create_run("keys", "a run", {})
+    tracking.log_metrics(run_id, {key: 0.5})
+    assert tracking.get_run(run_id).metrics == {key: 0.5}

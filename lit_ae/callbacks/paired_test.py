@@ -35,6 +35,7 @@ class PairedTest(Callback):
         ]
         for comparison in json.loads(parent.tags["comparisons"]):
             metric, a, b = comparison["metric"], comparison["a"], comparison["b"]
+            key = tracking.valid_key(f"paired/{metric}/{a}-{b}")
             if comparison["test"] != "paired" or own.model not in (a, b):
                 continue
             values = {
@@ -46,7 +47,7 @@ class PairedTest(Callback):
             try:
                 result = stats.paired_test(values[a], values[b])
             except ValueError as error:  # equal in every seed, say: there is nothing to test
-                tracking.set_tags(parent_id, {f"paired/{metric}/{a}-{b}": str(error)})
+                tracking.set_tags(parent_id, {key: str(error)})
                 continue
             numbers = {
                 "difference": result.mean_difference,
@@ -56,4 +57,4 @@ class PairedTest(Callback):
                 "p": result.p,
                 "n": result.n,
             }
-            tracking.log_metrics(parent_id, {f"paired/{metric}/{a}-{b}/{k}": v for k, v in numbers.items()})
+            tracking.log_metrics(parent_id, {f"{key}/{k}": v for k, v in numbers.items()})
