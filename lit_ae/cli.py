@@ -77,7 +77,8 @@ def _study(argv: Sequence[str]) -> int:
     if args.command == "status":
         ((study, profile),) = _load(args)
         return runner.print_status(study, profile, as_json=args.json)
-    return _in_turn(args, lambda study, profile: runner.run_study(study, profile, args.workers))
+    with runner.Pool(args.workers) as pool:
+        return _in_turn(args, lambda study, profile: runner.run_study(study, profile, pool))
 
 
 def _report(argv: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from lit_ae import tracking
 from lit_ae.errors import SettingError
@@ -21,8 +21,8 @@ from lit_ae.study import Job, Profile, Study, jobs
 # -- in the worker -----------------------------------------------------------------------------------------------
 
 
-def work(connection: Connection, threads: int) -> None:
-    """Body of a worker process: takes (subcommand, args, run id, log file) or None, the end; answers an error or ""."""
+def work(connection: Connection) -> None:
+    """Body of a worker process: takes (subcommand, args, run id, log, threads), answers an error; None ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     parent = mp.parent_process()
     assert parent is not None
@@ -31,7 +31,7 @@ def work(connection: Connection, threads: int) -> None:
     import torch
 
     while task := connection.recv():
-        subcommand, args, run_id, log = task
+        subcommand, args, run_id, log, threads = task
         torch.set_num_threads(threads)  # at every job: UMAP's numba leaves OpenMP at another number
         with log.open("w") as file:
             os.dup2(file.fileno(), 1)
@@ -79,26 +79,78 @@ class Worker:
     start: float = 0.0
 
 
-def _start_worker(threads: int) -> Worker:
+def _start_worker() -> Worker:
     context = mp.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, threads), daemon=True)
+    process = context.Process(target=work, args=(theirs,), daemon=True)
     process.start()
     theirs.close()
     return Worker(process, ours)
 
 
-def run_study(study: Study, profile: Profile, workers: int | None = None) -> int:
+class Pool:
+    """Worker processes that go from study to study: each takes seconds of imports, and minutes of compiling for UMAP.
+
+    Args:
+        size: how many at most; one a core where null.
+
+    Raises:
+        SettingError: `size` below 1 or above the number of cores.
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        self.cores = tracking.cores()
+        if size is not None and not 1 <= size <= self.cores:
+            raise SettingError(f"--workers is {size}: it must be between 1 and the {self.cores} cores of this machine")
+        self.size = size or self.cores
+        self.workers: list[Worker] = []
+
+    def start(self, jobs: int) -> int:
+        """Have as many workers as there are jobs, up to the size; gives the threads that each may use."""
+        n = min(self.size, jobs)
+        threads = max(1, self.cores // n)
+        for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # read as workers start: workers x threads <= cores
+            os.environ[f"{library}_NUM_THREADS"] = str(threads)
+        self.workers = [worker for worker in self.workers if worker.process.is_alive()]
+        while len(self.workers) < n:
+            self.workers.append(_start_worker())
+        return threads
+
+    def replace(self, worker: Worker) -> None:
+        """Start another in the place of one that has died."""
+        self.workers[self.workers.index(worker)] = _start_worker()
+
+    def kill_busy(self) -> None:
+        """Stop what is still at work; its runs become KILLED."""
+        for worker in self.workers:
+            if worker.job:
+                worker.process.kill()
+                worker.process.join()
+                worker.job = None
+                tracking.end_run(worker.run_id, "KILLED")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End them all."""
+        for worker in self.workers:
+            with suppress(OSError):  # it has died
+                worker.connection.send(None)
+        for worker in self.workers:
+            worker.process.join(10)
+            worker.process.kill()  # one that did not end by itself
+            worker.process.join()
+
+
+def run_study(study: Study, profile: Profile, pool: Pool) -> int:
     """Do the missing and changed runs of a study; gives the number that failed.
 
     Raises:
-        SettingError: `workers` below 1, or the study is being run by somebody else.
+        SettingError: the study is being run by somebody else.
     """
     from filelock import FileLock, Timeout
 
-    cores = tracking.cores()
-    if workers is not None and not 1 <= workers <= cores:
-        raise SettingError(f"--workers is {workers}: it must be between 1 and the {cores} cores of this machine")
     tracking.client()
     lock = FileLock(tracking.STORE / f".{study.name}-{profile.name}.lock")
     try:
@@ -115,9 +167,8 @@ def run_study(study: Study, profile: Profile, workers: int | None = None) -> int
         if not todo:
             tracking.end_run(parent, "FINISHED")
             return 0
-        workers = min(workers or cores, len(todo))
         try:
-            failed = _drive(study, profile, parent, todo, trained, workers)
+            failed = _drive(study, profile, parent, todo, trained, pool)
         except BaseException:
             tracking.end_run(parent, "KILLED")
             raise
@@ -162,32 +213,29 @@ def _reconcile(study: Study, profile: Profile, parent: str) -> tuple[list[Job], 
     return [job for key, job in wanted.items() if key not in done], trained
 
 
-def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], trained: dict[Fit, str], n: int) -> int:
+def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], trained: dict[Fit, str], pool: Pool) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    threads = max(1, tracking.cores() // n)
-    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # read as the workers start: workers x threads <= cores
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
     logs = tracking.STORE.resolve() / "logs"
     logs.mkdir(exist_ok=True)
     queue, failed = list(todo), 0
-    pool = [_start_worker(threads) for _ in range(n)]
+    threads = pool.start(len(todo))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns) as progress:
-            bar = progress.add_task(f"{n} workers x {threads} threads", total=len(todo))
+            bar = progress.add_task(f"{len(pool.workers)} workers x {threads} threads", total=len(todo))
 
             def tell(job: Job, outcome: str) -> None:
                 progress.console.print(f"{job.model}, seed {job.seed}: {outcome}")
                 progress.advance(bar)
 
-            while queue or any(worker.job for worker in pool):
-                for worker in pool:
+            while queue or any(worker.job for worker in pool.workers):
+                for worker in pool.workers:
                     job = next((job for job in queue if job.start is None or job.start in trained), None)
                     if worker.job is None and job:
                         queue.remove(job)
-                        _assign(worker, job, study, profile, parent, trained, logs)
-                busy = [worker for worker in pool if worker.job]
+                        _assign(worker, job, study, profile, parent, trained, logs, threads)
+                busy = [worker for worker in pool.workers if worker.job]
                 if not busy:
                     for job in queue:
                         tell(job, f"FAILED: {job.start and job.start[0]}, which it sets out from, has no trained run")
@@ -205,25 +253,21 @@ def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], trained
                         seconds = time.monotonic() - worker.start
                         tell(job, f"FAILED: {error} (log: {worker.log})" if error else f"done in {seconds:.0f} s")
                         if not worker.process.is_alive():
-                            pool[pool.index(worker)] = _start_worker(threads)
+                            pool.replace(worker)
     finally:
-        for worker in pool:
-            if worker.job:
-                worker.process.kill()
-            else:
-                with suppress(OSError):  # it has died
-                    worker.connection.send(None)
-        for worker in pool:
-            worker.process.join(10)
-            worker.process.kill()  # one that did not end by itself
-            worker.process.join()
-            if worker.job:
-                tracking.end_run(worker.run_id, "KILLED")
+        pool.kill_busy()
     return failed
 
 
 def _assign(
-    worker: Worker, job: Job, study: Study, profile: Profile, parent: str, trained: dict[Fit, str], logs: Path
+    worker: Worker,
+    job: Job,
+    study: Study,
+    profile: Profile,
+    parent: str,
+    trained: dict[Fit, str],
+    logs: Path,
+    threads: int,
 ) -> None:
     """Have a job trained and scored; scored alone, in the same run, where it has been trained."""
     args = [*job.args]
@@ -248,7 +292,7 @@ def _assign(
         worker.run_id = tracking.create_run(study.name, f"{job.model} seed {job.seed}", tags, parent)
     worker.job, worker.start, worker.log = job, time.monotonic(), logs / f"{worker.run_id}.log"
     with suppress(OSError):  # `_collect` deals with a worker that has died
-        worker.connection.send((subcommand, args, worker.run_id, worker.log))
+        worker.connection.send((subcommand, args, worker.run_id, worker.log, threads))
 
 
 def _collect(worker: Worker) -> str:

@@ -108,7 +108,7 @@ def copy(first, tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_workers(monkeypatch):
-    def refuse(threads):
+    def refuse():
         raise AssertionError("there is nothing to do")
 
     monkeypatch.setattr(runner, "_start_worker", refuse)
@@ -342,7 +342,7 @@ def test_study_killed_and_stopped_and_started_again_does_what_is_missing(copy, l
     assert not [status for _, status in everything if status == "RUNNING"]
     assert parent().status == "FINISHED"
 
-    monkeypatch.setattr(runner, "_start_worker", lambda threads: pytest.fail("there is nothing to do"))
+    monkeypatch.setattr(runner, "_start_worker", lambda: pytest.fail("there is nothing to do"))
     assert lit_ae(*start) == 0
     assert "4 of 4 runs are done, 0 to do" in capsys.readouterr().out
     assert sorted((run.id, run.status) for run in runs()) == everything
