@@ -105,8 +105,12 @@ def table_1(results: Results) -> list[RowText]:
 
 
 def best_rows(results: Results, column: Column) -> tuple[str, list[str]]:
-    """The best mean as printed and the rows that have it (ties as printed); none where there is nothing to choose."""
-    cells = [results.cells[model, column.metric] for model in results.runs]
+    """The best mean as printed and the rows that have it (ties as printed); none where there is nothing to choose.
+
+    Rows on data of their own have another task and are left out.
+    """
+    models = results.study.models.items()
+    cells = [results.cells[m, column.metric] for m, spec in models if results.profile_name not in spec.profile_data]
     means = {cell.model: cell.mean for cell in cells if not math.isnan(cell.mean)}
     if column.better == "none" or len(means) < 2:
         return "", []
