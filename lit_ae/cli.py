@@ -122,7 +122,11 @@ def _train(argv: Sequence[str]) -> int:
     return 0
 
 
+stops: list[int] = []  # signals received: what an interrupted library then fails with is no fault of the settings
+
+
 def _on_sigterm(signum: int, frame: FrameType | None) -> None:
+    stops.append(signum)
     raise KeyboardInterrupt("SIGTERM")
 
 
@@ -148,6 +152,9 @@ def main(argv: Sequence[str]) -> int:
                 return _train(argv)
             raise SettingError(f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, 'study', 'report'])}")
     except (SettingError, FloatingPointError) as error:
+        if stops:
+            print("interrupted", file=sys.stderr)
+            return 130
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, SettingError) else 1
     except (KeyboardInterrupt, SystemExit) as stop:

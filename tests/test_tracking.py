@@ -174,7 +174,7 @@ def test_sigterm_makes_the_run_killed(store, settings):
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 130
+    assert process.returncode in (130, -signal.SIGINT)  # a shell calls both 130
     assert run_from_command_line().status == "KILLED"
 
 
