@@ -31,7 +31,7 @@ def distributions(
     ticks = [group_names[int(value)] if group_names else f"{value:g}" for value in values]
     columns = min(COLUMNS, len(names))
     rows = math.ceil(len(names) / columns)
-    panel = max(1.7, 0.08 * sum(map(len, ticks)), 0.2 * len(values))  # inches
+    panel = max(1.7, 0.1 * sum(map(len, ticks)), 0.2 * len(values))  # inches
     with _style():
         figure = Figure(figsize=(0.7 + panel * columns, 0.7 + 1.7 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flat
