@@ -25,7 +25,7 @@ import lit_ae.data
 import lit_ae.models
 import lit_ae.nets
 import lit_ae.samplers
-from lit_ae import tracking
+from lit_ae import machine, tracking
 from lit_ae.config_errors import explained, refused
 from lit_ae.config_files import config_folder
 from lit_ae.data.base import SPLITS, BaseDataModule
@@ -72,7 +72,7 @@ class Tracking(Callback):
                 callback.dirpath = str(tracking.checkpoint_folder(run_id))
         if logger and logger.run_id and trainer.is_global_zero and stage == "fit":
             tracking.log_text(logger.run_id, self.config, "config.yaml")
-            logger.log_json(tracking.environment(), "environment.json")
+            logger.log_json(machine.environment(), "environment.json")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the data set, which is loaded by now."""

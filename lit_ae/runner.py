@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Self, TypeAlias
 
-from lit_ae import tracking
+from lit_ae import machine, tracking
 from lit_ae.errors import SettingError
 from lit_ae.study import Job, Profile, Study, jobs
 
@@ -99,7 +99,7 @@ class Pool:
     """
 
     def __init__(self, size: int | None = None) -> None:
-        self.cores = tracking.cores()
+        self.cores = machine.cores()
         if size is not None and not 1 <= size <= self.cores:
             raise SettingError(f"--workers is {size}: it must be between 1 and the {self.cores} cores of this machine")
         self.size = size or self.cores
