@@ -63,7 +63,9 @@ class ReportConvDecoder(Decoder):
 
     3 → 6 → 12 → 24, padded to 28; 666,635 parameters for one channel and 128 codes. ReLU after every layer but the
     last, the image-sized channel included: where that dies, no code changes the output any more. With PyTorch's
-    random bias it is dead from the start in every third net, so its bias starts at 1.
+    random bias it is dead from the start in every third net, so its bias starts at 1. That of the last convolution starts
+    at -3, which a sigmoid makes a dark image of: the padded margin sees nothing else, and at random it would take Adam
+    thousands of steps to blacken.
 
     Args:
         channels: filters from the code outwards; the last transposed convolution gives the image's channels.
@@ -95,6 +97,8 @@ class ReportConvDecoder(Decoder):
         left, top = missing_w // 2, missing_h // 2
         self.margins = (left, missing_w - left, top, missing_h - top)
         self.last = nn.Conv2d(n_image, n_image, 3, padding=1)
+        assert self.last.bias is not None
+        nn.init.constant_(self.last.bias, -3.0)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, z: Tensor) -> Tensor:
