@@ -162,7 +162,7 @@ def run_study(study: Study, profile: Profile, pool: Pool) -> int:
     with lock:
         parent = _parent(study, profile)
         todo, trained = _reconcile(study, profile, parent)
-        total = len(profile.seeds) * len(study.models)
+        total = len(jobs(study, profile))
         print(f"{study.name}, profile {profile.name}: {total - len(todo)} of {total} runs are done, {len(todo)} to do")
         if not todo:
             tracking.end_run(parent, "FINISHED")

@@ -36,6 +36,7 @@ class ModelSpec:
     args: list[str] = field(default_factory=list)
     profile_args: dict[str, list[str]] = field(default_factory=dict)
     profile_data: dict[str, str] = field(default_factory=dict)  # data of its own instead of the profile's
+    profile_seeds: dict[str, int] = field(default_factory=dict)  # how many of the profile's seeds, where not all
     configs: list[str] = field(default_factory=list)  # files of configs/ that it stacks on the study's
     start: str | None = None
     note: str = ""
@@ -107,6 +108,10 @@ class Study:
     order: int = 99  # place among the reports of a page, lowest first
     notes: list[str] = field(default_factory=list)
 
+    def seeds(self, label: str, profile: Profile) -> list[int]:
+        """The seeds that a row is run with."""
+        return profile.seeds[: self.models[label].profile_seeds.get(profile.name)]
+
     def profile(self, name: str) -> Profile:
         """A profile by name.
 
@@ -140,7 +145,12 @@ class Job:
 
 def jobs(study: Study, profile: Profile) -> list[Job]:
     """A job for each seed × model, seed by seed, so that a stopped study leaves whole seeds behind."""
-    return [_job(study, profile, label, seed) for seed in profile.seeds for label in study.models]
+    return [
+        _job(study, profile, label, seed)
+        for seed in profile.seeds
+        for label in study.models
+        if seed in study.seeds(label, profile)
+    ]
 
 
 def _job(study: Study, profile: Profile, label: str, seed: int) -> Job:
@@ -275,3 +285,8 @@ def _check_names(study: Study, path: Path) -> None:
             config_file("data", data)
         if spec.start and labels.index(spec.start) >= labels.index(label):
             raise SettingError(f"{path}: models.{label}.start is {spec.start!r}: that row must stand above it")
+        for profile in study.profiles.values():
+            if spec.profile_seeds.get(profile.name, 1) < 1:
+                raise SettingError(f"{path}: models.{label}.profile_seeds.{profile.name} must be at least 1")
+            if spec.start and len(study.seeds(label, profile)) > len(study.seeds(spec.start, profile)):
+                raise SettingError(f"{path}: models.{label} has more seeds than its start {spec.start!r}")

@@ -1,6 +1,7 @@
 """What every family of autoencoder or GAN keeps to, whatever it overrides; a new YAML is found by itself."""
 
 import copy
+import json
 import math
 from contextlib import nullcontext
 
@@ -368,6 +369,34 @@ def test_gan_players_pull_in_opposite_directions():
     better = module.discriminator_loss(real, fake).mean(), module.generator_loss(fake).mean()
     assert better[0] < before[0]
     assert better[1] > before[1], "a better discriminator makes it harder for the generator"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "rates"),
+    [
+        (
+            {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1, "gamma": 0.5}},
+            [1, 0.5, 0.25],
+        ),
+        (
+            {
+                "class_path": "lightning.pytorch.cli.ReduceLROnPlateau",
+                "init_args": {"monitor": "val/loss", "mode": "max", "patience": 0, "factor": 0.1, "threshold": 10},
+            },
+            [1, 1, 0.1],
+        ),
+    ],
+)
+def test_learning_rate_follows_its_schedule_by_epoch(scheduler, rates, digits):
+    seen = []
+
+    class Record(pl.Callback):
+        def on_train_epoch_start(self, trainer, module):
+            seen.append(module.optimizers().param_groups[0]["lr"])
+
+    module = build("ae", lr_scheduler=json.dumps(scheduler))
+    trainer(epochs=3, callbacks=[Record()]).fit(module, digits)
+    assert seen == pytest.approx([1e-3 * rate for rate in rates])
 
 
 def test_every_model_yaml_is_one_family_with_its_settings():

@@ -366,6 +366,14 @@ def test_missing_runs_are_said_at_the_top(runs, tmp_path):
     assert "AE, seed 1: inputs over outputs" in text  # the first seed that there is
 
 
+def test_row_of_fewer_seeds_lacks_none_and_says_its_number(runs, tmp_path):
+    models = study().models
+    models["GAN"] = dataclasses.replace(models["GAN"], profile_seeds={"full": 3})  # runs of two more are there
+    text = build_report(study(models=models), "full", tmp_path).markdown.read_text("utf-8")
+    assert "missing" not in text[: text.index("## Table 1")]
+    assert markdown_table(text, "## Table 1")[3] == ["GAN", "– (0.7000)", "53.3 ± 40.4 [n = 3]"]
+
+
 def test_runs_that_failed_or_belong_elsewhere_do_not_count(runs, tmp_path):
     store = tmp_path / "store"
     wrong = made_run(store, "AE", 0, metrics={"test/mse": 99.0}, start=9999.0)

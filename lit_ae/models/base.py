@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from lit_ae.data.base import Batch
@@ -182,6 +183,8 @@ class ReconstructionModule(GenerativeModule):
         encoder: builds the encoder from (input_shape, out_features).
         decoder: builds the decoder from (latent_dim, input_shape).
         likelihood: reads the decoder's raw output.
+        lr_scheduler: how the learning rate changes by epoch, from YAML; constant where null. One that watches a value
+            (`lightning.pytorch.cli.ReduceLROnPlateau`) names it as its `monitor`.
     """
 
     heads = 1  # how many vectors of size D the encoder gives
@@ -194,9 +197,10 @@ class ReconstructionModule(GenerativeModule):
         encoder: EncoderFactory,
         decoder: DecoderFactory,
         likelihood: Likelihood,
+        lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(input_shape, latent_dim, likelihood, decoder)
-        self.optimizer = optimizer
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.encoder = encoder(self.input_shape, self.heads * latent_dim)
 
     # -- what a family overrides --------------------------------------------------------------------------------
@@ -253,6 +257,13 @@ class ReconstructionModule(GenerativeModule):
         x_hat, nll, _ = self.likelihood.fit(self.decoder(latent.mu), batch.x)
         return Reconstruction(batch.x, batch.x, x_hat, latent, nll, self.penalty(batch.x, latent), batch.y)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser that YAML names, over all parameters."""
-        return self.optimizer(self.parameters())
+    def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
+        """The optimiser that YAML names, over all parameters, with its schedule."""
+        optimizer = self.optimizer(self.parameters())
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = self.lr_scheduler(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": getattr(scheduler, "monitor", None)},
+        }

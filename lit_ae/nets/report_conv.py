@@ -63,9 +63,9 @@ class ReportConvDecoder(Decoder):
 
     3 → 6 → 12 → 24, padded to 28; 666,635 parameters for one channel and 128 codes. ReLU after every layer but the
     last, the image-sized channel included: where that dies, no code changes the output any more. With PyTorch's
-    random bias it is dead from the start in every third net, so its bias starts at 1. That of the last convolution starts
-    at -3, which a sigmoid makes a dark image of: the padded margin sees nothing else, and at random it would take Adam
-    thousands of steps to blacken.
+    random bias it is dead from the start in every third net, so its bias starts at 1. That of the last convolution
+    starts at -3, a dark image under a sigmoid: the padded margin sees nothing else, and would take Adam thousands of
+    steps to blacken.
 
     Args:
         channels: filters from the code outwards; the last transposed convolution gives the image's channels.

@@ -98,11 +98,11 @@ def collect(study: Study, profile_name: str) -> Results:
     remedy = f"lit-ae study run experiments/{study.name}.yaml --profile {profile_name}"
     runs: dict[str, dict[int, Run]] = {model: {} for model in study.models}
     for run in sorted(tracking.study_runs(study.name, profile_name), key=lambda run: (run.seed, run.start)):
-        if run.status == "FINISHED" and run.model in runs and run.seed in profile.seeds:
+        if run.status == "FINISHED" and run.model in runs and run.seed in study.seeds(run.model, profile):
             runs[run.model][run.seed] = run
     if not any(runs.values()):
         raise SettingError(f"study {study.name} has no finished run for profile {profile_name}: {remedy}")
-    problems = _missing(runs, profile.seeds, remedy)
+    problems = _missing(runs, {model: study.seeds(model, profile) for model in runs}, remedy)
     _check_metrics(study, runs, remedy if problems else None)
     problems += _not_finite(study, runs)
     return Results(
@@ -150,15 +150,15 @@ def differing(values: Mapping[str, Iterable[str]]) -> str:
     return "; ".join(f"{', '.join(models)}: {text}" for text, models in by_text.items())
 
 
-def _missing(runs: Mapping[str, Mapping[int, Run]], seeds: list[int], remedy: str) -> list[str]:
-    gaps = {model: [seed for seed in seeds if seed not in own] for model, own in runs.items()}
+def _missing(runs: Mapping[str, Mapping[int, Run]], wanted: Mapping[str, list[int]], remedy: str) -> list[str]:
+    gaps = {model: [seed for seed in wanted[model] if seed not in own] for model, own in runs.items()}
     lost = sum(map(len, gaps.values()))
     if not lost:
         return []
     text = "; ".join(
         f"{model} seed{'s' if len(gap) > 1 else ''} {', '.join(map(str, gap))}" for model, gap in gaps.items() if gap
     )
-    return [f"{lost} of {len(seeds) * len(runs)} runs are missing: {text}. To add them: {remedy}"]
+    return [f"{lost} of {sum(map(len, wanted.values()))} runs are missing: {text}. To add them: {remedy}"]
 
 
 def _check_metrics(study: Study, runs: Mapping[str, Mapping[int, Run]], missing_remedy: str | None) -> None:
