@@ -32,6 +32,11 @@ class PairedResult:
     sign_flip_p: float  # exact permutation test on the mean difference
     effect_size: float  # d_z with Hedges' correction; NaN at n = 2, where the correction leaves nothing
 
+    @property
+    def detectable(self) -> float:
+        """The least true difference that the t-test finds with 80 % power, the spread being as measured."""
+        return detectable_effect(self.n) * self.std_difference
+
 
 @dataclass(frozen=True)
 class VarianceResult:

@@ -12,6 +12,7 @@ import pytest
 import scipy.stats
 from PIL import Image
 from rich.console import Console
+from statsmodels.stats.power import TTestPower
 
 from lit_ae import runner, tracking
 from lit_ae.errors import SettingError
@@ -284,6 +285,8 @@ def test_comparison_table_shows_the_numbers(runs, tmp_path):
     assert row["95 % CI"] == f"[+{low:#.3g}, +{high:#.3g}]"
     hedges = math.gamma(2) / (math.sqrt(2) * math.gamma(1.5))  # 4 degrees of freedom
     assert row["effect size"] == f"+{differences.mean() / differences.std(ddof=1) * hedges:.2f}"
+    effect = TTestPower().solve_power(nobs=5, alpha=0.05, power=0.8)
+    assert row["found at 80 % power"] == f"{effect * differences.std(ddof=1):#.3g}"
     assert (row["Wilcoxon p"], row["sign-flip p"], row["n"]) == ("0.062", "0.062", "5")
     assert (row["at 5 %"], dict(zip(header, fid, strict=True))["at 5 %"]) == ("β-VAE higher", "β-VAE lower")
     header, spread = markdown_table(text, "Variances across seeds")

@@ -60,8 +60,8 @@ def _reading(reading: Reading, only_first: bool) -> ReadingText:
     tables: list[TableText] = []
     first = ["comparison", "metric", "claim", "at 5 %"]
     if means:
-        header = [*first, "n", "difference", "95 % CI", "effect size", "t-test p", "Holm p", "Wilcoxon p"]
-        header += ["sign-flip p"]
+        header = [*first, "n", "difference", "95 % CI", "effect size", "found at 80 % power", "t-test p", "Holm p"]
+        header += ["Wilcoxon p", "sign-flip p"]
         tables.append({"title": "Means, paired by seed", "header": header, "rows": means})
     if spreads:
         header = [*first, "n", "std", "Brown–Forsythe p", "Holm p", "Pitman–Morgan p"]
@@ -70,8 +70,10 @@ def _reading(reading: Reading, only_first: bool) -> ReadingText:
     caption = (
         f"Holm's correction runs over the whole family of {family} comparisons declared in the study file. "
         "Difference: first minus second model, mean over seeds, with its t interval; effect size: that mean "
-        "over the standard deviation of the differences (d_z), with Hedges' correction; sign-flip: exact "
-        "permutation test; Pitman–Morgan: variances paired by seed. “At 5 %” reads the Holm p."
+        "over the standard deviation of the differences (d_z), with Hedges' correction; found at 80 % power: the least "
+        "true difference that the t-test, uncorrected, would find in four of five such studies, the spread being as "
+        "measured; sign-flip: exact permutation test; Pitman–Morgan: variances paired by seed. “At 5 %” "
+        "reads the Holm p."
     )
     return {"title": title, "tables": tables, "caption": caption, "limits": limits(reading)}
 
@@ -84,13 +86,14 @@ def _paired_row(test: Outcome) -> list[str]:
     head = [f"{test.comparison.a} − {test.comparison.b}", *_head(test)]
     result = test.paired
     if result is None:
-        return [*head, *[DASH] * 7]
+        return [*head, *[DASH] * 8]
     interval = f"[{significant(result.ci_low, '+')}, {significant(result.ci_high, '+')}]"
     return [
         *head,
         significant(result.mean_difference, "+"),
         DASH if math.isnan(result.ci_low) else interval,
         number(result.effect_size, "+.2f"),
+        significant(result.detectable),
         *map(p_value, (result.p, test.p_holm, result.wilcoxon_p, result.sign_flip_p)),
     ]
 
@@ -196,7 +199,7 @@ def comparisons_csv(results: Results) -> str:
     """All comparisons in long format, unrounded; a cell is empty where a test does not give that number."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    paired = ("mean_difference", "ci_low", "ci_high", "effect_size", "p", "wilcoxon_p", "sign_flip_p")
+    paired = ("mean_difference", "ci_low", "ci_high", "effect_size", "detectable", "p", "wilcoxon_p", "sign_flip_p")
     spread = ("std_a", "std_b")
     writer.writerow(["seeds", "test", "metric", "a", "b", "n", *paired, "p_holm", *spread, "pitman_morgan_p"])
     for reading in results.readings:
