@@ -73,11 +73,12 @@ def _add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None
 def _study(argv: Sequence[str]) -> int:
     args = _study_parser().parse_args(argv)
     from lit_ae import runner
+    from lit_ae.pool import Pool
 
     if args.command == "status":
         ((study, profile),) = _load(args)
         return runner.print_status(study, profile, as_json=args.json)
-    with runner.Pool(args.workers) as pool:
+    with Pool(args.workers) as pool:
         return _in_turn(args, lambda study, profile: runner.run_study(study, profile, pool))
 
 

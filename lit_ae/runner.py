@@ -1,146 +1,19 @@
 """Runs a study's jobs side by side in reused worker processes; what is done already is not done again."""
 
 import json
-import multiprocessing as mp
-import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection, wait
+from dataclasses import asdict, replace
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
-from lit_ae import machine, tracking
+from lit_ae import tracking
 from lit_ae.errors import SettingError
+from lit_ae.pool import Pool, Worker
 from lit_ae.study import Job, Profile, Study, jobs
 
-# -- in the worker -----------------------------------------------------------------------------------------------
-
-
-def work(connection: Connection) -> None:
-    """Body of a worker process: takes (subcommand, args, run id, log, threads), answers an error; None ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-    parent = mp.parent_process()
-    assert parent is not None
-    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-    sys.argv[1:] = []
-    import torch
-
-    while task := connection.recv():
-        subcommand, args, run_id, log, threads = task
-        torch.set_num_threads(threads)  # at every job: UMAP's numba leaves OpenMP at another number
-        with log.open("w") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-            connection.send(_run(subcommand, args, run_id))
-            sys.stdout.flush()
-            sys.stderr.flush()
-
-
-def _run(subcommand: str, args: Sequence[str], run_id: str) -> str:
-    import traceback
-
-    try:
-        from lit_ae.config_errors import explained
-        from lit_ae.lightning_cli import AutoencoderCLI
-
-        with explained(args):
-            AutoencoderCLI([subcommand, *args], run_id=run_id, then_test=True)
-    except BaseException as error:
-        if not isinstance(error, (SettingError, FloatingPointError)):
-            traceback.print_exc()
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    return ""
-
-
-def _die_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
-
-
 Fit: TypeAlias = tuple[str, int, str]  # a job's model, seed and fit_hash
-
-# -- in the driver -----------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Worker:
-    """A worker process and the job that it is at."""
-
-    process: mp.process.BaseProcess
-    connection: Connection
-    job: Job | None = None
-    run_id: str = ""
-    log: Path = Path()
-    start: float = 0.0
-
-
-def _start_worker() -> Worker:
-    context = mp.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs,), daemon=True)
-    process.start()
-    theirs.close()
-    return Worker(process, ours)
-
-
-class Pool:
-    """Worker processes that go from study to study: each takes seconds of imports, and minutes of compiling for UMAP.
-
-    Args:
-        size: how many at most; one a core where null.
-
-    Raises:
-        SettingError: `size` below 1 or above the number of cores.
-    """
-
-    def __init__(self, size: int | None = None) -> None:
-        self.cores = machine.cores()
-        if size is not None and not 1 <= size <= self.cores:
-            raise SettingError(f"--workers is {size}: it must be between 1 and the {self.cores} cores of this machine")
-        self.size = size or self.cores
-        self.workers: list[Worker] = []
-
-    def start(self, jobs: int) -> int:
-        """Have as many workers as there are jobs, up to the size; gives the threads that each may use."""
-        n = min(self.size, jobs)
-        threads = max(1, self.cores // n)
-        for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # read as workers start: workers x threads <= cores
-            os.environ[f"{library}_NUM_THREADS"] = str(threads)
-        self.workers = [worker for worker in self.workers if worker.process.is_alive()]
-        while len(self.workers) < n:
-            self.workers.append(_start_worker())
-        return threads
-
-    def replace(self, worker: Worker) -> None:
-        """Start another in the place of one that has died."""
-        self.workers[self.workers.index(worker)] = _start_worker()
-
-    def kill_busy(self) -> None:
-        """Stop what is still at work; its runs become KILLED."""
-        for worker in self.workers:
-            if worker.job:
-                worker.process.kill()
-                worker.process.join()
-                worker.job = None
-                tracking.end_run(worker.run_id, "KILLED")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """End them all."""
-        for worker in self.workers:
-            with suppress(OSError):  # it has died
-                worker.connection.send(None)
-        for worker in self.workers:
-            worker.process.join(10)
-            worker.process.kill()  # one that did not end by itself
-            worker.process.join()
 
 
 def run_study(study: Study, profile: Profile, pool: Pool) -> int:

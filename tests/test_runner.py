@@ -17,7 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 from lightning.pytorch import Callback
 
-from lit_ae import runner, stats, tracking
+from lit_ae import pool, stats, tracking
 
 ARGS = ["--data.limit=40", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
 DIES, WAITS = f"--trainer.callbacks+={__name__}.Dies", f"--trainer.callbacks+={__name__}.Waits"
@@ -111,7 +111,7 @@ def no_workers(monkeypatch):
     def refuse():
         raise AssertionError("there is nothing to do")
 
-    monkeypatch.setattr(runner, "_start_worker", refuse)
+    monkeypatch.setattr(pool, "_start_worker", refuse)
 
 
 # -- a crash -------------------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_study_killed_and_stopped_and_started_again_does_what_is_missing(copy, l
     assert not [status for _, status in everything if status == "RUNNING"]
     assert parent().status == "FINISHED"
 
-    monkeypatch.setattr(runner, "_start_worker", lambda: pytest.fail("there is nothing to do"))
+    monkeypatch.setattr(pool, "_start_worker", lambda: pytest.fail("there is nothing to do"))
     assert lit_ae(*start) == 0
     assert "4 of 4 runs are done, 0 to do" in capsys.readouterr().out
     assert sorted((run.id, run.status) for run in runs()) == everything
