@@ -227,6 +227,9 @@ def test_differences_to_the_published_figures_are_ours_minus_theirs(runs, tmp_pa
     low, high = scipy.stats.t.interval(0.95, 4, np.mean(MSE["AE"]), scipy.stats.sem(MSE["AE"]))
     assert low < 0.0110 < high
     assert markdown_table(within, "## Beside the published figures")[1][4:] == ["+0.0006", "worse"]
+    smaller = "quick profile has other data or a smaller budget"
+    assert smaller in build_report(study(), "quick", tmp_path / "quick").markdown.read_text("utf-8")
+    assert smaller not in paths.markdown.read_text("utf-8")
     assert "Beside the published" not in build_report(study(published={}), "full", tmp_path).markdown.read_text("utf-8")
 
 

@@ -65,7 +65,7 @@ def build_report(study: Study, profile: str, out_dir: Path) -> ReportPaths:
         "columns": [column.label for column in study.columns],
         "rows": tables.table_1(results),
         "published": tables.beside_published(results),
-        "published_caption": tables.PUBLISHED_CAPTION,
+        "published_caption": tables.published_caption(results),
         "unplaced": tables.unplaced(results),
         "readings": comparisons.readings(results),
         "figures": drawn,
