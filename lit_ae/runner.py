@@ -57,7 +57,7 @@ def _parent(study: Study, profile: Profile) -> str:
     else:
         run_id = found.id
         tracking.reopen(run_id)
-    comparisons = json.dumps([asdict(comparison) for comparison in study.comparisons])
+    comparisons = json.dumps([{**asdict(c), "seeds": study.common_seeds(c, profile)} for c in study.comparisons])
     tracking.set_tags(run_id, {"comparisons": comparisons, "seeds": json.dumps(profile.seeds)})
     tracking.log_json(run_id, asdict(study), "study.json")
     return run_id
@@ -118,12 +118,12 @@ def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], trained
                     if worker.connection in ready or worker.process.sentinel in ready:
                         job = worker.job
                         assert job is not None
-                        error = _collect(worker)
+                        seconds = time.monotonic() - worker.start
+                        error = _collect(worker, seconds)
                         if error:
                             failed += 1
                         else:
                             trained[(job.model, job.seed, job.fit_hash)] = worker.run_id
-                        seconds = time.monotonic() - worker.start
                         tell(job, f"FAILED: {error} (log: {worker.log})" if error else f"done in {seconds:.0f} s")
                         if not worker.process.is_alive():
                             pool.replace(worker)
@@ -168,8 +168,8 @@ def _assign(
         worker.connection.send((subcommand, args, worker.run_id, worker.log, threads))
 
 
-def _collect(worker: Worker) -> str:
-    """The finished job's error or "", its run's status set; the worker is free afterwards."""
+def _collect(worker: Worker, seconds: float) -> str:
+    """The finished job's error or "", its run's status and time at work set; the worker is free afterwards."""
     try:
         error: str = worker.connection.recv()
     except (EOFError, OSError):
@@ -178,6 +178,8 @@ def _collect(worker: Worker) -> str:
     if error:
         tracking.set_tags(worker.run_id, {"error": error})
         tracking.end_run(worker.run_id, "FAILED")
+    before = float(tracking.get_run(worker.run_id).tags.get("seconds", 0))  # of training, where it was scored anew
+    tracking.set_tags(worker.run_id, {"seconds": f"{before + seconds:.1f}"})
     worker.job = None
     return error
 

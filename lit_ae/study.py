@@ -112,6 +112,11 @@ class Study:
         """The seeds that a row is run with."""
         return profile.seeds[: self.models[label].profile_seeds.get(profile.name)]
 
+    def common_seeds(self, comparison: Comparison, profile: Profile) -> list[int]:
+        """The seeds that both rows of a comparison are run with."""
+        other = self.seeds(comparison.b, profile)
+        return [seed for seed in self.seeds(comparison.a, profile) if seed in other]
+
     def profile(self, name: str) -> Profile:
         """A profile by name.
 
@@ -275,6 +280,12 @@ def _check_names(study: Study, path: Path) -> None:
             raise SettingError(f"{path}: columns.format {column.format!r} is no number format such as '.3f'") from error
     if study.sweep:
         _check_sweep(study.sweep, path)
+    for label, spec in study.models.items():
+        for key in ("profile_args", "profile_data", "profile_seeds"):
+            for name in getattr(spec, key):
+                if name not in study.profiles:
+                    near = near_match(name, list(study.profiles))
+                    raise SettingError(f"{path}: models.{label}.{key} names no profile {name!r}{near}")
     for profile in study.profiles.values():
         config_file("data", profile.data)
         if not profile.seeds or len(set(profile.seeds)) != len(profile.seeds):

@@ -240,6 +240,11 @@ class Run:
     start: float
     end: float | None
 
+    @property
+    def seconds(self) -> float:
+        """At work on it, in training and in every scoring; of a run outside a study from start to end."""
+        return float(self.tags.get("seconds", (self.end or self.start) - self.start))
+
     def history(self, key: str) -> list[tuple[int, float]]:
         """(epoch, value) pairs of a metric, in order."""
         history = client().get_metric_history(self.id, key)

@@ -48,6 +48,9 @@ def test_row_of_fewer_seeds_runs_with_the_first_ones(tmp_path):
     models["On the AE"]["profile_seeds"] = {"quick": 0}
     with pytest.raises(SettingError, match=r"models\.On the AE\.profile_seeds\.quick must be at least 1"):
         load()
+    models["On the AE"]["profile_seeds"] = {"quik": 1}
+    with pytest.raises(SettingError, match="profile_seeds names no profile 'quik': did you mean 'quick'"):
+        load()
 
 
 def test_quick_profiles_need_no_download():

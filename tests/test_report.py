@@ -20,7 +20,7 @@ from lit_ae.report import build_report, print_table
 from lit_ae.report.collect import collect, differing
 from lit_ae.report.page import tex_escape
 from lit_ae.report.tables import duration
-from lit_ae.study import Column, Comparison, FigureSpec, ModelSpec, Profile, Study
+from lit_ae.study import Column, Comparison, FigureSpec, ModelSpec, Profile, Study, jobs
 
 MSE = {
     "AE": [0.011, 0.012, 0.013, 0.012, 0.010],
@@ -372,6 +372,22 @@ def test_missing_runs_are_said_at_the_top(runs, tmp_path):
     assert "AE, seed 1: inputs over outputs" in text  # the first seed that there is
 
 
+def test_runs_trained_with_other_settings_are_left_out_and_told(runs, tmp_path):
+    made = study()
+    trained = {(job.model, job.seed): job.fit_hash for job in jobs(made, made.profile("full"))}
+    runs[:] = [dataclasses.replace(run, tags={"fit_hash": trained[run.model, run.seed]}) for run in runs]
+    changed = next(run for run in runs if (run.model, run.seed) == ("AE", 2))
+    again = dataclasses.replace(changed, id="again", tags={"fit_hash": "other"}, metrics={"test/mse": 9.0})
+    runs.append(again)  # a run of these settings is there as well
+    head = build_report(made, "full", tmp_path).markdown.read_text("utf-8").partition("## Table 1")[0]
+    assert "other settings" not in head
+    runs.remove(changed)
+    head, _, rest = build_report(made, "full", tmp_path).markdown.read_text("utf-8").partition("## Table 1")
+    assert "1 finished runs were trained with other settings and are left out" in head
+    assert "1 of 15 runs are missing: AE seed 2" in head
+    assert "[n = 4]" in rest
+
+
 def test_row_of_fewer_seeds_lacks_none_and_says_its_number(runs, tmp_path):
     models = study().models
     models["GAN"] = dataclasses.replace(models["GAN"], profile_seeds={"full": 3})  # runs of two more are there
@@ -489,7 +505,7 @@ def test_cards_state_protocol_versions_times_and_epochs(runs, tmp_path):
     assert card["epochs"] == "AE, β-VAE: 20; GAN: 25"
     assert card["git revision"] == "0123456789ab"
     assert card["runs"] == "15 of 15 (3 models × 5 seeds)"
-    assert card["wall time"] == "16 min 15 s summed over runs; 1 min 45 s from first start to last end"
+    assert card["wall time"] == "16 min 15 s summed over runs"
     assert "GAN: 5 min 25 s (1 min 05 s a run)" in card["wall time by model"]
     assert dict(markdown_table(text, "## Versions and hardware")[1:]) == {"torch": "2.15.0", "cores": "2"}
     models = dict(markdown_table(text, "## Models")[1:])

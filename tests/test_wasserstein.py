@@ -126,3 +126,9 @@ def test_settings_of_automatic_optimisation_are_refused_in_one_line(setting, sto
     assert lit_ae("fit", *settings("wae_gan"), f"--trainer.{setting}=2") == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert f"Remove `Trainer({setting}=2" in line
+
+
+def test_wae_gan_refuses_a_schedule_that_its_optimisers_would_not_follow():
+    schedule = '{"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.5}}'
+    with pytest.raises(ValueError, match=r"model\.lr_scheduler is set, but WAEGAN"):
+        build("wae_gan", lr_scheduler=schedule)

@@ -119,14 +119,16 @@ class Evaluation(Callback):
         """Samplers by name, fitted to the training codes on first use."""
         if not self._fitted:
             module = generative_module(trainer)
-            if isinstance(module, ReconstructionModule):
+            fitted = isinstance(module, ReconstructionModule)
+            if fitted:
                 codes, samplers = self.train_codes(trainer), self._samplers
             else:
                 codes, samplers = torch.zeros(1, module.latent_dim), [Normal()]
             if isinstance(module, DrawsCodes):
                 samplers = [*samplers, Gibbs(module)]
             self._fitted = {s.name: s.fit(codes, self.seed) for s in samplers}
-            self.protocol["samplers"] = "fitted on the training split's mean codes: " + ", ".join(self._fitted)
+            names = ", ".join(self._fitted)
+            self.protocol["samplers"] = f"fitted on the training split's mean codes: {names}" if fitted else names
         return self._fitted
 
     def generate(self, trainer: Trainer, sampler: Sampler, n: int) -> Tensor:

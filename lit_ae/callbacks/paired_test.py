@@ -9,7 +9,7 @@ from lit_ae.run_logger import run_logger
 
 
 class PairedTest(Callback):
-    """When both models of a declared comparison have all their seeds, log its result to the study's parent run.
+    """When both models of a declared comparison have all the seeds they share, log its result to the parent run.
 
     Keys are `paired/METRIC/A-B/{difference,ci_low,ci_high,effect_size,p,n}`. The report makes the same tests by the
     same function. A run outside a study has no siblings and does nothing.
@@ -27,7 +27,6 @@ class PairedTest(Callback):
         if parent_id is None:
             return
         parent = tracking.get_run(parent_id)
-        seeds = set(json.loads(parent.tags["seeds"]))
         siblings = [
             run
             for run in tracking.children(own.tags["study"], parent_id)
@@ -38,11 +37,16 @@ class PairedTest(Callback):
             key = tracking.valid_key(f"paired/{metric}/{a}-{b}")
             if comparison["test"] != "paired" or own.model not in (a, b):
                 continue
+            seeds = set(comparison["seeds"])
             values = {
-                model: {r.seed: r.metrics[metric] for r in siblings if r.model == model and metric in r.metrics}
+                model: {
+                    r.seed: r.metrics[metric]
+                    for r in siblings
+                    if r.model == model and r.seed in seeds and metric in r.metrics
+                }
                 for model in (a, b)
             }
-            if not all(set(values[model]) >= seeds for model in (a, b)) or len(seeds) < 2:
+            if not all(values[model].keys() == seeds for model in (a, b)) or len(seeds) < 2:
                 continue
             try:
                 result = stats.paired_test(values[a], values[b])

@@ -28,7 +28,7 @@ class WAEGAN(ReconstructionModule, AdversarialModule):
         kwargs: as for `ReconstructionModule`.
 
     Raises:
-        SettingError: `weight` negative.
+        SettingError: `weight` negative, or an `lr_scheduler`, which its two optimisers do not follow.
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class WAEGAN(ReconstructionModule, AdversarialModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(optimizer=optimizer, **kwargs)
+        if self.lr_scheduler is not None:
+            raise SettingError("model.lr_scheduler is set, but WAEGAN steps two optimisers by itself: leave it out")
         if weight < 0:
             raise SettingError(f"model.weight is {weight}: it must not be negative")
         self.weight = weight

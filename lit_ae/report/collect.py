@@ -61,9 +61,10 @@ class Reading:
     tests: list[Outcome]
 
     @property
-    def n(self) -> int:
-        """The largest number of seeds that any of its tests rests on."""
-        return max((test.n for test in self.tests), default=0)
+    def ns(self) -> tuple[int, int]:
+        """The smallest and the largest number of seeds that its tests rest on."""
+        found = [test.n for test in self.tests]
+        return min(found, default=0), max(found, default=0)
 
 
 @dataclass(frozen=True)
@@ -87,22 +88,31 @@ class Results:
 
 
 def collect(study: Study, profile_name: str) -> Results:
-    """Read the newest finished run for each model × seed and compute every table from them.
+    """Read the newest finished run for each model × seed, trained with these settings, and compute every table.
 
     Raises:
         SettingError: unknown profile, no run at all, or a metric that no run logged.
     """
     from lit_ae import tracking
+    from lit_ae.study import jobs
 
     profile = study.profile(profile_name)
     remedy = f"lit-ae study run experiments/{study.name}.yaml --profile {profile_name}"
+    wanted = {(job.model, job.seed): job.fit_hash for job in jobs(study, profile)}
     runs: dict[str, dict[int, Run]] = {model: {} for model in study.models}
+    others = set()
     for run in sorted(tracking.study_runs(study.name, profile_name), key=lambda run: (run.seed, run.start)):
-        if run.status == "FINISHED" and run.model in runs and run.seed in study.seeds(run.model, profile):
-            runs[run.model][run.seed] = run
+        key = run.model, run.seed
+        if run.status == "FINISHED" and key in wanted:
+            if run.tags.get("fit_hash", wanted[key]) == wanted[key]:
+                runs[run.model][run.seed] = run
+            else:
+                others.add(key)
     if not any(runs.values()):
         raise SettingError(f"study {study.name} has no finished run for profile {profile_name}: {remedy}")
-    problems = _missing(runs, {model: study.seeds(model, profile) for model in runs}, remedy)
+    others -= {(model, seed) for model, own in runs.items() for seed in own}
+    problems = [f"{len(others)} finished runs were trained with other settings and are left out"] if others else []
+    problems += _missing(runs, {model: study.seeds(model, profile) for model in runs}, remedy)
     _check_metrics(study, runs, remedy if problems else None)
     problems += _not_finite(study, runs)
     return Results(

@@ -111,7 +111,7 @@ def _variance_row(test: Outcome) -> list[str]:
 
 
 def limits(reading: Reading) -> str:
-    """What so few seeds cannot show, in plain words.
+    """What so few seeds cannot show, in plain words: the fewest that a test of means, or of variances, rests on.
 
     Floors of the exact tests, power of the paired t-test at d_z = 1, 95 % interval of a
     standard deviation (χ²).
@@ -121,12 +121,14 @@ def limits(reading: Reading) -> str:
     from lit_ae import stats
 
     family = len(reading.tests)
-    pairs = max((test.n for test in reading.tests if test.comparison.test == "paired"), default=0)
-    group = max((test.n for test in reading.tests if test.comparison.test == "variance"), default=0)
-    if max(pairs, group) < 2:
+    pairs, group = (
+        min((test.n for test in reading.tests if test.comparison.test == kind and test.n > 1), default=0)
+        for kind in ("paired", "variance")
+    )
+    if not pairs and not group:
         return "Fewer than two seeds show no spread, so no test can be made."
     said = []
-    if pairs > 1:
+    if pairs:
         floor = stats.smallest_two_sided_p(pairs)
         text = f"the Wilcoxon and sign-flip tests cannot give a p below {floor:.3g}"
         if floor > ALPHA:
@@ -139,13 +141,14 @@ def limits(reading: Reading) -> str:
             "the t-test can go lower only by taking the differences as normal, and misses a true mean "
             f"difference of one standard deviation in {missed:.0f} % of studies even before correction"
         )
-    if group > 1:
+    if group:
         low, high = (math.sqrt((group - 1) / chi2.ppf(q, group - 1)) for q in (1 - ALPHA / 2, ALPHA / 2))
         said.append(
             f"a true standard deviation may lie anywhere from {low:.2g} to {high:.2g} times the one measured "
             "(95 % interval, normal data)"
         )
-    return f"What {reading.n} seeds cannot show: {'; '.join(said)}. “No difference shown” is not “equal”."
+    fewest = min(n for n in (pairs, group) if n)
+    return f"What {fewest} seeds cannot show: {'; '.join(said)}. “No difference shown” is not “equal”."
 
 
 def answer(results: Results) -> str:
@@ -156,7 +159,8 @@ def answer(results: Results) -> str:
     if not results.readings:
         return f"{_leaders(results)}; no comparison was declared, so none of this is tested."
     reading = results.readings[0]
-    if reading.n < 2:
+    fewest, most = reading.ns
+    if most < 2:
         return f"{_measured(results)}; a single seed cannot tell any of this from chance."
     shown = [_finding(test) for test in reading.tests if test.p_holm < ALPHA]
     others = [
@@ -165,7 +169,8 @@ def answer(results: Results) -> str:
         if not test.p_holm < ALPHA
     ]
     count = f"{len(shown)} of {len(reading.tests)} declared comparisons" if shown else "no declared comparison"
-    text = f"With {seeds_text(reading.n)}, {count} can be told from chance at 5 % after Holm's correction"
+    number_of = seeds_text(most) if fewest == most else f"{fewest} to {seeds_text(most)}"
+    text = f"With {number_of}, {count} can be told from chance at 5 % after Holm's correction"
     if shown:
         text += f": {'; '.join(shown)}"
     if others:

@@ -178,24 +178,24 @@ def table_1_csv(results: Results) -> str:
 def run_card(results: Results) -> Cards:
     """What was run: data, seeds, epochs, revision, times."""
     profile, runs = results.profile, results.all_runs
-    wanted = len(profile.seeds) * len(results.runs)
+    counts = [len(results.study.seeds(model, profile)) for model in results.runs]
+    each = seeds_text(max(counts)) if min(counts) == max(counts) else f"{min(counts)} to {seeds_text(max(counts))}"
     finished = {model: list(own.values()) for model, own in results.runs.items() if own}
-    seconds = {model: [(run.end or run.start) - run.start for run in own] for model, own in finished.items()}
+    seconds = {model: [run.seconds for run in own] for model, own in finished.items()}
     by_model = "; ".join(
         f"{model}: {duration(sum(own))} ({duration(sum(own) / len(own))} a run)" for model, own in seconds.items()
     )
-    span = max(run.end or run.start for run in runs) - min(run.start for run in runs)
     total = duration(sum(map(sum, seconds.values())))
     epochs = {model: [run.params.get("trainer.max_epochs", DASH) for run in own] for model, own in finished.items()}
     revisions = sorted({run.tags.get("git_sha", "unknown") for run in runs})
     return [
         ("profile", f"{results.profile_name}{f': {profile.note}' if profile.note else ''}"),
         ("data", ", ".join(sorted({run.data for run in runs}))),
-        ("runs", f"{len(runs)} of {wanted} ({len(results.runs)} models × {seeds_text(len(profile.seeds))})"),
+        ("runs", f"{len(runs)} of {sum(counts)} ({len(counts)} models × {each})"),
         ("seeds", ", ".join(map(str, profile.seeds))),
         ("epochs", differing(epochs)),
         ("git revision", ", ".join(revisions)),
-        ("wall time", f"{total} summed over runs; {duration(span)} from first start to last end"),
+        ("wall time", f"{total} summed over runs"),
         ("wall time by model", by_model),
     ]
 
@@ -211,11 +211,13 @@ def model_card(results: Results) -> Cards:
 
 
 def published_caption(results: Results) -> str:
-    """What the table beside the published figures needs told, less for the profile that keeps to their protocol."""
+    """Caption of the table beside the published figures; outside `full` it also warns of other data and budgets."""
     text = "difference: ours − published; †: the published figure lies outside the 95 % t interval of our mean"
     if results.profile_name != "full":
-        text += f"; the {results.profile_name} profile has other data or a smaller budget than the published protocol"
-    return text
+        return (
+            f"{text}; the {results.profile_name} profile has other data or a smaller budget than the published protocol"
+        )
+    return f"{text}; the protocol card says where our protocol differs"
 
 
 def duration(seconds: float) -> str:
