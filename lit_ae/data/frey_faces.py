@@ -17,7 +17,7 @@ class FreyFaces(BaseDataModule):
 
     Neighbouring frames are near-duplicates: with some of them on either side of a split, the test error is that of
     memory. So whole blocks of consecutive frames go to one side, and only frames at a block's ends have neighbours
-    on another. Shares: 80 / 10 / 10 %.
+    on another. Shares: 80 / 10 / 10 %. Within a split they are in random order: the first few are no film.
 
     Args:
         root: the folder that holds the file, or `frey` with the file; by default LIT_AE_DATA, else a per-user cache.
@@ -54,11 +54,10 @@ class FreyFaces(BaseDataModule):
             raise SettingError(
                 f"--data.block is {self.block}: {len(frames)} frames need at least 5 blocks, so set it lower"
             )
-        order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(self.split_seed))
-        val, test, train = (
-            frames.subset(torch.cat([blocks[i] for i in part.sort().values]))
-            for part in order.tensor_split([tenth, 2 * tenth])
-        )
+        generator = torch.Generator().manual_seed(self.split_seed)
+        order = torch.randperm(len(blocks), generator=generator)
+        rows = [torch.cat([blocks[i] for i in part]) for part in order.tensor_split([tenth, 2 * tenth])]
+        val, test, train = (frames.subset(own[torch.randperm(len(own), generator=generator)]) for own in rows)
         return Splits(train, val, test)
 
     def _frames(self) -> ArrayDataset:
