@@ -30,8 +30,9 @@ reproduce: $(READY) ## run every report's study, or one (REPORT=...), and write 
 readme: $(READY) ## fill in README's tables from the committed reports
 	$(BIN)/python experiments/readme.py
 
+# worksteal: a process keeps to neighbouring tests, which share what they set up.
 test: $(READY) ## the test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
