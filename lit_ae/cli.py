@@ -159,7 +159,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, SettingError) else 1
     except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
+        if isinstance(stop, SystemExit) and not stops and not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         print("interrupted", file=sys.stderr)  # Lightning ends its process where it meets the interrupt
         return 130

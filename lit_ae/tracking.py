@@ -123,7 +123,10 @@ def run_status(run_id: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        end_run(run_id, "KILLED")
+        try:
+            end_run(run_id, "KILLED")
+        except Exception:  # the interrupt came amid a write, which left its connection unusable: another one is taken
+            end_run(run_id, "KILLED")
         raise
     except BaseException as error:
         client().set_tag(run_id, "error", f"{type(error).__name__}: {error}"[:PARAM_LENGTH])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import matplotlib.pyplot as plt
 import pytest
@@ -14,7 +15,7 @@ import yaml
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lit_ae import tracking
+from lit_ae import cli, tracking
 from lit_ae.errors import SettingError
 from lit_ae.run_logger import RunLogger
 
@@ -162,6 +163,38 @@ def test_refused_checkpoint_leaves_the_run_as_it_was(store, lit_ae, settings):
     assert lit_ae("test", *settings("ae")) == 2
     after = run_from_command_line()
     assert (after.status, after.metrics) == ("FINISHED", before.metrics)
+
+
+def test_stop_that_a_library_swallows_is_an_interrupt_all_the_same(monkeypatch):
+    def train(argv):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        raise SystemExit  # as Lightning does at its next step
+
+    monkeypatch.setattr(cli, "_train", train)
+    monkeypatch.setattr(cli, "stops", [])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert cli.main(["fit"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_run_interrupted_amid_a_write_is_killed_on_the_second_attempt(store, monkeypatch):
+    run_id = tracking.create_run("some", "run", {})
+    end_run, statuses = tracking.end_run, []
+
+    def fail_once(run_id, status):
+        statuses.append(status)
+        if len(statuses) == 1:
+            raise RuntimeError("this connection is unusable")
+        end_run(run_id, status)
+
+    monkeypatch.setattr(tracking, "end_run", fail_once)
+    with pytest.raises(KeyboardInterrupt), tracking.run_status(run_id):
+        raise KeyboardInterrupt
+    assert statuses == ["KILLED", "KILLED"]
+    assert tracking.client().get_run(run_id).info.status == "KILLED"
 
 
 def test_sigterm_makes_the_run_killed(store, settings):
