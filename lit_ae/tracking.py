@@ -189,10 +189,15 @@ def log_file(run_id: str, path: Path, folder: str) -> None:
 def log_dataset(run_id: str, name: str, digest: str, context: str, profile: Mapping[str, object]) -> None:
     """Name the data set in MLflow's own terms, by digest; the data are not stored."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.exceptions import MlflowException
 
     source = json.dumps({"name": name, "digest": digest})
     data = Dataset(name=name, digest=digest, source_type="local", source=source, profile=json.dumps(profile))
-    client().log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+    inputs = [DatasetInput(data, [InputTag("mlflow.data.context", context)])]
+    try:
+        client().log_inputs(run_id, inputs)
+    except MlflowException:  # a run that started at the same moment named the data set first: now it is there
+        client().log_inputs(run_id, inputs)
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from mlflow.exceptions import MlflowException
 
 from lit_ae import cli, tracking
 from lit_ae.errors import SettingError
@@ -195,6 +196,23 @@ def test_run_interrupted_amid_a_write_is_killed_on_the_second_attempt(store, mon
         raise KeyboardInterrupt
     assert statuses == ["KILLED", "KILLED"]
     assert tracking.client().get_run(run_id).info.status == "KILLED"
+
+
+def test_runs_that_name_a_data_set_at_the_same_moment(store, monkeypatch):
+    first, second = (tracking.create_run("some", name, {}) for name in ("first", "second"))
+    client = tracking.client()
+    log_inputs = client.log_inputs
+
+    def beaten(run_id, inputs):
+        monkeypatch.setattr(client, "log_inputs", log_inputs)
+        tracking.log_dataset(first, "digits", "abc", "train", {})
+        raise MlflowException("UNIQUE constraint failed: datasets.experiment_id, datasets.name, datasets.digest")
+
+    monkeypatch.setattr(client, "log_inputs", beaten)
+    tracking.log_dataset(second, "digits", "abc", "train", {})
+    for run_id in (first, second):
+        (found,) = client.get_run(run_id).inputs.dataset_inputs
+        assert (found.dataset.name, found.dataset.digest) == ("digits", "abc")
 
 
 def test_sigterm_makes_the_run_killed(store, settings):
