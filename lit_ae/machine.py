@@ -1,6 +1,7 @@
-"""What a run was made on."""
+"""What a run was made on, and from which revision."""
 
 import os
+import subprocess
 from pathlib import Path
 
 
@@ -22,6 +23,20 @@ def environment() -> dict[str, object]:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def git_sha() -> str:
+    """Revision of the checkout that holds the package, `-dirty` where package or configs differ from it."""
+    here = Path(__file__).parent
+    try:
+        sha = subprocess.check_output(
+            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], text=True, stderr=subprocess.DEVNULL
+        ).strip()
+        status = ["git", "-C", str(here.parent), "status", "--porcelain", "--", "lit_ae", "configs"]
+        dirty = subprocess.check_output(status, text=True, stderr=subprocess.DEVNULL).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{sha}-dirty" if dirty else sha
 
 
 def _cpu_name() -> str:

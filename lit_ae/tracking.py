@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from lit_ae import machine
 from lit_ae.errors import SettingError
 
 if TYPE_CHECKING:
@@ -83,23 +83,9 @@ def experiment_id(name: str) -> str:
     return str(found.experiment_id)
 
 
-def git_sha() -> str:
-    """Revision of the checkout that holds the package, `-dirty` where package or configs differ from it."""
-    here = Path(__file__).parent
-    try:
-        sha = subprocess.check_output(
-            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], text=True, stderr=subprocess.DEVNULL
-        ).strip()
-        status = ["git", "-C", str(here.parent), "status", "--porcelain", "--", "lit_ae", "configs"]
-        dirty = subprocess.check_output(status, text=True, stderr=subprocess.DEVNULL).strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return f"{sha}-dirty" if dirty else sha
-
-
 def create_run(experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
     """Make a run and give its id; it is RUNNING until `ended` says otherwise."""
-    all_tags = {"git_sha": git_sha(), **tags}
+    all_tags = {"git_sha": machine.git_sha(), **tags}
     if parent is not None:
         all_tags["mlflow.parentRunId"] = parent
     run = client().create_run(experiment_id(experiment), run_name=name, tags=all_tags)

@@ -75,7 +75,7 @@ class FreyFaces(BaseDataModule):
         try:
             pixels = torch.from_numpy(loadmat(path)["ff"].T.copy())  # [N, 560], rows of the picture one after another
             x = pixels.reshape(-1, *self.input_shape)
-        except (MatReadError, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError, OSError) as error:
+        except (MatReadError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
             raise SettingError(
                 f"{path} holds no matrix `ff` with 560 rows ({type(error).__name__}): put the original {FILE} there"
             ) from error

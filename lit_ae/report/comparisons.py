@@ -169,8 +169,7 @@ def answer(results: Results) -> str:
         if not test.p_holm < ALPHA
     ]
     count = f"{len(shown)} of {len(reading.tests)} declared comparisons" if shown else "no declared comparison"
-    number_of = seeds_text(most) if fewest == most else f"{fewest} to {seeds_text(most)}"
-    text = f"With {number_of}, {count} can be told from chance at 5 % after Holm's correction"
+    text = f"With {seeds_text(fewest, most)}, {count} can be told from chance at 5 % after Holm's correction"
     if shown:
         text += f": {'; '.join(shown)}"
     if others:

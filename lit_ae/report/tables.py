@@ -47,8 +47,10 @@ class PublishedText(TypedDict):
     ours_is: str  # better, worse, or a dash where there is nothing to choose
 
 
-def seeds_text(n: int) -> str:
-    """`1 seed`, `3 seeds`."""
+def seeds_text(n: int, most: int | None = None) -> str:
+    """`1 seed`, `3 seeds`, or `3 to 5 seeds` where some have more."""
+    if most is not None and most != n:
+        return f"{n} to {seeds_text(most)}"
     return f"{n} seed{'' if n == 1 else 's'}"
 
 
@@ -179,7 +181,7 @@ def run_card(results: Results) -> Cards:
     """What was run: data, seeds, epochs, revision, times."""
     profile, runs = results.profile, results.all_runs
     counts = [len(results.study.seeds(model, profile)) for model in results.runs]
-    each = seeds_text(max(counts)) if min(counts) == max(counts) else f"{min(counts)} to {seeds_text(max(counts))}"
+    each = seeds_text(min(counts), max(counts))
     finished = {model: list(own.values()) for model, own in results.runs.items() if own}
     seconds = {model: [run.seconds for run in own] for model, own in finished.items()}
     by_model = "; ".join(
