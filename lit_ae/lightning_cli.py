@@ -7,7 +7,7 @@ import os
 import pkgutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.trainer.states import TrainerFn
 
 import lit_ae.callbacks
@@ -29,6 +28,7 @@ from lit_ae import machine, tracking
 from lit_ae.config_errors import explained, refused
 from lit_ae.config_files import config_folder
 from lit_ae.data.base import SPLITS, BaseDataModule
+from lit_ae.epoch_loop import EpochLoop, NoProfiler
 from lit_ae.errors import SettingError
 from lit_ae.models.base import TrackedModule
 from lit_ae.run_logger import RunLogger, run_logger
@@ -99,24 +99,6 @@ class Tracking(Callback):
             tracking.upload_checkpoints(logger.run_id)
 
 
-class NoProfiler(Profiler):
-    """Measures nothing: Lightning opens a profiler's context 40 times a step, and its own no-op is a generator."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.nothing = nullcontext()
-
-    def start(self, action_name: str) -> None:
-        """Do nothing."""
-
-    def stop(self, action_name: str) -> None:
-        """Do nothing."""
-
-    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
-        """A context that does nothing."""
-        return self.nothing
-
-
 class AutoencoderCLI(LightningCLI):
     """LightningCLI in subclass mode, with the data module's shape linked to the model and an MLflow run around it.
 
@@ -185,7 +167,10 @@ class AutoencoderCLI(LightningCLI):
             extra.append(TQDMProgressBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
         self.trainer_defaults["callbacks"] = extra
         with refused("trainer"):
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
+        loop = trainer.fit_loop.epoch_loop
+        trainer.fit_loop.epoch_loop = EpochLoop(trainer, loop.min_steps, loop.max_steps)
+        return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)

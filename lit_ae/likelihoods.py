@@ -50,7 +50,9 @@ class Likelihood(nn.Module, ABC):
 
     def reduce(self, pixel_nll: Tensor) -> Tensor:
         """Terms by pixel [B, *shape] to [B], summed or averaged as `pixels` says."""
-        return pixel_nll.flatten(1).sum(1) if self.pixels == "sum" else pixel_nll.flatten(1).mean(1)
+        flat = pixel_nll.flatten(1)
+        # The gradient of a mean is an array as large as the images, that of a sum is one number for all pixels
+        return flat.sum(1) if self.pixels == "sum" else flat.sum(1) / flat.shape[1]
 
 
 class Gaussian(Likelihood):

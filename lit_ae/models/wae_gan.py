@@ -59,7 +59,7 @@ class WAEGAN(ReconstructionModule, AdversarialModule):
         autoencoder, discriminator = self.optimizers()  # type: ignore[attr-defined]
         with self.frozen_discriminator():
             r = self._step(batch, "train")
-            loss = r.nll + r.penalty
+            loss = r.loss
             self.descend(autoencoder, "autoencoder_loss", loss)
         z = r.latent.z.detach()
         self.descend(discriminator, "discriminator_loss", self.discriminator_loss(torch.randn_like(z), z))
