@@ -51,17 +51,27 @@ class Column:
     format: str = ".3f"
     better: Literal["lower", "higher", "none"] = "none"
     published: str | None = None
+    optional: bool = False  # on some data no run has it: the column is then all dashes, and no mistake in the name
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One declared test, a - b: of means paired by seed, or of variances."""
+    """One declared test, a - b: of means paired by seed, or of variances.
+
+    With `b_metric` row b is held against by that metric: a baseline that stands in every row, b being a itself.
+    """
 
     metric: str
     a: str
     b: str
     test: Literal["paired", "variance"] = "paired"
     claim: str = ""
+    b_metric: str | None = None
+
+    @property
+    def metrics(self) -> tuple[str, str]:
+        """The metric of a and that of b."""
+        return self.metric, self.b_metric or self.metric
 
 
 @dataclass(frozen=True)

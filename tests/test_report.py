@@ -433,6 +433,27 @@ def test_a_metric_that_no_run_logged_is_named_with_its_near_match(runs, tmp_path
         build_report(study(), "full", tmp_path)
 
 
+def test_a_column_that_no_run_need_have_is_all_dashes(runs, tmp_path):
+    absent = Column("test/jpeg", "JPEG", ".1f", optional=True)
+    paths = build_report(
+        study(columns=[Column("test/mse", "MSE test", ".4f", "lower", "mse"), absent]), "full", tmp_path
+    )
+    row = next(line for line in paths.markdown.read_text("utf-8").splitlines() if line.startswith("| AE "))
+    assert row.rstrip(" |").endswith("–")
+
+
+def test_a_row_is_compared_with_a_baseline_of_its_own(runs, tmp_path):
+    own = Comparison("test/mse", "AE", "AE", b_metric="test/fid/normal", claim="lower")
+    columns = [Column("test/mse", "MSE test", ".4f", "lower", "mse"), Column("test/fid/normal", "FID", ".1f", "lower")]
+    results = collect(study(comparisons=[own], columns=columns), "full")
+    expected = scipy.stats.ttest_rel(MSE["AE"], FID["AE"])
+    assert results.readings[0].tests[0].p == pytest.approx(expected.pvalue)
+    paths = build_report(study(comparisons=[own], columns=columns), "full", tmp_path)
+    text = paths.markdown.read_text("utf-8")
+    assert "AE − FID" in text
+    assert "MSE test is lower for AE than FID by 30.1" in text
+
+
 def test_an_unknown_profile_is_named(runs, tmp_path):
     with pytest.raises(SettingError, match="fulll"):
         build_report(study(), "fulll", tmp_path)

@@ -34,22 +34,19 @@ class PairedTest(Callback):
         ]
         for comparison in json.loads(parent.tags["comparisons"]):
             metric, a, b = comparison["metric"], comparison["a"], comparison["b"]
-            key = tracking.valid_key(f"paired/{metric}/{a}-{b}")
+            other = comparison.get("b_metric") or metric
+            key = tracking.valid_key(f"paired/{metric}/{a}-{b if other == metric else other}")
             if comparison["test"] != "paired" or own.model not in (a, b):
                 continue
             seeds = set(comparison["seeds"])
-            values = {
-                model: {
-                    r.seed: r.metrics[metric]
-                    for r in siblings
-                    if r.model == model and r.seed in seeds and metric in r.metrics
-                }
-                for model in (a, b)
-            }
-            if not all(values[model].keys() == seeds for model in (a, b)) or len(seeds) < 2:
+            of_a, of_b = (
+                {r.seed: r.metrics[of] for r in siblings if r.model == model and r.seed in seeds and of in r.metrics}
+                for model, of in ((a, metric), (b, other))
+            )
+            if not of_a.keys() == of_b.keys() == seeds or len(seeds) < 2:
                 continue
             try:
-                result = stats.paired_test(values[a], values[b])
+                result = stats.paired_test(of_a, of_b)
             except ValueError as error:  # equal in every seed, say: there is nothing to test
                 tracking.set_tags(parent_id, {key: str(error)})
                 continue

@@ -39,6 +39,7 @@ class Outcome:
 
     comparison: Comparison
     label: str  # the metric's name in Table 1
+    b_name: str  # what row a is held against: row b, or the baseline in a's own row
     n: int  # pairs of seeds, or the smaller group
     paired: PairedResult | None
     unpaired_variance: VarianceResult | None
@@ -173,8 +174,8 @@ def _missing(runs: Mapping[str, Mapping[int, Run]], wanted: Mapping[str, list[in
 
 def _check_metrics(study: Study, runs: Mapping[str, Mapping[int, Run]], missing_remedy: str | None) -> None:
     logged = {metric for own in runs.values() for run in own.values() for metric in run.metrics}
-    named = [("columns", column.metric) for column in study.columns]
-    named += [("comparisons", comparison.metric) for comparison in study.comparisons]
+    named = [("columns", column.metric) for column in study.columns if not column.optional]
+    named += [("comparisons", metric) for comparison in study.comparisons for metric in comparison.metrics]
     if study.sweep:
         drawn = [*study.sweep.metrics, *(metric for pair in study.sweep.against.items() for metric in pair)]
         named += [("sweep", metric) for metric in drawn]
@@ -229,8 +230,10 @@ def _test(
 ) -> Outcome:
     from lit_ae import stats
 
-    a = seed_values(runs.get(comparison.a, {}), comparison.metric, seeds)
-    b = seed_values(runs.get(comparison.b, {}), comparison.metric, seeds)
+    a, b = (
+        seed_values(runs.get(row, {}), metric, seeds)
+        for row, metric in zip((comparison.a, comparison.b), comparison.metrics, strict=True)
+    )
     common = a.keys() & b.keys()
     a_common, b_common = ({s: v for s, v in values.items() if s in common} for values in (a, b))
     paired = unpaired = by_seed = None
@@ -247,7 +250,8 @@ def _test(
             by_seed = stats.variance_test_paired(a_common, b_common)
     n = len(common) if comparison.test == "paired" else min(len(a), len(b))
     label = metric_label(study, comparison.metric)
-    return Outcome(comparison, label, n, paired, unpaired, by_seed, why_not=why_not)
+    b_name = metric_label(study, comparison.b_metric) if comparison.b_metric else comparison.b
+    return Outcome(comparison, label, b_name, n, paired, unpaired, by_seed, why_not=why_not)
 
 
 def _cards(runs: Mapping[str, Mapping[int, Run]], path: str) -> Cards:

@@ -83,7 +83,7 @@ def _head(test: Outcome) -> list[str]:
 
 
 def _paired_row(test: Outcome) -> list[str]:
-    head = [f"{test.comparison.a} − {test.comparison.b}", *_head(test)]
+    head = [f"{test.comparison.a} − {test.b_name}", *_head(test)]
     result = test.paired
     if result is None:
         return [*head, *[DASH] * 8]
@@ -99,7 +99,7 @@ def _paired_row(test: Outcome) -> list[str]:
 
 
 def _variance_row(test: Outcome) -> list[str]:
-    head = [f"{test.comparison.a} against {test.comparison.b}", *_head(test)]
+    head = [f"{test.comparison.a} against {test.b_name}", *_head(test)]
     result, by_seed = test.unpaired_variance, test.paired_variance
     if result is None:
         return [*head, *[DASH] * 4]
@@ -164,9 +164,7 @@ def answer(results: Results) -> str:
         return f"{_measured(results)}; a single seed cannot tell any of this from chance."
     shown = [_finding(test) for test in reading.tests if test.p_holm < ALPHA]
     others = [
-        f"{test.comparison.a} and {test.comparison.b} in {test.label}"
-        for test in reading.tests
-        if not test.p_holm < ALPHA
+        f"{test.comparison.a} and {test.b_name} in {test.label}" for test in reading.tests if not test.p_holm < ALPHA
     ]
     count = f"{len(shown)} of {len(reading.tests)} declared comparisons" if shown else "no declared comparison"
     text = f"With {seeds_text(fewest, most)}, {count} can be told from chance at 5 % after Holm's correction"
@@ -192,10 +190,11 @@ def _measured(results: Results) -> str:
     said = []
     for test in results.readings[0].tests:
         declared = test.comparison
-        values = [list(seed_values(results.runs[row], declared.metric).values()) for row in (declared.a, declared.b)]
+        sides = zip((declared.a, declared.b), declared.metrics, strict=True)
+        values = [list(seed_values(results.runs[row], metric).values()) for row, metric in sides]
         if declared.test == "paired" and all(values):
             a, b = (significant(sum(own) / len(own)) for own in values)
-            said.append(f"{test.label} is {a} for {declared.a} and {b} for {declared.b}")
+            said.append(f"{test.label} is {a} for {declared.a} and {b} for {test.b_name}")
     return f"As measured, {'; '.join(said)}" if said else _leaders(results)
 
 
@@ -205,7 +204,9 @@ def comparisons_csv(results: Results) -> str:
     writer = csv.writer(out, lineterminator="\n")
     paired = ("mean_difference", "ci_low", "ci_high", "effect_size", "detectable", "p", "wilcoxon_p", "sign_flip_p")
     spread = ("std_a", "std_b")
-    writer.writerow(["seeds", "test", "metric", "a", "b", "n", *paired, "p_holm", *spread, "pitman_morgan_p"])
+    writer.writerow(
+        ["seeds", "test", "metric", "a", "b", "b_metric", "n", *paired, "p_holm", *spread, "pitman_morgan_p"]
+    )
     for reading in results.readings:
         for test in reading.tests:
             declared, result = test.comparison, test.paired or test.unpaired_variance
@@ -217,20 +218,28 @@ def comparisons_csv(results: Results) -> str:
                 by_seed,
             ]
             texts = ["" if math.isnan(value) else str(value) for value in values]
-            head = [len(reading.seeds), declared.test, declared.metric, declared.a, declared.b, test.n]
+            head = [
+                len(reading.seeds),
+                declared.test,
+                declared.metric,
+                declared.a,
+                declared.b,
+                declared.metrics[1],
+                test.n,
+            ]
             writer.writerow([*head, *texts])
     return out.getvalue()
 
 
 def _finding(test: Outcome) -> str:
     p = f"Holm p {'' if test.p_holm < 0.001 else '= '}{p_value(test.p_holm)}"
-    a, b = test.comparison.a, test.comparison.b
+    a, b = test.comparison.a, f"{'' if test.comparison.b_metric else 'for '}{test.b_name}"
     if test.paired is not None:
         difference = test.paired.mean_difference
         word = "higher" if difference > 0 else "lower"
-        return f"{test.label} is {word} for {a} than for {b} by {significant(abs(difference))} ({p})"
+        return f"{test.label} is {word} for {a} than {b} by {significant(abs(difference))} ({p})"
     assert test.unpaired_variance is not None
     result = test.unpaired_variance
     word = "more" if result.std_a > result.std_b else "less"
     spreads = f"std {significant(result.std_a)} against {significant(result.std_b)}"
-    return f"{test.label} varies {word} for {a} than for {b} ({spreads}, {p})"
+    return f"{test.label} varies {word} for {a} than {b} ({spreads}, {p})"
