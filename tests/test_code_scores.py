@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from lit_ae.callbacks.code_scores import CodeScores, draws_of
-from lit_ae.callbacks.evaluation import Evaluation
+from lit_ae.callbacks.evaluation import Evaluation, datamodule
 from lit_ae.callbacks.factors import Factors
 from lit_ae.callbacks.probe import LinearProbe
 from lit_ae.callbacks.valid_set import ValidSet
@@ -213,13 +213,25 @@ def of_vae():
     return scores_of(VAE, CodeScores(), LinearProbe(), Factors(), ValidSet(n=200))
 
 
+VALID = ("nn_distance", "valid_coverage", "unseen_coverage")
+
+
+def test_copies_of_training_images_cover_nothing_unseen(monkeypatch):
+    monkeypatch.setattr(
+        Evaluation, "generate", lambda self, trainer, sampler, n: datamodule(trainer).split("train").x[:n] / 255
+    )
+    values, _, _, data = scores_of(VAE, ValidSet(threshold=0.01, n=120))
+    assert values["test/unseen_coverage/gaussian"] == 0
+    assert values["test/valid_coverage/gaussian"] == pytest.approx(120 / len(data.valid_set()))
+
+
 def test_every_score_of_a_vae_on_shapes(of_vae):
     values, protocol, _, _ = of_vae
     ours = {key.removeprefix("test/") for key in values} - {"loss", "nll", "penalty", "mse"}
     names = {"total_correlation", "total_correlation_posterior", "information_rate", "intrinsic_dimension"}
     names |= {"probe_accuracy", "probe_f1", "probe_auc", "probe_converged", "knn_accuracy"}
     names |= {"mig", "sap", "dci_disentanglement", "dci_completeness", "dci_informativeness", "factor_correlation"}
-    assert ours - {"dkl_bits/gaussian"} == names | {"nn_distance/gaussian", "valid_coverage/gaussian"}
+    assert ours - {"dkl_bits/gaussian"} == names | {f"{key}/gaussian" for key in VALID}
     assert all(math.isfinite(value) for value in values.values())
     assert protocol.keys() >= {"probe", "factors", "valid_set", "information_rate", "intrinsic_dimension"}
     assert protocol["factors"].startswith("shape (nominal), size, x, y;")

@@ -6,6 +6,7 @@ import torch
 
 from lit_ae.errors import SettingError
 from lit_ae.samplers import Gaussian, Mixture, Normal, Sampler
+from lit_ae.samplers.base import load
 
 SAMPLERS = [Normal, Gaussian, lambda: Mixture(components=2)]
 
@@ -140,6 +141,15 @@ def test_mixture_is_fitted_to_a_sample_of_many_codes():
     assert not torch.equal(one, other)
     all_codes = Mixture(components=1, max_fit=2000).fit(codes).state_dict()["means"]
     torch.testing.assert_close(all_codes[0], codes.mean(0), rtol=1e-4, atol=1e-4)
+
+
+def test_mixture_of_another_name_is_saved_and_loaded(tmp_path):
+    mixture = Mixture(components=2, label="mixture_2").fit(two_clusters(100))
+    assert mixture.name == "mixture_2"
+    mixture.save(tmp_path / "mixture_2.pt")
+    same = load(tmp_path / "mixture_2.pt")
+    assert same.name == "mixture_2"
+    assert torch.equal(same.sample(5, generator()), mixture.sample(5, generator()))
 
 
 def test_settings_that_cannot_work():

@@ -20,7 +20,7 @@ class Sampler(ABC):
     `_draw`; a fitted one is stored by `save` and read by `load`.
     """
 
-    name: ClassVar[str]  # as in metric keys
+    name: str  # the class's own in files, an instance's in metric keys
     parameter_names: ClassVar[frozenset[str]]
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Sampler(ABC):
             RuntimeError: the sampler has not been fitted.
         """
         settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        torch.save({"sampler": self.name, "settings": settings, "state": self.state_dict()}, path)
+        torch.save({"sampler": type(self).name, "settings": settings, "state": self.state_dict()}, path)
 
 
 def load(path: Path) -> Sampler:

@@ -16,6 +16,7 @@ class Mixture(Sampler):
         components: number K of Gaussians.
         reg_covar: added to each covariance's diagonal, as a share of the codes' mean variance.
         max_fit: fit to this many random codes at most.
+        label: its name in metric keys, for a second mixture beside the first; `mixture` where null.
 
     Raises:
         SettingError: a setting below its least value, or fitted to fewer codes than components.
@@ -24,7 +25,9 @@ class Mixture(Sampler):
     name = "mixture"
     parameter_names = frozenset({"weights", "means", "roots"})
 
-    def __init__(self, components: int = 10, reg_covar: float = 1e-6, max_fit: int = 20_000) -> None:
+    def __init__(
+        self, components: int = 10, reg_covar: float = 1e-6, max_fit: int = 20_000, label: str | None = None
+    ) -> None:
         super().__init__()
         if components < 1 or max_fit < components:
             raise SettingError(
@@ -33,7 +36,8 @@ class Mixture(Sampler):
             )
         if not reg_covar > 0:
             raise SettingError(f"reg_covar of the mixture sampler is {reg_covar}: it must be above 0")
-        self.components, self.reg_covar, self.max_fit = components, reg_covar, max_fit
+        self.components, self.reg_covar, self.max_fit, self.label = components, reg_covar, max_fit, label
+        self.name = label or type(self).name
 
     def _fit(self, codes: Tensor, seed: int) -> dict[str, Tensor]:
         from sklearn.mixture import GaussianMixture
