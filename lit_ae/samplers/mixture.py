@@ -52,7 +52,7 @@ class Mixture(Sampler):
         scale = codes.var(0, correction=0).mean().sqrt().item() or 1.0
         scaled = (codes[some] / scale).numpy()
         mixture = GaussianMixture(self.components, reg_covar=self.reg_covar, tol=GAIN, random_state=seed)
-        with threadpool_limits(1, "openmp"):  # KMeans' threads add in any order, and the last bits change
+        with threadpool_limits(1):  # threads add in any order, and cost as much as they save on matrices this small
             try:
                 mixture.fit(scaled.astype("float32"))  # half the time, and the same density to 1e-3 nats
             except ValueError:  # a covariance that is singular to so few digits
