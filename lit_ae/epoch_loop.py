@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lit_ae.data.base import BaseDataModule, Batch
 
-BURST = 512  # samples
+BURST = 16  # batches
 # Called wherever somebody overrides them
 HOOKS = (
     "on_train_batch_start",
@@ -57,6 +57,7 @@ class EpochLoop(_TrainingEpochLoop):
     through the logged values and opens a profiler's context 40 times a step, whether anything is there or not. Here a
     step calls the hooks that somebody overrides. Where it could differ (several processes, accumulation, clipping,
     loss scaling, a profiler, an optimiser's step that the module makes its own), Lightning's own step is taken.
+    Only after an epoch that a hook ends early may the next one be shuffled otherwise: some batches more were made.
     """
 
     def on_run_start(self, data_fetcher: Any) -> None:
@@ -126,13 +127,11 @@ class EpochLoop(_TrainingEpochLoop):
         module, device, data = self.trainer.lightning_module, self.trainer.strategy.root_device, self.trainer.datamodule
         while not data_fetcher.done:
             burst: list[tuple[Batch, bool]] = []
-            samples = 0
-            while samples < BURST and not data_fetcher.done:
+            while len(burst) < BURST and not data_fetcher.done:
                 batch, _, _ = next(data_fetcher)
                 if device.type != "cpu":
                     batch = module.transfer_batch_to_device(batch, device, 0)
                 burst.append((data.on_after_batch_transfer(batch, 0), data_fetcher.done))
-                samples += len(batch.y)
             yield from burst
 
     def _optimise(self, module: LightningModule, batch: Any, index: int) -> dict[str, Tensor]:

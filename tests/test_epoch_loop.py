@@ -98,7 +98,7 @@ CASES: dict[str, tuple[type[AE], dict[str, Any], bool]] = {
     "some batches": (AE, {"limit_train_batches": 4}, True),
     "steps that end within an epoch": (AE, {"max_steps": 13}, True),
     "values logged by step": (LogsBySteps, {}, True),
-    "an epoch that ends early": (EndsEarly, {}, True),
+    "an epoch that ends early": (EndsEarly, {"max_epochs": 1}, True),
     "schedule by step": (SchedulesSteps, {}, True),
     "clipping": (AE, {"gradient_clip_val": 0.1}, False),
     "accumulation": (AE, {"accumulate_grad_batches": 2}, False),
