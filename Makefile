@@ -6,6 +6,8 @@ PROFILE ?= quick
 PORT ?= 5000
 READY := $(VENV)/.ready
 export MLFLOW_DISABLE_TELEMETRY := true
+# Packages are installed uncompiled, which is quicker; where Python may not keep what it compiles, each process does it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce readme test test-slow lint ui bench lock clean
