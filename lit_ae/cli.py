@@ -4,7 +4,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -78,42 +79,44 @@ def _study(argv: Sequence[str]) -> int:
     if args.command == "status":
         ((study, profile),) = _load(args)
         return runner.print_status(study, profile, as_json=args.json)
-    with Pool(args.workers) as pool:
-        return _in_turn(args, lambda study, profile: runner.run_study(study, profile, pool))
+    studies = _load(args)
+    with Pool(args.workers) as pool, closing(runner.run_studies(studies, pool)) as outcomes:
+        return _write_reports(outcomes, len(studies), args.reports)
 
 
 def _report(argv: Sequence[str]) -> int:
-    return _in_turn(_report_parser().parse_args(argv), lambda study, profile: 0)
+    args = _report_parser().parse_args(argv)
+    studies = _load(args)
+    return _write_reports(((study, profile, 0) for study, profile in studies), len(studies), args.reports)
 
 
 def _load(args: argparse.Namespace) -> "list[tuple[Study, Profile]]":
+    """All studies, in the page's order: a mistake in the last file is told before hours of runs, not after."""
     from lit_ae.study import load_study
 
     studies = [load_study(path) for path in args.experiments]
     return [(study, study.profile(args.profile)) for study in sorted(studies, key=lambda study: study.order)]
 
 
-def _in_turn(args: argparse.Namespace, run: "Callable[[Study, Profile], int]") -> int:
-    """Run each study and write its report, in the page's order; 1 where a run or a study failed.
-
-    All files are read first: a mistake in the last is told before hours of runs, not after.
-    """
+def _write_reports(outcomes: "Iterable[tuple[Study, Profile, int | SettingError]]", n: int, folder: Path) -> int:
+    """Write the report of each study as it is done; 1 where a run failed or, of several, a study."""
     from lit_ae.report import build_report, print_table
 
-    failed = 0
-    studies = _load(args)
-    for study, profile in studies:
+    status = 0
+    for study, profile, failed in outcomes:
         try:
-            failed += run(study, profile)
-            paths = build_report(study, profile.name, args.reports / profile.name)
+            if isinstance(failed, SettingError):
+                raise failed
+            paths = build_report(study, profile.name, folder / profile.name)
             print_table(study, profile.name)
             print(f"report: {paths.markdown} and {paths.html}", flush=True)
         except SettingError as error:
-            if len(studies) == 1:
+            if n == 1:
                 raise
             print(f"error: {study.name}: {' '.join(str(error).split())}", file=sys.stderr)
-            failed += 1
-    return 1 if failed else 0
+            failed = 1
+        status = 1 if failed else status
+    return status
 
 
 def _train(argv: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""The terminal that progress is shown on."""
+"""Where bars and tables are shown: one object a stream, since only a bar's own console can print above it."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,7 +9,15 @@ if TYPE_CHECKING:
 
 @cache
 def terminal() -> "Console":
-    """Standard error; one object for all, since a bar may be shown under a spinner of the same console alone."""
+    """Standard error, for bars and spinners of one run."""
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+@cache
+def output() -> "Console":
+    """Standard output, for what the user asked for and the bar of studies."""
+    from rich.console import Console
+
+    return Console()

@@ -1,30 +1,79 @@
-"""Runs a study's jobs side by side in reused worker processes; what is done already is not done again."""
+"""Runs studies' jobs side by side in reused worker processes; what is done already is not done again."""
 
 import json
 import time
+from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from lit_ae import tracking
+from lit_ae.console import output
 from lit_ae.errors import SettingError
 from lit_ae.pool import Pool, Worker
 from lit_ae.study import Job, Profile, Study, jobs
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 Fit: TypeAlias = tuple[str, int, str]  # a job's model, seed and fit_hash
 
 
-def run_study(study: Study, profile: Profile, pool: Pool) -> int:
-    """Do the missing and changed runs of a study; gives the number that failed.
+@dataclass(eq=False)
+class _Underway:
+    """A study whose runs are being done."""
+
+    study: Study
+    profile: Profile
+    parent: str
+    todo: list[Job]
+    trained: dict[Fit, str]
+    lock: "BaseFileLock"
+    workers: list[Worker] = field(default_factory=list)  # that are at one of its jobs
+    failed: int = 0
+
+    def ready(self) -> Job | None:
+        """The next job that may begin: what it sets out from has been trained."""
+        return next((job for job in self.todo if job.start is None or job.start in self.trained), None)
+
+    def end(self, status: str) -> None:
+        tracking.end_run(self.parent, status)
+        self.lock.release()
+
+
+def run_studies(
+    studies: Sequence[tuple[Study, Profile]], pool: Pool
+) -> Generator[tuple[Study, Profile, int | SettingError]]:
+    """Do the missing and changed runs of studies, in their order; a worker free of one study goes on with the next.
+
+    Yields each study as its last run has ended, with the number of its runs that failed, or why it could not be run.
+    To be closed by the caller (`contextlib.closing`): what is at work then, and its study, become KILLED.
+    """
+    tracking.client()
+    underway: list[_Underway] = []
+    try:
+        for study, profile in studies:
+            try:
+                underway.append(_begin(study, profile))
+            except SettingError as error:
+                yield study, profile, error
+        yield from _drive(underway, pool)
+    finally:
+        pool.kill_busy()
+        for one in underway:
+            one.end("KILLED")
+
+
+def _begin(study: Study, profile: Profile) -> _Underway:
+    """Take a study, tell what there is to do.
 
     Raises:
         SettingError: the study is being run by somebody else.
     """
     from filelock import FileLock, Timeout
 
-    tracking.client()
     lock = FileLock(tracking.STORE / f".{study.name}-{profile.name}.lock")
     try:
         lock.acquire(timeout=0)
@@ -32,21 +81,11 @@ def run_study(study: Study, profile: Profile, pool: Pool) -> int:
         raise SettingError(
             f"study {study.name}, profile {profile.name}, is being run by another process: wait for it or stop it"
         ) from error
-    with lock:
-        parent = _parent(study, profile)
-        todo, trained = _reconcile(study, profile, parent)
-        total = len(jobs(study, profile))
-        print(f"{study.name}, profile {profile.name}: {total - len(todo)} of {total} runs are done, {len(todo)} to do")
-        if not todo:
-            tracking.end_run(parent, "FINISHED")
-            return 0
-        try:
-            failed = _drive(study, profile, parent, todo, trained, pool)
-        except BaseException:
-            tracking.end_run(parent, "KILLED")
-            raise
-        tracking.end_run(parent, "FAILED" if failed else "FINISHED")
-        return failed
+    parent = _parent(study, profile)
+    todo, trained = _reconcile(study, profile, parent)
+    total = len(jobs(study, profile))
+    print(f"{study.name}, profile {profile.name}: {total - len(todo)} of {total} runs are done, {len(todo)} to do")
+    return _Underway(study, profile, parent, todo, trained, lock)
 
 
 def _parent(study: Study, profile: Profile) -> str:
@@ -86,63 +125,60 @@ def _reconcile(study: Study, profile: Profile, parent: str) -> tuple[list[Job], 
     return [job for key, job in wanted.items() if key not in done], trained
 
 
-def _drive(study: Study, profile: Profile, parent: str, todo: list[Job], trained: dict[Fit, str], pool: Pool) -> int:
+def _drive(underway: list[_Underway], pool: Pool) -> Generator[tuple[Study, Profile, int]]:
+    """Run all jobs; what has ended is taken from the list and yielded."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     logs = tracking.STORE.resolve() / "logs"
     logs.mkdir(exist_ok=True)
-    queue, failed = list(todo), 0
-    threads = pool.start(len(todo))
+    total = sum(len(one.todo) for one in underway)
+    threads = pool.start(total) if total else 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    try:
-        with Progress(*columns) as progress:
-            bar = progress.add_task(f"{len(pool.workers)} workers x {threads} threads", total=len(todo))
+    with Progress(*columns, console=output(), disable=not total) as progress:
+        bar = progress.add_task(f"{len(pool.workers)} workers x {threads} threads", total=total)
 
-            def tell(job: Job, outcome: str) -> None:
-                progress.console.print(f"{job.model}, seed {job.seed}: {outcome}")
-                progress.advance(bar)
+        def tell(one: _Underway, job: Job, outcome: str) -> None:
+            progress.console.print(f"{one.study.name}: {job.model}, seed {job.seed}: {outcome}")
+            progress.advance(bar)
 
-            while queue or any(worker.job for worker in pool.workers):
-                for worker in pool.workers:
-                    job = next((job for job in queue if job.start is None or job.start in trained), None)
-                    if worker.job is None and job:
-                        queue.remove(job)
-                        _assign(worker, job, study, profile, parent, trained, logs, threads)
-                busy = [worker for worker in pool.workers if worker.job]
-                if not busy:
-                    for job in queue:
-                        tell(job, f"FAILED: {job.start and job.start[0]}, which it sets out from, has no trained run")
-                    return failed + len(queue)
-                ready = wait([w.connection for w in busy] + [w.process.sentinel for w in busy])
-                for worker in busy:
-                    if worker.connection in ready or worker.process.sentinel in ready:
-                        job = worker.job
-                        assert job is not None
-                        seconds = time.monotonic() - worker.start
-                        error = _collect(worker, seconds)
-                        if error:
-                            failed += 1
-                        else:
-                            trained[(job.model, job.seed, job.fit_hash)] = worker.run_id
-                        tell(job, f"FAILED: {error} (log: {worker.log})" if error else f"done in {seconds:.0f} s")
-                        if not worker.process.is_alive():
-                            pool.replace(worker)
-    finally:
-        pool.kill_busy()
-    return failed
+        while underway:
+            for worker in pool.workers:
+                if worker.job is None:
+                    one, job = next(((one, job) for one in underway if (job := one.ready())), (None, None))
+                    if one and job:
+                        one.todo.remove(job)
+                        one.workers.append(worker)
+                        _assign(worker, job, one, logs, threads)
+            for one in [one for one in underway if not one.workers and not one.ready()]:
+                for job in one.todo:
+                    tell(one, job, f"FAILED: {job.start and job.start[0]}, which it sets out from, has no trained run")
+                one.failed += len(one.todo)
+                underway.remove(one)
+                one.end("FAILED" if one.failed else "FINISHED")
+                yield one.study, one.profile, one.failed
+            busy = [(one, worker) for one in underway for worker in one.workers]
+            if not busy:  # `wait` for nothing would never return
+                break
+            ready = wait([w.connection for _, w in busy] + [w.process.sentinel for _, w in busy])
+            for one, worker in busy:
+                if worker.connection in ready or worker.process.sentinel in ready:
+                    job = worker.job
+                    assert job is not None
+                    one.workers.remove(worker)
+                    seconds = time.monotonic() - worker.start
+                    error = _collect(worker, seconds)
+                    if error:
+                        one.failed += 1
+                    else:
+                        one.trained[(job.model, job.seed, job.fit_hash)] = worker.run_id
+                    tell(one, job, f"FAILED: {error} (log: {worker.log})" if error else f"done in {seconds:.0f} s")
+                    if not worker.process.is_alive():
+                        pool.replace(worker)
 
 
-def _assign(
-    worker: Worker,
-    job: Job,
-    study: Study,
-    profile: Profile,
-    parent: str,
-    trained: dict[Fit, str],
-    logs: Path,
-    threads: int,
-) -> None:
+def _assign(worker: Worker, job: Job, one: _Underway, logs: Path, threads: int) -> None:
     """Have a job trained and scored; scored alone, in the same run, where it has been trained."""
+    study, trained = one.study, one.trained
     args = [*job.args]
     if job.start:
         args.append(f"--model.pretrained={tracking.last_checkpoint(trained[job.start])}")
@@ -155,14 +191,14 @@ def _assign(
         tags = {
             "kind": "run",
             "study": study.name,
-            "profile": profile.name,
+            "profile": one.profile.name,
             "model": job.model,
             "data": job.data,
             "seed": str(job.seed),
             "config_hash": job.config_hash,
             "fit_hash": job.fit_hash,
         }
-        worker.run_id = tracking.create_run(study.name, f"{job.model} seed {job.seed}", tags, parent)
+        worker.run_id = tracking.create_run(study.name, f"{job.model} seed {job.seed}", tags, one.parent)
     worker.job, worker.start, worker.log = job, time.monotonic(), logs / f"{worker.run_id}.log"
     with suppress(OSError):  # `_collect` deals with a worker that has died
         worker.connection.send((subcommand, args, worker.run_id, worker.log, threads))

@@ -653,17 +653,16 @@ def files(runs, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("outcome", "status"), [(0, 0), (2, 1), (SettingError("is being run"), 1)])
 def test_studies_run_in_turn_and_one_failure_stops_none(files, lit_ae, monkeypatch, capfd, outcome, status):
-    done = []
+    asked = []
 
-    def run_study(study, profile, workers):
-        done.append((study.name, profile.name))
-        if study.name == "second" and isinstance(outcome, Exception):
-            raise outcome
-        return outcome if study.name == "second" else 0
+    def run_studies(studies, pool):
+        for study, profile in studies:
+            asked.append((study.name, profile.name))
+            yield study, profile, outcome if study.name == "second" else 0
 
-    monkeypatch.setattr(runner, "run_study", run_study)
+    monkeypatch.setattr(runner, "run_studies", run_studies)
     assert lit_ae("study", "run", *files, "--profile", "full", "--reports", "out") == status
-    assert done == [("second", "full"), ("first", "full")]
+    assert asked == [("second", "full"), ("first", "full")]
     said = capfd.readouterr()
     assert "The first (full)" in said.out
     refused = isinstance(outcome, Exception)
@@ -673,7 +672,7 @@ def test_studies_run_in_turn_and_one_failure_stops_none(files, lit_ae, monkeypat
 
 
 def test_a_mistake_in_the_last_file_is_told_before_anything_runs(files, lit_ae, monkeypatch, capfd):
-    monkeypatch.setattr(runner, "run_study", lambda *args: pytest.fail("was run"))
+    monkeypatch.setattr(runner, "run_studies", lambda *args: pytest.fail("was run"))
     assert lit_ae("study", "run", *files, "none.yaml", "--profile", "full") == 2
     assert "none.yaml" in capfd.readouterr().err
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from statistics import mean, stdev
@@ -252,6 +253,34 @@ def test_row_has_to_stand_below_the_one_that_it_sets_out_from(store, lit_ae, cap
     write_study({"Classifier": {"config": "classifier", "start": "AE"}, "AE": {"config": "ae"}})
     assert lit_ae("study", "status", "tiny.yaml") == 2
     assert "models.Classifier.start is 'AE': that row must stand above it" in capsys.readouterr().err
+
+
+def test_worker_free_of_one_study_goes_on_with_the_next_whose_report_does_not_wait(store, lit_ae, monkeypatch, capsys):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    write_study({"waits": {"config": "ae", "args": [WAITS]}}, seeds=[0])
+    later = yaml.safe_load(Path("tiny.yaml").read_text()) | {
+        "name": "later",
+        "models": {"SAE": {"config": "sae"}},
+        "order": 1000,
+    }
+    Path("later.yaml").write_text(yaml.safe_dump(later | {"figures": []}))
+
+    def open_when_reported():
+        end = time.monotonic() + 120
+        while not Path("reports/quick/later.md").exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        Path("open").touch()
+
+    opener = threading.Thread(target=open_when_reported)
+    opener.start()
+    assert lit_ae("study", "run", "later.yaml", "tiny.yaml", "--workers", "2", "--reports", "reports") == 0
+    opener.join()
+    told = capsys.readouterr().out
+    order = [
+        told.index(line) for line in ("later: SAE, seed 0: done", "later.md", "tiny: waits, seed 0: done", "tiny.md")
+    ]
+    assert order == sorted(order)
+    assert tracking.study_parent("tiny", "quick").status == tracking.study_parent("later", "quick").status == "FINISHED"
 
 
 def test_a_study_is_run_by_one_process_at_a_time(copy, lit_ae, no_workers, capsys):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lit_ae.console import output
 from lit_ae.report import comparisons, figures, tables
 from lit_ae.report.collect import collect
 
@@ -106,10 +107,8 @@ def build_report(study: Study, profile: str, out_dir: Path) -> ReportPaths:
 
 def print_table(study: Study, profile: str, console: Console | None = None) -> None:
     """Print Table 1, the published figures and the answer in the terminal; raises as `build_report` does."""
-    from rich.console import Console
-
     results = collect(study, profile)
-    console = console or Console()
+    console = console or output()
     for problem in results.problems:
         console.print(problem, style="yellow", markup=False, highlight=False)
     width = console.width
