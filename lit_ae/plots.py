@@ -332,7 +332,7 @@ def save(figure: Figure, path: str | Path) -> Path:
             figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
         else:
             figure.savefig(buffer, format="png", metadata={"Software": None})
-        figure.set_layout_engine("none")  # it holds for the other format, too, and takes as long as drawing
+        figure.set_layout_engine(None)  # what it laid out holds for the other format, too, and took as long as drawing
     if path.suffix != ".pdf" and buffer.tell() > MAX_BYTES:
         from PIL import Image
 

@@ -190,7 +190,7 @@ def test_a_bar_is_shown_on_a_terminal_alone(monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_scores_flow_is_scores_with_two_more_samplers():
+def test_scores_flow_is_scores_with_two_more_samplers_and_no_latent_plot():
     scores, more = (
         yaml.safe_load((config_folder() / "callbacks" / f"{name}.yaml").read_text())
         for name in ("scores", "scores_flow")
@@ -200,6 +200,7 @@ def test_scores_flow_is_scores_with_two_more_samplers():
         {"class_path": "Flow"},
         {"class_path": "FlowMatching"},
     ]
+    expected["trainer"]["callbacks+"].remove({"class_path": "LatentPlot"})
     assert more == expected
 
 
