@@ -143,12 +143,9 @@ def _drive(underway: list[_Underway], pool: Pool) -> Generator[tuple[Study, Prof
 
         while underway:
             for worker in pool.workers:
-                if worker.job is None:
-                    one, job = next(((one, job) for one in underway if (job := one.ready())), (None, None))
-                    if one and job:
-                        one.todo.remove(job)
-                        one.workers.append(worker)
-                        _assign(worker, job, one, logs, threads)
+                due = next(((one, job) for one in underway if (job := one.ready())), None)
+                if worker.job is None and due:
+                    _assign(worker, *due, logs, threads)
             for one in [one for one in underway if not one.workers and not one.ready()]:
                 for job in one.todo:
                     tell(one, job, f"FAILED: {job.start and job.start[0]}, which it sets out from, has no trained run")
@@ -176,9 +173,11 @@ def _drive(underway: list[_Underway], pool: Pool) -> Generator[tuple[Study, Prof
                         pool.replace(worker)
 
 
-def _assign(worker: Worker, job: Job, one: _Underway, logs: Path, threads: int) -> None:
-    """Have a job trained and scored; scored alone, in the same run, where it has been trained."""
+def _assign(worker: Worker, one: _Underway, job: Job, logs: Path, threads: int) -> None:
+    """Have a study's job trained and scored; scored alone, in the same run, where it has been trained."""
     study, trained = one.study, one.trained
+    one.todo.remove(job)
+    one.workers.append(worker)
     args = [*job.args]
     if job.start:
         args.append(f"--model.pretrained={tracking.last_checkpoint(trained[job.start])}")
