@@ -84,9 +84,23 @@ def status(lit_ae, capsys):
     return {(row["model"], row["seed"]): row["status"] for row in told["runs"]}
 
 
+def open_when_reported(report):
+    """Let `Waits` train once there is that report; without it, the study that waits never ends."""
+    while not report.exists():
+        time.sleep(0.1)
+    Path("open").touch()
+
+
 @pytest.fixture(scope="module")
 def first(shared_store, lit_ae):
-    """The folder of a study with two sound rows, one whose loss explodes and one whose process dies; exit status."""
+    """The folder of a study with two sound rows, one whose loss explodes and one whose process dies; exit status.
+
+    A study of one row is run in the same call, before it, and waits until the other has been reported.
+    """
+    write_study({"waits": {"config": "ae", "args": [WAITS]}}, seeds=[0])
+    waits = yaml.safe_load(Path("tiny.yaml").read_text()) | {"name": "waits", "order": -1, "figures": []}
+    Path("waits.yaml").write_text(yaml.safe_dump(waits))
+    threading.Thread(target=open_when_reported, args=[Path("reports/quick/tiny.md")], daemon=True).start()
     write_study(
         {
             "NaN": {"config": "vae", "args": ["--model.optimizer.lr=1e36"]},
@@ -95,7 +109,8 @@ def first(shared_store, lit_ae):
             "SAE": {"config": "sae"},
         }
     )
-    code = lit_ae("study", "run", "tiny.yaml", "--reports", "reports")
+    code = lit_ae("study", "run", "tiny.yaml", "waits.yaml", "--workers", "2", "--reports", "reports")
+    Path("open").unlink()
     return shared_store.parent, code
 
 
@@ -190,6 +205,13 @@ def test_status_tells_every_run(first, copy, lit_ae, capsys):
     assert [word for word in line.split() if word.isdigit()] == ["1", "0", "1", "0"]
 
 
+def test_worker_free_of_one_study_goes_on_with_the_next_whose_report_does_not_wait(first):
+    (run,) = tracking.study_runs("waits", "quick")
+    assert run.status == tracking.study_parent("waits", "quick").status == "FINISHED"
+    tiny, waits = (first[0] / "reports" / "quick" / f"{name}.md" for name in ("tiny", "waits"))
+    assert tiny.stat().st_mtime < waits.stat().st_mtime
+
+
 # -- a second time -----------------------------------------------------------------------------------------------
 
 
@@ -253,34 +275,6 @@ def test_row_has_to_stand_below_the_one_that_it_sets_out_from(store, lit_ae, cap
     write_study({"Classifier": {"config": "classifier", "start": "AE"}, "AE": {"config": "ae"}})
     assert lit_ae("study", "status", "tiny.yaml") == 2
     assert "models.Classifier.start is 'AE': that row must stand above it" in capsys.readouterr().err
-
-
-def test_worker_free_of_one_study_goes_on_with_the_next_whose_report_does_not_wait(store, lit_ae, monkeypatch, capsys):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    write_study({"waits": {"config": "ae", "args": [WAITS]}}, seeds=[0])
-    later = yaml.safe_load(Path("tiny.yaml").read_text()) | {
-        "name": "later",
-        "models": {"SAE": {"config": "sae"}},
-        "order": 1000,
-    }
-    Path("later.yaml").write_text(yaml.safe_dump(later | {"figures": []}))
-
-    def open_when_reported():
-        end = time.monotonic() + 120
-        while not Path("reports/quick/later.md").exists() and time.monotonic() < end:
-            time.sleep(0.1)
-        Path("open").touch()
-
-    opener = threading.Thread(target=open_when_reported)
-    opener.start()
-    assert lit_ae("study", "run", "later.yaml", "tiny.yaml", "--workers", "2", "--reports", "reports") == 0
-    opener.join()
-    told = capsys.readouterr().out
-    order = [
-        told.index(line) for line in ("later: SAE, seed 0: done", "later.md", "tiny: waits, seed 0: done", "tiny.md")
-    ]
-    assert order == sorted(order)
-    assert tracking.study_parent("tiny", "quick").status == tracking.study_parent("later", "quick").status == "FINISHED"
 
 
 def test_a_study_is_run_by_one_process_at_a_time(copy, lit_ae, no_workers, capsys):
