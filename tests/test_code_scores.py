@@ -19,6 +19,7 @@ from lit_ae.callbacks.factors import Factors
 from lit_ae.callbacks.probe import LinearProbe
 from lit_ae.callbacks.valid_set import ValidSet
 from lit_ae.data.shapes import Shapes
+from lit_ae.errors import SettingError
 from lit_ae.likelihoods import Bernoulli
 from lit_ae.metrics.codes import (
     information_rate,
@@ -223,6 +224,28 @@ def test_copies_of_training_images_cover_nothing_unseen(monkeypatch):
     values, _, _, data = scores_of(VAE, ValidSet(threshold=0.01, n=120))
     assert values["test/unseen_coverage/gaussian"] == 0
     assert values["test/valid_coverage/gaussian"] == pytest.approx(120 / len(data.valid_set()))
+
+
+def test_surest_images_are_those_that_are_no_blends(monkeypatch):
+    """Every other image is half of a valid one, all grey: with the half that is surest, nothing but copies is left."""
+
+    def copies_and_blends(self, trainer, sampler, n):
+        images = datamodule(trainer).split("train").x[:n] / 255
+        images[::2] /= 2
+        return images
+
+    monkeypatch.setattr(Evaluation, "generate", copies_and_blends)
+    values, protocol, _, data = scores_of(VAE, ValidSet(threshold=0.01, n=60, surest=0.5))
+    assert protocol["surest"] == "the 60 images of least pixel entropy out of 120"
+    assert values["test/nn_distance/gaussian/surest"] == 0 < values["test/nn_distance/gaussian"]
+    assert values["test/valid_coverage/gaussian/surest"] == pytest.approx(60 / len(data.valid_set()))
+    assert values["test/valid_coverage/gaussian"] == pytest.approx(30 / len(data.valid_set()))
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1])
+def test_share_of_the_surest_has_to_be_one(share):
+    with pytest.raises(SettingError, match="surest of ValidSet"):
+        ValidSet(surest=share)
 
 
 def test_every_score_of_a_vae_on_shapes(of_vae):

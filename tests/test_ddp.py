@@ -104,7 +104,7 @@ SCORES = {
     "CodeScores": {},
     "Factors": {},
     "FactorCorrelation": {},
-    "ValidSet": {"n": 50},
+    "ValidSet": {"n": 50, "surest": 0.8},
     "Posterior": {},
     "Sparsity": {},
     "GenerationScores": {"fid_sizes": 3},
