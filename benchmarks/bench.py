@@ -1,10 +1,13 @@
 """`make bench`: ratios of this project's own paths to plain PyTorch, each measured in one run, sides alternating.
 
-Prints one line each: `ratio NAME VALUE wanted OP BOUND`. Ratios, because machines are noisy.
+Prints lines `ratio NAME VALUE wanted OP BOUND`, since ratios vary less from machine to machine than times, and lines
+`calls NAME N`: Python function calls in one optimiser step, which do not vary at all.
 """
 
+import math
 import os
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -18,12 +21,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from lit_ae.config_files import config_folder
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits
+from lit_ae.settings.files import config_folder
 
 IMAGES = 55_000
 ROUNDS = 5
-TURN = 20  # steps of one side before the other's turn
+CALLED = 200  # steps of the bare loop whose calls are counted
 THREADS = 1  # what is measured is overhead; a second thread adds the noise of its neighbours
 
 
@@ -44,30 +48,56 @@ class Made(BaseDataModule):
 
 
 class Alternating(Callback):
-    """Seconds of an epoch of ours and of as many steps of a bare loop, taken in turns of a few steps.
+    """Seconds of an epoch of ours and of as many steps of a bare loop, taken in turns of one call of `training_step`.
 
-    An epoch of each after the other would measure the machine, too: it may be twice as fast in the next few seconds.
+    Whole epochs one after the other would measure the machine as well, which may be twice as fast a few seconds later.
     """
+
+    per_step = False  # called once for all the steps that a call takes
 
     def __init__(self, steps: Callable[[int], None]) -> None:
         self.steps = steps
         self.ratios: list[float] = []
-        self.waiting = 0
 
     def on_train_epoch_start(self, trainer, pl_module) -> None:
         if trainer.current_epoch:
-            ours = time.perf_counter() - self.start - self.bare
+            ours = time.process_time() - self.start - self.bare
             self.ratios.append(self.bare / ours)
         self.bare = 0.0
-        self.start = time.perf_counter()
+        self.start = time.process_time()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        self.waiting += 1
-        if self.waiting == TURN or batch_idx + 1 == trainer.num_training_batches:
-            start = time.perf_counter()
-            self.steps(self.waiting)
-            self.bare += time.perf_counter() - start
-            self.waiting = 0
+        start = time.process_time()
+        self.steps(math.ceil(len(batch.x) / trainer.datamodule.batch_size))
+        self.bare += time.process_time() - start
+
+
+class Counting(Callback):
+    """Python calls in an epoch of training, without its validation."""
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        self.start = trainer.global_step
+        self.profile = count_calls()
+        self.profile.__enter__()
+
+    def on_validation_start(self, trainer, pl_module) -> None:
+        self.profile.__exit__(None, None, None)
+        self.calls = self.profile.calls / (trainer.global_step - self.start)
+
+
+class count_calls:  # noqa: N801 - a context manager
+    """Python function calls made inside it, as `calls`."""
+
+    def __enter__(self) -> "count_calls":
+        self.calls = 0
+        sys.setprofile(self.note)
+        return self
+
+    def note(self, frame, event, argument) -> None:
+        self.calls += event == "call"
+
+    def __exit__(self, *error) -> None:
+        sys.setprofile(None)
 
 
 def bare_steps(net: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, batch: int) -> Callable[[int], None]:
@@ -90,45 +120,56 @@ def bare_steps(net: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, batc
     return steps
 
 
-def training(batch: int) -> float:
-    """Samples/s of `lit-ae fit`, MLflow logging on, over the bare loop's: the median epoch's."""
-    from lit_ae.lightning_cli import AutoencoderCLI
+def autoencoder() -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The net and optimiser of configs/model/ae.yaml without this project."""
+    layers = [nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 100), nn.Linear(100, 256), nn.ReLU(), nn.Linear(256, 784)]
+    net = nn.Sequential(*layers)
+    return net, torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
 
-    x = Made().split("train").x.float().div(255).flatten(1)
-    net = nn.Sequential(
-        nn.Linear(784, 256),
-        nn.ReLU(),
-        nn.Linear(256, 100),
-        nn.Linear(100, 256),
-        nn.ReLU(),
-        nn.Linear(256, 784),
-    )
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)  # as configs/model/ae.yaml has it
-    timer = Alternating(bare_steps(net, optimizer, x, batch))
+
+def images() -> Tensor:
+    """All training images as floats [N, 784]."""
+    return Made().split("train").x.float().div(255).flatten(1)
+
+
+def fit(callback: Callback, batch: int, epochs: int, *options: str) -> None:
+    """`lit-ae fit` of the AE, MLflow logging on, with a further callback."""
+    from lit_ae.training.lightning_cli import AutoencoderCLI
+
     original = AutoencoderCLI.instantiate_trainer
 
-    def with_timer(self, **kwargs):
+    def with_callback(self, **kwargs):
         trainer = original(self, **kwargs)
-        trainer.callbacks.insert(0, timer)
+        trainer.callbacks.insert(0, callback)
         return trainer
 
-    AutoencoderCLI.instantiate_trainer = with_timer
+    AutoencoderCLI.instantiate_trainer = with_callback
+    model = str(config_folder() / "model" / "ae.yaml")
+    settings = (f"--data.batch_size={batch}", f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu")
     try:
-        model = str(config_folder() / "model" / "ae.yaml")
-        AutoencoderCLI(
-            [
-                "fit",
-                "--config",
-                model,
-                "--data",
-                "Made",
-                f"--data.batch_size={batch}",
-                f"--trainer.max_epochs={ROUNDS + 2}",
-            ]
-        )
+        AutoencoderCLI(["fit", "--config", model, "--data=Made", *settings, *options])
     finally:
         AutoencoderCLI.instantiate_trainer = original
+
+
+def training(batch: int) -> float:
+    """Samples/s of `lit-ae fit` over the bare loop's: the median epoch's."""
+    timer = Alternating(bare_steps(*autoencoder(), images(), batch))
+    fit(timer, batch, ROUNDS + 2)
     return statistics.median(timer.ratios[1:])
+
+
+def calls() -> dict[str, float]:
+    """Python calls in a step: of the bare loop, of Lightning's own step, and of several steps in a call."""
+    steps = bare_steps(*autoencoder(), images(), 64)
+    with count_calls() as bare:
+        steps(CALLED)
+    found = {"bare_loop": bare.calls / CALLED}
+    for name, options in (("lightning_step", ["--steps_per_call=1"]), ("several_steps_a_call", [])):
+        counting = Counting()
+        fit(counting, 64, 1, *options)
+        found[name] = counting.calls
+    return found
 
 
 def loading(batch: int) -> float:
@@ -162,9 +203,11 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(THREADS)
     os.chdir(tempfile.mkdtemp())
+    for name, number in calls().items():
+        print(f"calls {name} {number:.0f}", flush=True)
     for name, measure, bound in (
-        ("train_batch_64", lambda: training(64), 0.85),
-        ("train_batch_512", lambda: training(512), 0.95),
+        ("train_batch_64", lambda: training(64), 0.87),
+        ("train_batch_512", lambda: training(512), 0.97),
         ("data_path_batch_64", lambda: loading(64), 20),
         ("data_path_batch_512", lambda: loading(512), 20),
     ):

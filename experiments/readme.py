@@ -1,4 +1,4 @@
-"""`make readme`: tables of README.md out of the committed reports; nothing between the two comments is typed.
+"""`make readme`: fill in the tables of README.md from the committed reports, between two comments such as
 
 <!-- table: full/stochastic --> ... <!-- /table -->    is Table 1 of experiments/reports/full/stochastic.md
 """
@@ -13,7 +13,7 @@ PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
 def table_of(report: str, root: Path = ROOT) -> str:
-    """The first table of a report such as `full/stochastic`, with a line that links to it."""
+    """The first table of a report such as `full/stochastic`, with its caption and a link to the report."""
     path = REPORTS / f"{report}.md"
     try:
         text = (root / path).read_text("utf-8")
@@ -26,7 +26,7 @@ def table_of(report: str, root: Path = ROOT) -> str:
 
 
 def filled(readme: str, root: Path = ROOT) -> str:
-    """The README with every table as its report has it now."""
+    """The README with every table as it is in its report now."""
     return PLACE.sub(lambda place: place[1] + table_of(place[2], root) + place[3], readme)
 
 

@@ -1,4 +1,4 @@
-"""Where bars and tables are shown: one object a stream, since only a bar's own console can print above it."""
+"""The consoles for bars and tables: one object for each stream, since only a bar's own console can print above it."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @cache
 def terminal() -> "Console":
-    """Standard error, for bars and spinners of one run."""
+    """Standard error, for the progress bars and spinners of one run."""
     from rich.console import Console
 
     return Console(stderr=True)
@@ -17,7 +17,7 @@ def terminal() -> "Console":
 
 @cache
 def output() -> "Console":
-    """Standard output, for what the user asked for and the bar of studies."""
+    """Standard output, for what the user asked for and for the progress bar of a study."""
     from rich.console import Console
 
     return Console()

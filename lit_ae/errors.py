@@ -1,8 +1,24 @@
-"""The one error that is the user's to mend."""
+"""The error that means that the user can fix something, and the check that raises it most often."""
 
 
 class SettingError(Exception):
-    """A setting or input that cannot work: one line that names it and says what to do instead.
+    """A setting or an input that cannot work: one line that names it and says what to do instead.
 
     The command line prints it as ``error: ...`` without a traceback and exits with status 2.
     """
+
+
+def require_at_least(bound: float, where: str, **settings: float | None) -> None:
+    """Refuse settings below a bound; one that is null is not checked.
+
+    Args:
+        bound: the lowest value that is allowed.
+        where: how a message names a setting, with {} for its name, such as `model.{}`.
+        settings: values by name.
+
+    Raises:
+        SettingError: a value is below the bound.
+    """
+    for name, value in settings.items():
+        if value is not None and value < bound:
+            raise SettingError(f"{where.format(name)} is {value}: it must be at least {bound:g}")

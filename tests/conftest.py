@@ -16,7 +16,7 @@ import yaml
 
 from lit_ae import tracking
 from lit_ae.cli import main
-from lit_ae.config_files import config_folder
+from lit_ae.settings.files import config_folder
 
 torch.set_num_threads(1)
 DATA = {"nmn": "one_hot"}  # models that are not for images

@@ -11,14 +11,15 @@ from hypothesis import strategies as some
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torchmetrics.functional.classification import binary_specificity_at_sensitivity
 
-from lit_ae.callbacks.anomaly import Anomaly
-from lit_ae.callbacks.evaluation import Evaluation
+from lit_ae.callbacks.scores.anomaly import Anomaly
 from lit_ae.data.array import Array
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
-from lit_ae.metrics.anomaly import detection_scores, threshold_scores
-from lit_ae.plots_histograms import histograms
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.reconstruction.anomaly import detection_scores, threshold_scores
+from lit_ae.plots.histograms import histograms
 
 
 def made(n=2000, share=0.1, ties=False, seed=0):
@@ -62,10 +63,10 @@ def test_fpr95_by_hand():
 
 @settings(max_examples=20, deadline=None)
 @given(some.lists(some.tuples(some.integers(-5, 5), some.booleans()), min_size=1, max_size=20), some.randoms())
-def test_any_scores_give_numbers_or_a_reason(samples, random):
+def test_any_scores_give_numbers_or_an_error(samples, random):
     scores, anomalous = torch.tensor([float(s) for s, _ in samples]), torch.tensor([a for _, a in samples])
     if anomalous.all() or not anomalous.any():
-        with pytest.raises(ValueError, match="needs some of either kind"):
+        with pytest.raises(ValueError, match="needs anomalies and normal samples"):
             detection_scores(scores, anomalous)
         return
     found = detection_scores(scores, anomalous)
@@ -103,7 +104,7 @@ def test_refusals():
         threshold_scores(scores, scores, anomalous, 95)
     with pytest.raises(ValueError, match="need anomalies and normal samples"):
         threshold_scores(scores, scores, anomalous | True, 0.9)
-    with pytest.raises(SettingError, match=r"quantile of Anomaly is 1\.5"):
+    with pytest.raises(SettingError, match=r"Anomaly\.quantile is 1\.5"):
         Anomaly(1.5)
 
 
@@ -115,14 +116,14 @@ def test_histograms_are_per_cent_of_each_group():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["normal (100)", "anomalous (7)", "at 95 %"]
     assert histograms({"one value": np.zeros(3)}, "x", "t").axes
     for wrong in (np.zeros(0), np.array([np.nan])):
-        with pytest.raises(ValueError, match="finite values, which 'a' lacks"):
+        with pytest.raises(ValueError, match="finite values: 'a' has none"):
             histograms({"a": wrong}, "x", "t")
 
 
 # -- the data --------------------------------------------------------------------------------------------------------
 
 
-def test_left_out_class_is_in_test_alone():
+def test_left_out_class_is_only_in_test():
     whole, less = Digits(), Digits(leave_out=3)
     for name in ("train", "val"):
         kept = whole.split(name).y != 3
@@ -137,7 +138,7 @@ def test_left_out_class_is_in_test_alone():
     assert sorted(few.split("train").y.tolist()) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
 
 
-def test_class_to_leave_out_must_be_there(tmp_path):
+def test_class_to_leave_out_must_exist(tmp_path):
     with pytest.raises(SettingError, match=r"leave_out is 10, which is no class of the training data \(0, 1, 2"):
         Digits(leave_out=10).setup()
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((30, 4)))
@@ -152,7 +153,7 @@ def test_class_to_leave_out_must_be_there(tmp_path):
 
 
 class Stretched(BaseDataModule):
-    """Codes as data: class 1, the last tenth of test, lies further out."""
+    """Codes as data: class 1, the last tenth of test, is further away from 0."""
 
     name, num_classes, input_shape = "stretched", 2, (4,)
 
@@ -169,8 +170,8 @@ def model(name="VAE"):
     from functools import partial
 
     from lit_ae import models
-    from lit_ae.likelihoods import Gaussian
     from lit_ae.nets import MLPDecoder, MLPEncoder
+    from lit_ae.objectives.likelihoods import Gaussian
 
     torch.manual_seed(0)
     return getattr(models, name)(
@@ -183,7 +184,7 @@ def run_test(module, data, monkeypatch):
     figures, evaluation = {}, Evaluation()
     evaluation.on_test_end = lambda *args: None
     monkeypatch.setattr(
-        "lit_ae.callbacks.anomaly.save_figure", lambda trainer, figure, name: figures.update({name: figure})
+        "lit_ae.callbacks.scores.anomaly.save_figure", lambda trainer, figure, name: figures.update({name: figure})
     )
     run = pl.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
@@ -200,7 +201,7 @@ def test_callback_scores_the_class_left_out(monkeypatch, agrees, name):
     found, said, figures = run_test(module, data, monkeypatch)
     test, val = data.split("test"), data.split("val")
     with torch.no_grad():
-        mu, logvar, _ = module.encode(test.x)
+        mu, logvar = module.encode(test.x)[:2]
         nll = (module.decode(mu) - test.x).square().sum(1)
         normal = (module.decode(module.encode(val.x).mu) - val.x).square().sum(1)
     agrees("Anomaly nll AUROC", "scikit-learn", "stretched class", found["nll/auroc"], roc_auc_score(test.y, nll))
@@ -220,15 +221,15 @@ def test_callback_scores_the_class_left_out(monkeypatch, agrees, name):
         assert figures.keys() == {"anomaly-scores"}
         assert found.keys() == {f"nll/{key}" for key in keys}
     assert said == (
-        "class 1, unseen in training: 10 of 100 test samples; scores at the mean code; threshold: 0.9 quantile of 80 "
-        "normal validation samples"
+        "anomalies: class 1, left out of training, 10 of 100 test samples; scores at the mean code; threshold: 0.9 "
+        "quantile of 80 normal validation samples"
     )
 
 
-def test_nothing_is_scored_without_anomalies_and_it_says_so(monkeypatch):
+def test_nothing_is_scored_without_anomalies_and_the_protocol_says_why(monkeypatch):
     found, said, figures = run_test(model(), Stretched(), monkeypatch)
     assert (found, figures) == ({}, {})
-    assert said == "not scored: no class was left out of training (data.leave_out)"
+    assert said == "not scored: no class was left out of training; set data.leave_out"
     data = Stretched(leave_out=1)
     data.setup()
     data._splits = data._splits._replace(test=data.split("test").subset(torch.arange(20, 50)))
@@ -241,7 +242,7 @@ def test_ranks_together_give_one_process_s_scores(monkeypatch):
     module, data, callback = model(), Stretched(leave_out=1), Anomaly()
 
     def scores(rank, world):
-        monkeypatch.setattr("lit_ae.callbacks.anomaly.gather_in_order", lambda part, trainer: part)
+        monkeypatch.setattr("lit_ae.callbacks.scores.anomaly.gather_in_order", lambda part, trainer: part)
         run = SimpleNamespace(global_rank=rank, world_size=world, lightning_module=module)
         return callback._scores(run, data.split("test"))
 

@@ -18,23 +18,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from test_families import build, trainer
 
-from lit_ae.callbacks.active_learning import ActiveLearning
-from lit_ae.callbacks.compression import Compression
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.input_probe import InputProbe
-from lit_ae.callbacks.minority import MinorityAugmentation
-from lit_ae.callbacks.noisy_inputs import NoisyInputs
-from lit_ae.config_files import config_folder
-from lit_ae.corruptions import GaussianNoise
+from lit_ae.callbacks.scores.active_learning import ActiveLearning
+from lit_ae.callbacks.scores.compression import Compression
+from lit_ae.callbacks.scores.input_probe import InputProbe
+from lit_ae.callbacks.scores.minority_augmentation import MinorityAugmentation
+from lit_ae.callbacks.scores.noisy_inputs import NoisyInputs
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
-from lit_ae.metrics.active_learning import area_between, learning_curve, predictive_variance
-from lit_ae.metrics.augmentation import recall_and_accuracy, transferred_codes
-from lit_ae.metrics.components import principal_components
-from lit_ae.metrics.compression import deflated_bytes, jpeg, png_bytes, quantise, restore
-from lit_ae.metrics.filters import FILTERS, best_filter, filtered
-from lit_ae.metrics.psnr import psnr
-from lit_ae.study import load_study
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.codes.active_learning import area_between, learning_curve, predictive_variance
+from lit_ae.metrics.codes.augmentation import recall_and_accuracy, transferred_codes
+from lit_ae.metrics.codes.components import principal_components
+from lit_ae.metrics.reconstruction.compression import deflated_bytes, jpeg, png_bytes, quantise, restore
+from lit_ae.metrics.reconstruction.filters import FILTERS, best_filter, filtered
+from lit_ae.metrics.reconstruction.psnr import psnr
+from lit_ae.objectives.corruptions import GaussianNoise
+from lit_ae.settings.files import config_folder
+from lit_ae.studies.load import load_study
 
 
 def seeded(seed=0):
@@ -79,7 +79,7 @@ def test_any_codes_are_quantised(n, d, bits, constant, seed):
     assert torch.equal(restore(beyond, low, high, bits), torch.stack([low, high]))
 
 
-def test_packed_codes_come_back_whole():
+def test_compressed_codes_are_restored_exactly():
     levels = torch.randint(4, (500, 6), generator=seeded(), dtype=torch.uint8)
     packed = zlib.compress(levels.numpy().T.tobytes(), 9)
     assert deflated_bytes(levels) == len(packed) / 500
@@ -100,7 +100,7 @@ def test_bytes_of_an_even_jpeg_by_hand(agrees):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_png_holds_the_pixels_and_jpeg_comes_near(channels):
+def test_png_is_lossless_and_jpeg_is_close(channels):
     generator = seeded()
     image = torch.randint(256, (channels, 9, 12), generator=generator, dtype=torch.uint8)
     file = io.BytesIO()
@@ -129,7 +129,9 @@ def test_filters_against_a_convolution_and_a_median_by_hand(agrees):
     kernel = torch.exp(-(offsets**2) / 2)
     kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
     padded = torch.nn.functional.pad(x.double(), (4, 4, 4, 4), mode="replicate")
-    inside = torch.nn.functional.conv2d(padded, kernel[None, None])[..., 4:-4, 4:-4]  # where no edge has a say
+    inside = torch.nn.functional.conv2d(padded, kernel[None, None])[
+        ..., 4:-4, 4:-4
+    ]  # where the edges have no influence
     agrees("Gaussian filter", "torch convolution", "noise", filtered(x, ("Gaussian", 1.0))[..., 4:-4, 4:-4], inside)
     windows = x.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).median(4).values
     agrees("median filter", "torch median", "noise", filtered(x, ("median", 3.0))[..., 1:-1, 1:-1], windows, rel=1e-6)
@@ -183,8 +185,8 @@ def test_curves_start_together_and_end_with_the_whole_pool(agrees):
     assert again == curves["variance"]
 
 
-def test_uncertain_samples_are_asked_for():
-    """Two classes apart but for a narrow border: labels by variance are those near it, and are worth more."""
+def test_labels_of_uncertain_samples_are_worth_more():
+    """Two classes with a narrow border: the samples of largest variance are near it, and raise the accuracy faster."""
     random = np.random.default_rng(1)
     x = np.concatenate([random.normal(size=(600, 2)) * [1, 0.1], random.uniform(-0.3, 0.3, (60, 2))])
     y = (x[:, 0] + x[:, 1] > 0.1).astype(np.int64)
@@ -196,13 +198,15 @@ def test_uncertain_samples_are_asked_for():
     assert np.mean(areas) > 0.005
 
 
-def test_area_by_hand_and_odd_requests():
+def test_area_by_hand_and_refused_settings():
     assert area_between([(10, 0.5), (20, 0.7), (40, 0.9)], [(10, 0.5), (20, 0.6), (40, 0.8)]) == pytest.approx(2.5 / 30)
     assert area_between([(10, 0.5)], [(10, 0.25)]) == 0.25
     with pytest.raises(ValueError, match="same numbers"):
         area_between([(10, 0.5)], [(20, 0.5)])
     x, y = np.zeros((30, 2)), np.arange(30) % 3
-    (only,) = learning_curve(x, y, x, y, "variance", start=30, budget=30)  # codes that say nothing: a class in three
+    (only,) = learning_curve(
+        x, y, x, y, "variance", start=30, budget=30
+    )  # codes without information: one class in three is right
     assert only == (30, pytest.approx(1 / 3))
     with pytest.raises(ValueError, match="budget"):
         learning_curve(x, y, x, y, "random", start=20, budget=10)
@@ -211,7 +215,7 @@ def test_area_by_hand_and_odd_requests():
             learning_curve(x[:size], labels[:size], x, y, "random")
 
 
-def test_a_class_not_seen_yet_is_no_fault():
+def test_a_class_without_labels_yet_is_accepted():
     x, y, x_test, y_test = small_digits()
     order = np.argsort(y, kind="stable")
     curve = learning_curve(
@@ -224,7 +228,7 @@ def test_a_class_not_seen_yet_is_no_fault():
 # -- more of a rare class --------------------------------------------------------------------------------------------
 
 
-def test_transferred_codes_have_the_moments_that_they_are_said_to(agrees):
+def test_transferred_codes_have_the_stated_moments(agrees):
     random = torch.Generator().manual_seed(0)
     labels = torch.arange(3000) % 3
     others = torch.randn(3000, 2, generator=random) @ torch.tensor([[2.0, 1], [0, 0.5]]) + 10 * labels[:, None]
@@ -306,9 +310,9 @@ def test_no_more_components_than_the_rank():
 def scored():
     """Every application's scores, protocol and figures, of principal components of 400 digits without a class."""
     shown, patch = {}, pytest.MonkeyPatch()
-    for part in ("active_learning", "compression", "minority", "noisy_inputs"):
+    for part in ("active_learning", "compression", "minority_augmentation", "noisy_inputs"):
         keep = lambda trainer, figure, name: shown.__setitem__(name, figure)  # noqa: E731
-        patch.setattr(f"lit_ae.callbacks.{part}.save_figure", keep)
+        patch.setattr(f"lit_ae.callbacks.scores.{part}.save_figure", keep)
     data = Digits(limit=400, leave_out=8)
     evaluation = Evaluation()
     callbacks = [
@@ -327,7 +331,7 @@ def scored():
     return SimpleNamespace(scores=scores, protocol=evaluation.protocol, shown=shown, module=module, data=data)
 
 
-def test_each_application_scores_and_says_how(scored):
+def test_each_application_has_scores_and_a_protocol(scored):
     assert {key.split("/")[1] for key in scored.scores} >= {
         "active_learning",
         "compression",
@@ -386,7 +390,9 @@ def test_minority_needs_a_class_left_out(scored):
     assert plain < repeated <= 1
     assert plain < made <= 1
     evaluation = Evaluation()
-    silent = SimpleNamespace(datamodule=Digits(limit=20), lightning_module=scored.module)
+    silent = SimpleNamespace(
+        datamodule=Digits(limit=20), lightning_module=scored.module, testing=True, limit_test_batches=1.0, world_size=1
+    )
     assert MinorityAugmentation().score(silent, evaluation) == {}
     assert "leave_out" in evaluation.protocol["minority"]
     for settings_ in ({"few": 0}, {"few": 100}, {"repeats": 0}):

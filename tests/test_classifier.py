@@ -1,4 +1,4 @@
-"""A classifier on an autoencoder's encoder: where its weights come from, what is trained, what is refused."""
+"""The classifier on an encoder: its initial weights, which weights are trained, and refused settings."""
 
 from functools import partial
 
@@ -6,14 +6,14 @@ import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from lit_ae.data.base import Batch
+from lit_ae.data.containers import Batch
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Gaussian
 from lit_ae.models.ae import AE
 from lit_ae.models.classifier import Classifier
 from lit_ae.models.vae import VAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.objectives.likelihoods import Gaussian
 
 NET = {
     "input_shape": (1, 28, 28),
@@ -92,7 +92,7 @@ def test_labelled_samples_are_as_many_of_each_class_and_follow_the_seed():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pretrained": "absent.ckpt"}, r"model\.pretrained absent\.ckpt cannot be read as a checkpoint"),
+        ({"pretrained": "absent.ckpt"}, r"model\.pretrained absent\.ckpt is not a file: give a checkpoint$"),
         ({"freeze": True}, r"model\.freeze keeps a trained encoder as it is: give its checkpoint as model\.pretrained"),
         ({"num_classes": 0}, "needs labels and the data set has none"),
         ({"latent_dim": 0}, r"model\.latent_dim is 0"),
@@ -105,8 +105,24 @@ def test_bad_setting_is_refused(change, message):
 
 def test_checkpoint_of_another_net_is_refused(saved):
     net = {**NET, "encoder": partial(MLPEncoder, widths=[32])}
-    with pytest.raises(SettingError, match=r"AE\.ckpt does not fit MLPEncoder: give the nets and latent_dim"):
+    with pytest.raises(SettingError, match=r"AE\.ckpt does not fit MLPEncoder: give the networks and the latent_dim"):
         Classifier(num_classes=10, pretrained=str(saved / "AE.ckpt"), **net)
+
+
+def test_truncated_checkpoint_is_refused(saved, tmp_path):
+    path = tmp_path / "half.ckpt"
+    content = (saved / "AE.ckpt").read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(SettingError, match=r"half\.ckpt cannot be read as a checkpoint .*it is truncated"):
+        Classifier(num_classes=10, pretrained=str(path), **NET)
+
+
+def test_missing_labels_are_refused():
+    data = Digits(limit=64)
+    train = data.split("train")
+    train.y[:5] = -1
+    with pytest.raises(SettingError, match="5 training samples have no label, but model Classifier needs all of them"):
+        trainer(1).fit(Classifier(num_classes=10, **NET), datamodule=data)
 
 
 def test_more_labels_than_there_are_is_refused():

@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from lit_ae import tracking
-from lit_ae.config_errors import explain
-from lit_ae.config_files import config_folder
-from lit_ae.data import ArrayDataset, BaseDataModule, Splits, torchvision_images
+from lit_ae.data import ArrayDataset, BaseDataModule, Splits, download
 from lit_ae.models import AE
+from lit_ae.settings.files import config_folder
+from lit_ae.training.parser_messages import explain
 
 CONFIGS = config_folder()
 MODEL = ("--config", str(CONFIGS / "model" / "ae.yaml"))
@@ -36,7 +36,7 @@ class Flat(BaseDataModule):
 
 
 class Faulty(AE):
-    """Has a fault of its own, which is no setting."""
+    """Has a fault in its own code, which no setting causes."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -44,7 +44,7 @@ class Faulty(AE):
 
 
 class Picky(AE):
-    """Raises what looks like a bad argument, but in its own code: a fault, too."""
+    """Raises what looks like a bad argument, but in its own code, which is a fault as well."""
 
     def configure_optimizers(self):
         raise ValueError("a fault in here")
@@ -96,17 +96,21 @@ def statuses():
         # names of classes
         (["--model=VEA", *DATA], ["model", "'VEA'", "did you mean 'VAE'"]),
         (["--model=lit_ae.models.VEA", *DATA], ["model", "'VEA'", "did you mean 'VAE'"]),
-        (["--model=3", *DATA], ["model", "'3'", "known are AE, "]),
+        (["--model=3", *DATA], ["model", "'3'", "choose one of AE, BetaTCVAE, "]),
         (["--model=", *DATA], ["model is ''", "AE"]),
         ([*MODEL, "--data=Digit"], ["data", "'Digit'", "did you mean 'Digits'"]),
-        ([*MODEL, "--data=Qqqqq"], ["data", "'Qqqqq'", "known are Array, CIFAR10, Digits, FashionMNIST"]),
+        ([*MODEL, "--data=Qqqqq"], ["data", "'Qqqqq'", "choose one of Array, CIFAR10, Digits, FashionMNIST"]),
         ([*MODEL, *DATA, "--model.encoder=MPLEncoder"], ["model.encoder", "did you mean 'MLPEncoder'"]),
         ([*MODEL, *DATA, "--model.likelihood=Gausian"], ["model.likelihood", "did you mean 'Gaussian'"]),
         ([*MODEL, *DATA, "--model.optimizer=torch.optim.Adamm"], ["model.optimizer", "did you mean 'Adam'"]),
         ([*MODEL, *DATA, "--trainer.callbacks+=Uncertain"], ["trainer.callbacks", "did you mean 'Uncertainty'"]),
         (
             [*MODEL, *DATA, "--trainer.callbacks+=Qqqqq"],
-            ["trainer.callbacks", "known are ActiveLearning, Anomaly, ClassSamples"],
+            [
+                "trainer.callbacks",
+                "choose one of ActiveLearning, Anomaly, ClassSamples",
+                "in a file of lit_ae/callbacks",
+            ],
         ),
         # names of settings
         ([*MODEL, *DATA, "--model.latentdim=3"], ["model.latentdim", "AE", "did you mean 'latent_dim'"]),
@@ -139,7 +143,7 @@ def statuses():
         # what is missing
         ([*DATA], ["no model is given", "--config", "vae"]),
         ([*MODEL], ["no data is given", "--config", "digits"]),
-        (["--model=AE", *DATA], ["model", "AE needs", "latent_dim", "optimizer"]),
+        ([*MODEL, "--data=Array"], ["data", "Array needs path", "--data.NAME=VALUE"]),
     ],
 )
 def test_settings(failing, args, parts):
@@ -239,7 +243,7 @@ def test_data_that_are_missing_without_a_network(failing, monkeypatch):
     def refuse(*args, **kwargs):
         raise URLError("no network")
 
-    monkeypatch.setattr(torchvision_images, "urlopen", refuse)
+    monkeypatch.setattr(download, "urlopen", refuse)
     line = failing("fit", *MODEL, "--data=FashionMNIST", "--data.root=here", UNTRACKED)
     for part in ("train-images-idx3-ubyte", "here/FashionMNIST/raw", "no network", "LIT_AE_DATA"):
         assert part in line
@@ -340,10 +344,10 @@ def test_read_only_database(failing, small, empty_store, monkeypatch):
 
 
 def test_database_that_fails_later(failing, small, empty_store, monkeypatch):
-    """As when the disk is full by then; MLflow's own log of it is its affair."""
+    """As when the disk has become full; the log that MLflow itself writes of it is not checked."""
     path = empty_store / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///file:{path}?mode=ro&uri=true&later=1")
-    monkeypatch.setattr("lit_ae.store_check.check_store", lambda uri: None)
+    monkeypatch.setattr("lit_ae.tracking.store_check.check_store", lambda uri: None)
     monkeypatch.setattr("mlflow.store.db.utils._logger.exception", lambda *args, **kwargs: None)
     monkeypatch.setattr("mlflow.store.db.utils._logger.error", lambda *args, **kwargs: None)
     assert "the MLflow store failed (attempt to write a readonly database)" in failing(*small)
@@ -403,7 +407,7 @@ def test_study_file(failing, command, changes, parts):
 def test_study_that_cannot_be_read(failing):
     assert "nope.yaml" in failing("study", "run", "nope.yaml")
     assert "not YAML, line 2" in failing("study", "run", written("x.yaml", b"a: [\n"))
-    assert "no mapping" in failing("study", "run", written("x.yaml", b"- a\n"))
+    assert "does not hold settings" in failing("study", "run", written("x.yaml", b"- a\n"))
 
 
 def test_profile_that_there_is_not(failing):
@@ -492,7 +496,7 @@ def test_help_of_a_training_command(lit_ae, capsys):
         lit_ae("fit", "--help")
     assert done.value.code == 0
     out = capsys.readouterr().out
-    for part in ("--trainer.max_epochs", "Stop training once", "lit_ae.models.VAE", "Digits", "MLflow experiment"):
+    for part in ("--trainer.max_epochs", "Stop training once", "lit_ae.VAE", "Digits", "MLflow experiment"):
         assert part in out
 
 

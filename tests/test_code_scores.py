@@ -13,15 +13,15 @@ from scipy.stats import multivariate_normal
 from sklearn.neighbors import NearestNeighbors
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from lit_ae.callbacks.code_scores import CodeScores, draws_of
-from lit_ae.callbacks.evaluation import Evaluation, datamodule
-from lit_ae.callbacks.factors import Factors
-from lit_ae.callbacks.probe import LinearProbe
-from lit_ae.callbacks.valid_set import ValidSet
+from lit_ae.callbacks.scores.code_scores import CodeScores, draws_of
+from lit_ae.callbacks.scores.factors import Factors
+from lit_ae.callbacks.scores.linear_probe import LinearProbe
+from lit_ae.callbacks.scores.valid_set import ValidSet
 from lit_ae.data.shapes import Shapes
 from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Bernoulli
-from lit_ae.metrics.codes import (
+from lit_ae.evaluation.access import datamodule
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.codes.information import (
     information_rate,
     intrinsic_dimension,
     posterior_total_correlation,
@@ -30,7 +30,8 @@ from lit_ae.metrics.codes import (
 from lit_ae.models.ae import AE
 from lit_ae.models.vae import VAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
-from lit_ae.samplers import Gaussian
+from lit_ae.objectives.likelihoods import Bernoulli
+from lit_ae.samplers import FittedGaussian
 
 COVARIANCE = torch.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, -0.5], [0.0, -0.5, 1.0]], dtype=torch.float64)
 
@@ -60,7 +61,7 @@ def test_total_correlation_of_a_gaussian(agrees):
     assert total_correlation(with_covariance(rho)) == pytest.approx(-0.5 * math.log(1 - 0.36))
 
 
-def test_noise_counts_into_the_covariance():
+def test_noise_is_part_of_the_covariance():
     noise = torch.tensor([0.5, 0.1, 2.0], dtype=torch.float64)
     mu, logvar = with_covariance(COVARIANCE), noise.log().expand(500, -1)
     assert total_correlation(mu, logvar) == pytest.approx(
@@ -68,7 +69,7 @@ def test_noise_counts_into_the_covariance():
     )
 
 
-def test_total_correlation_of_odd_codes():
+def test_total_correlation_of_special_cases():
     z = with_covariance(COVARIANCE)
     wider = torch.cat([z, torch.full((500, 2), 0.1)], 1)
     assert total_correlation(wider) == pytest.approx(total_correlation(z))
@@ -98,8 +99,8 @@ def test_posterior_total_correlation_against_torch(agrees):
            ours, (joint - alone).mean(), rel=1e-4)  # fmt: skip
 
 
-def test_posterior_total_correlation_of_what_is_nearly_a_gaussian():
-    """Broad posteriors about Gaussian means: the aggregate is the Gaussian of the closed form."""
+def test_posterior_total_correlation_of_almost_a_gaussian():
+    """Broad posteriors with Gaussian means: their mixture is the Gaussian of the closed form."""
     rho = torch.tensor([[1.0, 0.8], [0.8, 1.0]], dtype=torch.float64)
     mu, logvar = with_covariance(rho, 2000), torch.full((2000, 2), -2.0)
     z = draws_of(mu, logvar, 2000, seed=0)
@@ -110,7 +111,7 @@ def test_posterior_total_correlation_of_independent_and_of_separate_codes():
     grid = torch.cartesian_prod(*[torch.linspace(-2, 2, 20)] * 2)
     tight = torch.full((400, 2), -4.0)
     assert posterior_total_correlation(draws_of(grid, tight, 400, 0), grid, tight) == pytest.approx(0, abs=1e-5)
-    line = 100 * torch.arange(50.0)[:, None].expand(-1, 2)  # each coordinate alone says which of 50 points it is
+    line = 100 * torch.arange(50.0)[:, None].expand(-1, 2)  # one coordinate is enough to identify each of the 50 points
     noise = torch.zeros(50, 2)
     ours = posterior_total_correlation(draws_of(line, noise, 50, 0), line, noise)
     assert ours == pytest.approx(math.log(50), rel=1e-4)
@@ -162,7 +163,7 @@ def test_intrinsic_dimension_by_hand():
     assert intrinsic_dimension(1e-3 * z + 1e3) == pytest.approx(expected, rel=0.1), "near codes far from the origin"
 
 
-def test_intrinsic_dimension_of_odd_codes():
+def test_intrinsic_dimension_of_special_cases():
     assert intrinsic_dimension(torch.ones(9, 3)) == intrinsic_dimension(normal(1, 3)) == 0
     with pytest.raises(ValueError, match="grid"):
         intrinsic_dimension(torch.cartesian_prod(*[torch.arange(4.0)] * 2))
@@ -200,7 +201,7 @@ def scores_of(family, *callbacks, limit=120, split="test"):
         input_shape=data.input_shape, latent_dim=6, optimizer=partial(torch.optim.Adam, lr=1e-3),
         encoder=partial(MLPEncoder, widths=[32]), decoder=partial(MLPDecoder, widths=[32]), likelihood=Bernoulli(),
     )  # fmt: skip
-    evaluation = Evaluation([Gaussian()])
+    evaluation = Evaluation([FittedGaussian()])
     run = Trainer(
         accelerator="cpu", callbacks=[evaluation, *callbacks], logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
@@ -226,8 +227,8 @@ def test_copies_of_training_images_cover_nothing_unseen(monkeypatch):
     assert values["test/valid_coverage/gaussian"] == pytest.approx(120 / len(data.valid_set()))
 
 
-def test_surest_images_are_those_that_are_no_blends(monkeypatch):
-    """Every other image is half of a valid one, all grey: with the half that is surest, nothing but copies is left."""
+def test_images_of_the_lowest_entropy_are_not_blends(monkeypatch):
+    """Every other image is a valid one at half its brightness, and grey: in the lower half only copies are left."""
 
     def copies_and_blends(self, trainer, sampler, n):
         images = datamodule(trainer).split("train").x[:n] / 255
@@ -235,29 +236,29 @@ def test_surest_images_are_those_that_are_no_blends(monkeypatch):
         return images
 
     monkeypatch.setattr(Evaluation, "generate", copies_and_blends)
-    values, protocol, _, data = scores_of(VAE, ValidSet(threshold=0.01, n=60, surest=0.5))
-    assert protocol["surest"] == "the 60 images of least pixel entropy out of 120"
-    assert values["test/nn_distance/gaussian/surest"] == 0 < values["test/nn_distance/gaussian"]
-    assert values["test/valid_coverage/gaussian/surest"] == pytest.approx(60 / len(data.valid_set()))
+    values, protocol, _, data = scores_of(VAE, ValidSet(threshold=0.01, n=60, lowest_entropy=0.5))
+    assert protocol["lowest_entropy"] == "the 60 images with the lowest pixel entropy of 120"
+    assert values["test/nn_distance/gaussian/lowest_entropy"] == 0 < values["test/nn_distance/gaussian"]
+    assert values["test/valid_coverage/gaussian/lowest_entropy"] == pytest.approx(60 / len(data.valid_set()))
     assert values["test/valid_coverage/gaussian"] == pytest.approx(30 / len(data.valid_set()))
 
 
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1])
-def test_share_of_the_surest_has_to_be_one(share):
-    with pytest.raises(SettingError, match="surest of ValidSet"):
-        ValidSet(surest=share)
+def test_share_of_lowest_entropy_lies_between_0_and_1(share):
+    with pytest.raises(SettingError, match=r"ValidSet\.lowest_entropy is"):
+        ValidSet(lowest_entropy=share)
 
 
 def test_every_score_of_a_vae_on_shapes(of_vae):
     values, protocol, _, _ = of_vae
-    ours = {key.removeprefix("test/") for key in values} - {"loss", "nll", "penalty", "mse"}
+    ours = {key.removeprefix("test/") for key in values} - {"loss", "nll", "penalty", "mse", "kl"}
     names = {"total_correlation", "total_correlation_posterior", "information_rate", "intrinsic_dimension"}
     names |= {"probe_accuracy", "probe_f1", "probe_auc", "probe_converged", "knn_accuracy"}
     names |= {"mig", "sap", "dci_disentanglement", "dci_completeness", "dci_informativeness", "factor_correlation"}
     assert ours - {"dkl_bits/gaussian"} == names | {f"{key}/gaussian" for key in VALID}
     assert all(math.isfinite(value) for value in values.values())
     assert protocol.keys() >= {"probe", "factors", "valid_set", "information_rate", "intrinsic_dimension"}
-    assert protocol["factors"].startswith("shape (nominal), size, x, y;")
+    assert protocol["factors"].startswith("factors: shape (nominal), size, x, y;")
     assert "8,340 valid" in protocol["valid_set"]
 
 
@@ -265,7 +266,7 @@ def test_information_rate_is_over_all_valid_images(of_vae):
     values, protocol, module, data = of_vae
     x = torch.cat([data.split(name).x for name in ("train", "val", "test")]).float() / 255
     with torch.no_grad():
-        mu, logvar, _ = module.encode(x)
+        mu, logvar = module.encode(x)[:2]
     assert "360 images" in protocol["information_rate"]
     assert values["test/information_rate"] == pytest.approx(information_rate(mu, logvar), rel=1e-5)
 
@@ -274,10 +275,12 @@ def test_codes_without_noise_have_no_rate():
     values, protocol, _, _ = scores_of(AE, CodeScores())
     assert {"test/total_correlation", "test/intrinsic_dimension"} <= values.keys()
     assert "test/information_rate" not in values
-    assert protocol["information_rate"] == protocol["total_correlation_posterior"] == "none: the code has no noise"
+    assert (
+        protocol["information_rate"] == protocol["total_correlation_posterior"] == "not scored: the code has no noise"
+    )
 
 
-def test_what_has_no_value_is_left_out_with_the_reason():
+def test_a_score_that_cannot_be_computed_is_left_out_with_the_reason():
     values, protocol, _, _ = scores_of(AE, CodeScores(), limit=4)
     assert "test/total_correlation" not in values
     assert "linearly dependent" in protocol["total_correlation"]

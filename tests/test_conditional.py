@@ -1,17 +1,17 @@
-"""Labels beside the code: what they change, sampling by class, and data without them."""
+"""Conditional models: labels as an input of the decoder, samples by class, and data without labels."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from test_families import build, digits, images, trainer  # noqa: F401 - a fixture
 
-from lit_ae.callbacks.class_samples import ClassSamples
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.reconstructions import ReconstructionGrid
-from lit_ae.callbacks.uncertainty import Uncertainty
-from lit_ae.data.base import ArrayDataset, Batch
+from lit_ae.callbacks.figures.class_samples import ClassSamples
+from lit_ae.callbacks.figures.reconstruction_grid import ReconstructionGrid
+from lit_ae.callbacks.scores.uncertainty import Uncertainty
+from lit_ae.data.containers import ArrayDataset, Batch
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
+from lit_ae.evaluation.evaluation import Evaluation
 
 BOTH = ["conditional_ae", "conditional_vae"]
 
@@ -24,22 +24,21 @@ def conditional(name, **changes):
 def test_decoder_gets_code_and_one_hot_label(name):
     module, z, y = conditional(name), torch.randn(4, 32), torch.tensor([3, 0, 9, 3])
     joined = torch.cat([z, F.one_hot(y, 10).float()], 1)
-    expected = module.likelihood.mean(module.decoder.decoder(joined))
-    with module.given(y):
-        assert torch.equal(module.decode(z), expected)
-    assert not torch.equal(module.decode(z), expected)
+    raw = module.decoder.decoder(joined)
+    assert torch.equal(module.raw(z, y), raw)
+    assert torch.equal(module.decode(z, y), module.likelihood.mean(raw))
+    assert not torch.equal(module.decode(z, (y + 1) % 10), module.decode(z, y))
+    assert not torch.equal(module.decode(z), module.decode(z, y)), "no label is remembered from the last call"
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_step_uses_the_batch_s_labels(name):
     module, batch = conditional(name).eval(), images(6, (1, 28, 28))
     r, predicted = module.test_step(batch, 0), module.predict_step(batch, 0)
-    with module.given(batch.y):
-        assert torch.equal(r.x_hat, module.decode(r.latent.mu))
-        assert torch.equal(predicted.x_hat, module(batch.x))
+    assert torch.equal(r.x_hat, module.decode(r.latent.mu, batch.y))
+    assert torch.equal(predicted.x_hat, module(batch.x, batch.y))
     other = module.test_step(Batch(batch.x, (batch.y + 1) % 10), 0)
     assert not torch.equal(other.x_hat, r.x_hat)
-    assert module.decoder.y is None
 
 
 def test_only_the_vae_encodes_the_label():
@@ -48,17 +47,31 @@ def test_only_the_vae_encodes_the_label():
         module = conditional(name)
         if differs:
             torch.nn.init.normal_(module.shift)
-        codes = []
-        for label in (0, 1):
-            with module.given(torch.full((3,), label)):
-                codes.append(module.encode(x).mu)
+        codes = [module.encode(x, torch.full((3,), label)).mu for label in (0, 1)]
         assert torch.equal(*codes) != differs
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_reconstruction_without_labels_is_refused(name):
-    with pytest.raises(ValueError, match=r"needs the labels of x: call it inside `with model\.given\(y\):`"):
+    with pytest.raises(ValueError, match="needs the labels of x: give them as the argument y"):
         conditional(name)(images(3, (1, 28, 28)).x)
+
+
+def test_only_the_vae_needs_labels_to_encode():
+    x = images(3, (1, 28, 28)).x
+    assert conditional("conditional_ae").encode(x).mu.shape == (3, 32)
+    with pytest.raises(ValueError, match="ConditionalVAE needs the labels of x"):
+        conditional("conditional_vae").encode(x)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_samples_and_embeddings_take_labels(name):
+    module, y = conditional(name), torch.tensor([4, 4, 7])
+    z = torch.randn(3, 32, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        assert torch.allclose(module.sample(3, y=y, seed=5), module.decode(z, y))
+        x = images(3, (1, 28, 28)).x
+        assert torch.allclose(module.reconstruct(x, y), module.eval()(x, y))
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -78,20 +91,20 @@ def test_codes_without_labels_get_the_training_frequencies(name):
 
 @pytest.mark.parametrize("name", BOTH)
 def test_class_can_be_learnt_from_the_label_alone(name):
-    """With codes of zeros, images decoded of a class are nearest to that class's mean."""
+    """Images decoded from codes of zeros and a class are closest to the mean of that class."""
     module, data = conditional(name, latent_dim=1), Digits(batch_size=64, limit=150)
     trainer(60, limit_val_batches=0).fit(module, datamodule=data)
     x, y = data.split("train").x.float() / 255, data.split("train").y
     means = torch.stack([x[y == k].mean(0).flatten() for k in range(10)])
-    with torch.no_grad(), module.given(torch.arange(10)):
-        images_of = module.eval().decode(torch.zeros(10, 1)).flatten(1)
+    with torch.no_grad():
+        images_of = module.eval().decode(torch.zeros(10, 1), torch.arange(10)).flatten(1)
     assert (torch.cdist(images_of, means).argmin(1) == torch.arange(10)).sum() >= 7
 
 
 def test_callbacks_give_the_labels(digits, monkeypatch):  # noqa: F811
     figures = {}
     logger = type("Figures", (), {"log_figure": lambda self, figure, name: figures.update({name: figure})})()
-    monkeypatch.setattr("lit_ae.callbacks.evaluation.run_logger", lambda trainer: logger)
+    monkeypatch.setattr("lit_ae.evaluation.access.run_logger", lambda trainer: logger)
     monkeypatch.setattr(Evaluation, "on_test_end", lambda *args: None)
     callbacks = [Evaluation(), ReconstructionGrid(), Uncertainty(draws=3), ClassSamples()]
     module = conditional("conditional_vae")

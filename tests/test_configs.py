@@ -9,11 +9,11 @@ from conftest import DATA
 from PIL import Image
 from test_families import FAMILIES, MODELS
 
-import lit_ae.lightning_cli  # noqa: F401 - knows every family by name
+import lit_ae.training.lightning_cli  # noqa: F401 - knows every family by name
 from lit_ae import tracking
-from lit_ae.config_files import config_folder
 from lit_ae.models import ReconstructionModule
 from lit_ae.models.base import GenerativeModule, TrackedModule
+from lit_ae.settings.files import config_folder
 
 TERMS = {"loss", "nll", "penalty", "mse"}
 LIMIT = 60

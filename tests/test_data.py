@@ -26,12 +26,14 @@ from lit_ae.data import (
     FashionMNIST,
     Shapes,
     Splits,
-    torchvision_images,
+    download,
 )
-from lit_ae.data.base import SPLITS, seeded_split
+from lit_ae.data.containers import SPLITS, as_batch
 from lit_ae.data.one_hot import OneHot
 from lit_ae.data.shapes import KINDS, SIZES, render, stencil
-from lit_ae.errors import SettingError
+from lit_ae.data.subsets import seeded_split
+from lit_ae.errors import SettingError, require_at_least
+from lit_ae.settings.suggestions import near_match
 
 TRAIN, TEST = 120, 30  # images in the files that the tests make
 NAMES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -69,7 +71,7 @@ def contents(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     resources = [(file, md5(content)) for file, content in packed.items()]
     monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
     monkeypatch.setattr(MNIST, "unpacked_md5", {name: md5(made[name]) for name in NAMES})
-    monkeypatch.setattr(torchvision_images, "urlopen", no_network)
+    monkeypatch.setattr(download, "urlopen", no_network)
     return made | packed
 
 
@@ -191,10 +193,35 @@ def test_limit_keeps_the_first_of_every_split() -> None:
     assert few.digest() != whole.digest()
 
 
-@pytest.mark.parametrize("setting", ["batch_size", "eval_batch_size", "limit", "num_workers"])
+@pytest.mark.parametrize("setting", ["batch_size", "eval_batch_size", "limit", "labels_per_class", "num_workers"])
 def test_impossible_sizes_are_named(setting: str) -> None:
-    with pytest.raises(SettingError, match=f"--data.{setting} is -1"):
+    least = 0 if setting == "num_workers" else 1
+    with pytest.raises(SettingError, match=f"--data.{setting} is -1: it must be at least {least}$"):
         Digits(**{setting: -1})
+    with pytest.raises(SettingError, match=f"--data.{setting} is {least - 1}: "):
+        Digits(**{setting: least - 1})
+    assert getattr(Digits(**{setting: least}), setting) == least
+
+
+def test_a_bound_is_not_checked_for_settings_that_are_null() -> None:
+    require_at_least(1, "{} of the test", a=None, b=1, c=1.5)
+    with pytest.raises(SettingError, match=r"^c of the test is 0\.5: it must be at least 1$"):
+        require_at_least(1, "{} of the test", a=None, b=1, c=0.5)
+
+
+def test_names_get_a_suggestion_or_the_whole_list() -> None:
+    assert near_match("vea", ["GAN", "VAE"]) == ": did you mean 'VAE'?"
+    assert near_match("xyz", ["GAN", "VAE"]) == ": choose one of GAN, VAE"
+
+
+def test_batches_of_any_loader_become_float_batches() -> None:
+    x, y = torch.tensor([[0, 255], [51, 102]], dtype=torch.uint8), torch.tensor([3, 1])
+    for given, labels in ((x, [-1, -1]), ((x,), [-1, -1]), ([x, y], [3, 1]), (Batch(x, y), [3, 1])):
+        batch = as_batch(given)
+        assert torch.equal(batch.x, torch.tensor([[0.0, 1.0], [0.2, 0.4]]))
+        assert batch.y.tolist() == labels
+    with pytest.raises(SettingError, match=r"the data loader gives a dict: let a batch be a tensor x or a pair"):
+        as_batch({"x": x})
 
 
 def test_shapes_count_and_factors() -> None:
@@ -250,6 +277,17 @@ def test_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert FashionMNIST(root=tmp_path / "given").folder == tmp_path / "given" / "FashionMNIST" / "raw"
 
 
+def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("LIT_AE_CACHE", "")
+    assert download.cache_root() == tmp_path / ".cache" / "lit_ae"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert download.cache_root() == tmp_path / "xdg" / "lit_ae"
+    monkeypatch.setenv("LIT_AE_CACHE", "~/own")
+    assert download.cache_root() == tmp_path / "own"
+
+
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
 def test_missing_file_names_file_folder_and_remedies(tmp_path: Path, contents: dict[str, bytes], name: str) -> None:
     folder = write(tmp_path, contents)
@@ -287,7 +325,7 @@ def test_wrong_checksum_names_the_file(tmp_path: Path, contents: dict[str, bytes
     with pytest.raises(SettingError, match="wrong checksum") as caught:
         MNIST(root=tmp_path).split("val")
     assert str(path) in str(caught.value)
-    assert "delete it" in str(caught.value)
+    assert "delete the file" in str(caught.value)
 
 
 def test_download(
@@ -296,7 +334,7 @@ def test_download(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """From the second mirror, since the first has nothing; a file that comes back spoilt is not kept."""
+    """The first mirror has no files, so the second is used; a file with a wrong checksum is not kept."""
     mirror = write(tmp_path / "mirror", contents)
     monkeypatch.undo()
     monkeypatch.setattr(
@@ -312,7 +350,7 @@ def test_download(
 
     (mirror / f"{NAMES[0]}.gz").write_bytes(b"please log in")
     spoilt = MNIST(root=tmp_path / "spoilt")
-    with pytest.raises(SettingError, match="gave a file with a wrong checksum"):
+    with pytest.raises(SettingError, match="has a wrong checksum"):
         spoilt.prepare_data()
     assert not list(spoilt.folder.glob("*gz*"))
 
@@ -329,7 +367,7 @@ def test_evaluation_is_shared_out_without_padding() -> None:
 
 
 class Recorder(LightningModule):
-    """Writes which samples this process was given."""
+    """Records which samples this process receives."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -358,7 +396,7 @@ class Recorder(LightningModule):
 
 @pytest.fixture
 def environment() -> Iterator[None]:
-    """Takes back the variables that Lightning's launcher sets."""
+    """Restores the environment variables that Lightning's launcher sets."""
     before = dict(os.environ)
     yield
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""Data sets of the user's own files: Frey faces, CIFAR-10, genes, arrays and folders. Every file is written here."""
+"""Data sets read from files: Frey faces, CIFAR-10, genes, arrays and folders. Every file is written here."""
 
 import hashlib
 import io
@@ -18,11 +18,10 @@ from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
 
-from lit_ae.data import ArrayDataset, BaseDataModule, torchvision_images
-from lit_ae.data import genes as genes_module
+from lit_ae.data import ArrayDataset, BaseDataModule, download, hdf5
 from lit_ae.data.array import Array
-from lit_ae.data.base import SPLITS
 from lit_ae.data.cifar10 import CIFAR10
+from lit_ae.data.containers import SPLITS
 from lit_ae.data.frey_faces import FreyFaces
 from lit_ae.data.genes import Genes, most_variable
 from lit_ae.errors import SettingError
@@ -41,7 +40,7 @@ def whole(data: BaseDataModule) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_batches(data: BaseDataModule) -> None:
-    """Loaders give every sample of the split once, of the stated shape."""
+    """Loaders give every sample of the split once, in the stated shape."""
     for name, loader in zip(
         SPLITS, (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()), strict=True
     ):
@@ -80,7 +79,7 @@ def test_frey_faces_keep_blocks_together(tmp_path: Path, below: str) -> None:
     for name in SPLITS:
         blocks = frames[name].sort().values.view(-1, 20)
         assert torch.equal(blocks, blocks[:, :1] + torch.arange(20))  # whole
-        assert not torch.equal(blocks.flatten(), frames[name]), "the first few are no film"
+        assert not torch.equal(blocks.flatten(), frames[name]), "the frames of a split are shuffled"
         assert (blocks[:, 0] % 20 == 0).all()
         expected = torch.from_numpy(pixels).view(-1, 1, 28, 20)[frames[name].long()]
         assert torch.equal(data.split(name).x, expected)
@@ -138,7 +137,7 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     def no_network(*args: object, **kwargs: object) -> None:
         raise OSError("no network here")
 
-    monkeypatch.setattr(torchvision_images, "urlopen", no_network)
+    monkeypatch.setattr(download, "urlopen", no_network)
     rng, source = np.random.default_rng(0), torchvision.datasets.CIFAR10
     files = {}
     for name, _ in source.train_list + source.test_list:
@@ -243,7 +242,7 @@ def h5ad(path: Path, values: np.ndarray) -> Path:
 
 
 def expected(values: np.ndarray, data: Genes, kept: np.ndarray) -> np.ndarray:
-    """The same in one go, with the training cells' median total."""
+    """The expected values, computed for all cells at once, with the median total of the training cells."""
     order = data._order()
     totals = values.sum(1)
     train = totals[order[: len(data.split("train"))]]
@@ -256,7 +255,7 @@ def expected(values: np.ndarray, data: Genes, kept: np.ndarray) -> np.ndarray:
 def test_genes_are_normalised_whatever_the_layout_and_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, block: int
 ) -> None:
-    monkeypatch.setattr(genes_module, "BLOCK", block)
+    monkeypatch.setattr(hdf5, "BLOCK", block)
     values = counts()
     if layout == "csr":
         path = h5ad(tmp_path / "genes.h5ad", values)
@@ -332,7 +331,7 @@ def test_genes_are_prepared_once_for_the_same_file_and_settings(
 def test_a_matrix_of_genes_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepared, hashed and trained on for an epoch with an eighth of the float32 matrix in memory at most."""
     cells, n = 4096, 512
-    monkeypatch.setattr(genes_module, "BLOCK", 2**18)
+    monkeypatch.setattr(hdf5, "BLOCK", 2**18)
     values = np.random.default_rng(0).poisson(0.1, (cells, n)).astype(np.int32)
     path = dense(tmp_path / "genes.h5", values, chunks=(16, n))
     del values
@@ -369,18 +368,18 @@ def test_genes_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         Genes(path, matrix="layers/columns")
     with pytest.raises(SettingError, match=r"no labels 'obs/type': set --data\.labels .*obs/cell_type"):
         Genes(path, matrix="layers/counts", labels="obs/type")
-    with pytest.raises(SettingError, match=r"shape \[3\] for 60 cells"):
+    with pytest.raises(SettingError, match=r"60 samples but labels of shape \[3\]"):
         Genes(path, matrix="layers/counts", labels="obs/cell_type/categories")
-    with pytest.raises(SettingError, match=r"no counts \(negative or not finite\): set --data\.matrix"):
+    with pytest.raises(SettingError, match=r"not counts \(negative or not finite\): set --data\.matrix"):
         Genes(path).split("train")
-    with pytest.raises(SettingError, match="no counts"):
+    with pytest.raises(SettingError, match="not counts"):
         Genes(dense(tmp_path / "nan.h5", np.where(counts() > 3, np.nan, 1.0))).split("train")
     with pytest.raises(SettingError, match=r"--data\.n_genes is 0"):
         Genes(path, n_genes=0)
     with pytest.raises(SettingError, match="leave a split empty"):
         Genes(path, matrix="layers/counts", val_share=0.95)
     (tmp_path / "text.h5").write_text("cells and genes")
-    with pytest.raises(SettingError, match="is no HDF5 file"):
+    with pytest.raises(SettingError, match="is not an HDF5 file"):
         Genes(tmp_path / "text.h5")
     (tmp_path / "file").write_text("where the folder should be")
     monkeypatch.setenv("LIT_AE_CACHE", str(tmp_path / "file"))
@@ -398,7 +397,7 @@ def test_genes_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ((30, 6, 5, 3), (3, 6, 5)),
         ((30, 3, 6, 5), (3, 6, 5)),
         ((30, 6, 5, 1), (1, 6, 5)),
-        ((30, 1, 6, 3), (1, 6, 3)),
+        ((30, 1, 6, 5), (1, 6, 5)),
         ((30, 9), (9,)),
     ],
 )
@@ -429,6 +428,42 @@ def test_npz_labels_follow_their_samples(tmp_path: Path) -> None:
     assert y.tolist() == [[1, 0, 2, 0][int(first) // 2 % 4] for first in samples[:, 0]]
 
 
+def test_names_may_be_capitals_and_unlabelled_samples_have_no_class(tmp_path: Path) -> None:
+    x = np.arange(40.0).reshape(20, 2)
+    np.savez(tmp_path / "xy.npz", X=x, Y=np.array([3, -1, 7, -1] * 5))
+    data = Array(tmp_path / "xy.npz")
+    assert (data.num_classes, data.class_names) == (2, ("3", "7"))
+    samples, y = whole(data)
+    assert y.tolist() == [[0, -1, 1, -1][int(first) // 2 % 4] for first in samples[:, 0]]
+    np.savez(tmp_path / "none.npz", x=x, y=np.full(20, np.nan))
+    assert Array(tmp_path / "none.npz").num_classes == 0
+
+
+def test_layout_may_be_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((30, 3, 5, 3)))
+    assert Array(tmp_path / "x.npy", layout="channels_first").input_shape == (3, 5, 3)
+    assert Array(tmp_path / "x.npy", layout="channels_last").input_shape == (3, 3, 5)
+
+
+def test_whole_numbers_of_vectors_are_kept(tmp_path: Path) -> None:
+    x = np.arange(-50, 50).reshape(20, 5)
+    np.save(tmp_path / "x.npy", x)
+    assert sorted(whole(Array(tmp_path / "x.npy"))[0].flatten().tolist()) == list(range(-50, 50))
+
+
+def test_table_with_labels(tmp_path: Path) -> None:
+    rows = [f"{i},{i / 2},{'' if i % 4 == 1 else 'ab'[i % 2]}" for i in range(20)]
+    (tmp_path / "table.csv").write_text("\n".join(["first,second,label", *rows]))
+    data = Array(tmp_path / "table.csv")
+    assert (data.input_shape, data.class_names) == ((2,), ("a", "b"))
+    x, y = whole(data)
+    assert {(float(a), float(b)): int(label) for (a, b), label in zip(x, y, strict=True)} == {
+        (i, i / 2): -1 if i % 4 == 1 else i % 2 for i in range(20)
+    }
+    with pytest.raises(SettingError, match="columns 'label' hold no numbers"):
+        Array(tmp_path / "table.csv", labels="first")
+
+
 def images(folder: Path, n: int = 5, size: tuple[int, int] = (4, 6)) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(n):
@@ -440,7 +475,7 @@ def test_folder_of_images_with_subfolders_as_labels(tmp_path: Path) -> None:
         images(tmp_path / name)
     (tmp_path / "cat" / "notes.txt").write_text("no image")
     data = Array(tmp_path)
-    assert (data.input_shape, data.num_classes) == ((3, 6, 4), 2)
+    assert (data.input_shape, data.num_classes, data.class_names) == ((3, 6, 4), 2, ("cat", "horse"))
     x, y = whole(data)
     assert len(x) == 10
     assert y.tolist() == [int(green == 5) for green in x[:, 1, 0, 0]]
@@ -478,10 +513,22 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         ({"x": np.zeros(9)}, r"has shape \[9\]"),
         ({"x": np.zeros((9, 4, 4, 2))[..., None]}, "has shape"),
         ({"x": np.zeros((0, 4, 4))}, "has shape"),
-        ({"x": np.zeros((9, 4), np.int64)}, "int64"),
-        ({"x": np.full((9, 4), np.inf)}, "not finite"),
-        ({"x": np.full((9, 4, 4), 255.0)}, r"pixels from 255 to 255: scale them to \[0, 1\]"),
-        ({"x": np.zeros((9, 4)), "y": np.zeros(8)}, r"`y` of shape \[8\]"),
+        ({"x": np.zeros((9, 5, 5), np.int64)}, "int64: give bytes"),
+        ({"x": np.zeros((9, 5), np.complex64)}, "complex64: give whole numbers or floats"),
+        ({"x": np.full((9, 4), np.inf)}, r"36 values that are not finite, the first, infinity .* at index \[0, 0\]"),
+        (
+            {"x": np.where(np.arange(45).reshape(9, 5) == 7, np.nan, 0)},
+            r"1 values .* the first, NaN, at index \[1, 2\]",
+        ),
+        ({"x": np.full((9, 5), 1e300)}, "beyond float32"),
+        ({"x": np.zeros((9, 28, 28, 4))}, "no such axis has 1 or 3 channels; leave out the transparency"),
+        ({"x": np.zeros((9, 2, 5, 7))}, "no such axis has 1 or 3 channels; give grey or RGB images"),
+        ({"x": np.zeros((9, 3, 5, 3))}, "both axes could hold the channels; set --data.layout"),
+        ({"x": np.zeros((28, 28, 3))}, "images 3 pixels wide: give images as"),
+        ({"x": np.zeros((9, 2)), "X": np.zeros((9, 2))}, "has the arrays x, X: keep one"),
+        ({"x": np.zeros((9, 2)), "y": np.full(9, 0.5)}, "label 0.5, which is no class"),
+        ({"x": np.full((9, 5, 5), 255.0)}, r"pixels from 255 to 255: scale them to \[0, 1\]"),
+        ({"x": np.zeros((9, 4)), "y": np.zeros(8)}, r"labels of shape \[8\]"),
         ({"x": np.zeros((3, 4))}, "leave a split empty"),
         ({"x": np.array([{}, {}])}, "cannot be read as .npy or .npz"),
     ],

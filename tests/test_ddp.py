@@ -11,10 +11,10 @@ import yaml
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lit_ae import tracking
-from lit_ae.config_files import config_folder
-from lit_ae.data.base import Splits
+from lit_ae.data.containers import Splits
 from lit_ae.data.digits import Digits
 from lit_ae.data.shapes import Shapes
+from lit_ae.settings.files import config_folder
 
 FORKED = ("--trainer.devices=2", "--trainer.strategy=ddp_fork")
 SIZES = Splits(100, 31, 47)  # odd ones: a sampler that fills up would count a sample twice
@@ -104,7 +104,7 @@ SCORES = {
     "CodeScores": {},
     "Factors": {},
     "FactorCorrelation": {},
-    "ValidSet": {"n": 50, "surest": 0.8},
+    "ValidSet": {"n": 50, "lowest_entropy": 0.8},
     "Posterior": {},
     "Sparsity": {},
     "GenerationScores": {"fid_sizes": 3},

@@ -6,15 +6,15 @@ import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from lit_ae.callbacks.cluster_assignments import ClusterAssignments
-from lit_ae.callbacks.evaluation import Evaluation
+from lit_ae.callbacks.scores.cluster_assignments import ClusterAssignments
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Gaussian
-from lit_ae.metrics.clustering import clustering_accuracy
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.codes.clustering import clustering_accuracy
 from lit_ae.models.ae import AE
 from lit_ae.models.dec import DEC, sharpened, student_t
 from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.objectives.likelihoods import Gaussian
 
 SETTINGS = {
     "input_shape": (1, 28, 28),
@@ -74,7 +74,7 @@ def test_penalty_is_the_divergence_of_target_and_assignment(trained, digits):
     with torch.no_grad():
         p, q = sharpened(module.teacher(x), module.frequency), module.assign(x)
         expected = (p * (p.log() - q.log())).sum(1)
-        assert torch.allclose(module.penalty(x, module.encode(x)), expected, atol=1e-5)
+        assert torch.allclose(module.penalty(x, x, module.encode(x), None), expected, atol=1e-5)
     assert expected.mean() > 0
     assert scores["test/penalty"] == pytest.approx(expected.mean().item(), rel=1e-3)
 

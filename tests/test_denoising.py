@@ -5,14 +5,14 @@ import pytest
 import torch
 from test_families import build, images, trainer
 
-from lit_ae.callbacks.denoising import Denoising
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.sparsity import Sparsity
-from lit_ae.corruptions import GaussianNoise, Masking, SaltAndPepper
-from lit_ae.data.base import Batch
+from lit_ae.callbacks.scores.denoising import Denoising
+from lit_ae.callbacks.scores.sparsity import Sparsity
+from lit_ae.data.containers import Batch
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
-from lit_ae.metrics.psnr import psnr
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.reconstruction.psnr import psnr
+from lit_ae.objectives.corruptions import GaussianNoise, Masking, SaltAndPepper
 
 NAMES = ["denoising_gaussian", "denoising_masking", "denoising_salt_pepper"]
 GREY = torch.full((50, 1, 28, 28), 0.4)  # 39,200 pixels: a share's standard error is below 0.003
@@ -20,7 +20,7 @@ GREY = torch.full((50, 1, 28, 28), 0.4)  # 39,200 pixels: a share's standard err
 
 @pytest.fixture(scope="module")
 def digits():
-    """400 digits a split, in several batches."""
+    """400 digits in each split, in several batches."""
     return Digits(batch_size=50, eval_batch_size=150, limit=400)
 
 
@@ -101,7 +101,7 @@ def test_noise_of_evaluation_is_the_same_for_every_pass_and_model(digits):
     assert torch.equal(first, again)
     assert torch.equal(first, other)
     noise = first - digits.split("test").x / 255
-    assert not torch.equal(noise[:150], noise[150:300]), "each batch has noise of its own"
+    assert not torch.equal(noise[:150], noise[150:300]), "batches have different noise"
 
 
 # -- scores ----------------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def scored(name, digits, epochs, callbacks=()):
 def test_denoised_images_are_nearer_to_the_clean_ones(name, digits, monkeypatch):
     drawn = []
     figure = lambda trainer, figure, name: drawn.append((name, figure))  # noqa: E731
-    monkeypatch.setattr("lit_ae.callbacks.denoising.save_figure", figure)
+    monkeypatch.setattr("lit_ae.callbacks.scores.denoising.save_figure", figure)
     kept = []
 
     class Keep(pl.Callback):

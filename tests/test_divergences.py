@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from lit_ae.divergences import (
+from lit_ae.objectives.divergences import (
     entropy,
     entropy_full,
     kl_standard_normal,

@@ -5,10 +5,24 @@ from collections import Counter
 import pytest
 import yaml
 
-from lit_ae.config_files import config_folder
 from lit_ae.errors import SettingError
-from lit_ae.study import jobs, load_study
+from lit_ae.settings.files import config_folder
+from lit_ae.studies import versions
+from lit_ae.studies.jobs import RENAMED, jobs
+from lit_ae.studies.load import load_study
+from lit_ae.studies.spec import Note
+from lit_ae.studies.versions import score_versions
 
+# model -> (fit_hash, settings_hash) of experiments/stochastic.yaml, profile quick, as runs in older stores have them
+HASHES = {
+    "AE": ("6a3ffd964bae", "0969bba26c0f"),
+    "SAE": ("8aa99bab39e4", "f300f56900bc"),
+    "VAE": ("469bd74a9ba9", "51d9558b9f06"),
+    "β-VAE": ("fd12f5eb2ab8", "19b3534800b4"),
+    "DEC": ("b4854ca537f8", "40fc35c389b3"),
+    "GAN": ("870e29c2ddb5", "e8bf6a4fef74"),
+    "GAN (working)": ("6709dcc32185", "887a868a2563"),
+}
 EXPERIMENTS = sorted((config_folder().parent / "experiments").glob("*.yaml"))
 
 
@@ -37,7 +51,7 @@ def test_row_of_fewer_seeds_runs_with_the_first_ones(tmp_path):
         (tmp_path / "made.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
         return load_study(tmp_path / "made.yaml")
 
-    with pytest.raises(SettingError, match=r"models\.On the AE has more seeds than its start 'AE'"):
+    with pytest.raises(SettingError, match=r"models\.On the AE has more seeds than 'AE', its start"):
         load()
     models["On the AE"]["profile_seeds"] = {"quick": 1}
     study = load()
@@ -49,7 +63,9 @@ def test_row_of_fewer_seeds_runs_with_the_first_ones(tmp_path):
     with pytest.raises(SettingError, match=r"models\.On the AE\.profile_seeds\.quick must be at least 1"):
         load()
     models["On the AE"]["profile_seeds"] = {"quik": 1}
-    with pytest.raises(SettingError, match="profile_seeds names no profile 'quik': did you mean 'quick'"):
+    with pytest.raises(
+        SettingError, match="profile_seeds names the profile 'quik', which does not exist: did you mean 'quick'"
+    ):
         load()
 
 
@@ -58,3 +74,136 @@ def test_quick_profiles_need_no_download():
         study = load_study(path)
         data = {job.data for job in jobs(study, study.profile("quick"))}
         assert data <= {"digits", "shapes", "one_hot"}, path.stem
+
+
+def test_notes_may_be_plain_texts_or_have_a_title(tmp_path):
+    experiment = yaml.safe_load((config_folder().parent / "experiments" / "gallery.yaml").read_text())
+
+    def notes(given):
+        (tmp_path / "made.yaml").write_text(yaml.safe_dump(experiment | {"notes": given}))
+        return load_study(tmp_path / "made.yaml").notes
+
+    assert notes(["plain", {"title": "What", "text": "why"}]) == [Note("plain"), Note("why", "What")]
+    with pytest.raises(SettingError, match=r"unknown key 'notes\.0\.titel': did you mean 'title'"):
+        notes([{"titel": "What", "text": "why"}])
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_note_has_a_title_of_its_own(path):
+    titles = [note.title for note in load_study(path).notes]
+    assert all(titles)
+    assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"\xff\xfe\x00", "is not YAML (it is not a text file)"),
+        (b"name: [", "is not YAML, line 1: "),
+        (b"- a list", "does not hold settings (KEY: VALUE)"),
+    ],
+)
+def test_a_file_that_is_no_experiment_is_said_in_one_line(tmp_path, content, said):
+    path = tmp_path / "made.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingError) as error:
+        load_study(path)
+    assert f"{path} {said}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# -- versions of scores -------------------------------------------------------------------------------------------
+
+SOURCE = """
+from lit_ae.evaluation.score_callback import ScoreCallback
+from base_of_mine import Base as Renamed
+
+class Own(ScoreCallback):
+    version: ClassVar[int] = 3
+
+class Plain(ScoreCallback):
+    version = 2
+
+class Inherits(Own): pass
+
+class Imported(Renamed): pass
+
+class Unversioned: pass
+"""
+
+
+@pytest.fixture
+def of_mine(tmp_path, monkeypatch):
+    """A module of the user's own on the path, whose import would fail."""
+    (tmp_path / "my_scores.py").write_text(f"{SOURCE}\nraise RuntimeError('was imported')\n")
+    (tmp_path / "base_of_mine.py").write_text("class Base:\n    version = 5\n")
+    (tmp_path / "broken.py").write_text("class Own(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def content(*names, key="callbacks+"):
+    return {"trainer": {key: [{"class_path": name} for name in names]}}
+
+
+def test_versions_are_read_from_the_source_without_importing_it(of_mine):
+    names = [f"my_scores.{name}" for name in ("Own", "Plain", "Inherits", "Imported", "Unversioned", "Absent")]
+    found = score_versions([content(*names, "broken.Own", "no_such_module.Score"), {"model": {}}, None])
+    assert found == {"Own": 3, "Plain": 2, "Inherits": 3, "Imported": 5}
+    assert score_versions([{"trainer": {"callbacks": "my_scores.Own"}}]) == {"Own": 3}
+
+
+def test_bare_names_are_the_callbacks_of_this_package(tmp_path, monkeypatch):
+    (tmp_path / "linear_probe.py").write_text("class LinearProbe(ScoreCallback):\n    version: ClassVar[int] = 7\n")
+    monkeypatch.setattr(versions, "FOLDERS", (tmp_path,))
+    assert score_versions([content("LinearProbe", "Evaluation", "ModelCheckpoint")]) == {"LinearProbe": 7}
+
+
+def test_every_score_of_a_shipped_file_has_a_file_named_after_it():
+    names = set()
+    for path in (config_folder() / "callbacks").glob("*.yaml"):
+        for callback in yaml.safe_load(path.read_text())["trainer"]["callbacks+"]:
+            names.add(callback["class_path"])
+    others = {"Evaluation", "LayerwisePretraining", "L1Penalty"}
+    assert {name for name in names if versions._of_bare_name(name) is None} <= others
+    assert len(names) > 25
+
+
+def test_a_newer_version_changes_the_hash_of_the_rows_that_have_the_score_and_trains_nothing(monkeypatch):
+    study = load_study(config_folder().parent / "experiments" / "stochastic.yaml")
+    before = jobs(study, study.profile("quick"))
+    assert all(job.settings_hash == job.config_hash for job in before if set(job.versions.values()) <= {1})
+    real = score_versions
+
+    def newer(contents):
+        return real(contents) | {"Clustering": 2}
+
+    monkeypatch.setattr("lit_ae.studies.jobs.score_versions", newer)
+    after = jobs(study, study.profile("quick"))
+    assert [job.fit_hash for job in after] == [job.fit_hash for job in before]
+    assert [job.settings_hash for job in after] == [job.settings_hash for job in before]
+    assert not {job.config_hash for job in after} & {job.config_hash for job in before}
+
+
+def test_a_renamed_class_keeps_the_hash_of_older_runs(tmp_path):
+    """`FittedGaussian` was called `Gaussian` when the runs of this hash were made."""
+    experiment = yaml.safe_load((config_folder().parent / "experiments" / "stochastic.yaml").read_text())
+    hashes = set()
+    for name in ("FittedGaussian", "Gaussian"):
+        sampler = {"class_path": name}
+        scores = {"trainer": {"callbacks+": [{"class_path": "Evaluation", "init_args": {"samplers": [sampler]}}]}}
+        (tmp_path / "scores.yaml").write_text(yaml.safe_dump(scores))
+        experiment["scores"] = [str(tmp_path / "scores.yaml")]
+        (tmp_path / "made.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
+        study = load_study(tmp_path / "made.yaml")
+        hashes.add(jobs(study, study.profile("quick"))[0].config_hash)
+    assert len(hashes) == 1
+    assert RENAMED == {"FittedGaussian": "Gaussian"}
+
+
+def test_hashes_of_finished_studies_stay_as_they_are():
+    """A change here means that every run in existing stores would be done again."""
+    study = load_study(config_folder().parent / "experiments" / "stochastic.yaml")
+    found = {job.model: (job.fit_hash, job.settings_hash) for job in jobs(study, study.profile("quick"))}
+    assert found == HASHES

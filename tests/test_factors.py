@@ -9,7 +9,7 @@ from scipy.stats import entropy, f_oneway
 from sklearn.svm import LinearSVC
 
 from lit_ae.errors import SettingError
-from lit_ae.metrics.factors import (
+from lit_ae.metrics.codes.factors import (
     concentration,
     dci,
     factor_code_correlation,
@@ -92,15 +92,15 @@ def test_codes_that_are_the_factors():
     )
 
 
-def test_factors_that_two_dimensions_hold_alike():
+def test_factors_that_two_dimensions_represent_equally():
     codes = torch.cat([GRID, 3 - GRID], 1)
     assert mutual_information_gap(codes, GRID) == pytest.approx(0, abs=1e-12)
     assert sap(codes, GRID, {0}) == pytest.approx(0, abs=1e-12)
     assert dci(codes, GRID, codes, GRID, {0})["dci_disentanglement"] == pytest.approx(1)
 
 
-def test_dimensions_that_hold_two_factors_alike():
-    """Sum and difference of two factors of one spread: each correlates with both by √½."""
+def test_dimensions_that_represent_two_factors_equally():
+    """Sum and difference of two factors with equal variance: each correlates with both by √½."""
     square = torch.cartesian_prod(*[torch.linspace(-1, 1, 15)] * 2)
     codes = torch.stack([square.sum(1), square[:, 0] - square[:, 1]], 1)
     assert torch.allclose(factor_code_correlation(codes, square).abs(), torch.tensor(0.5, dtype=torch.float64).sqrt())
@@ -111,7 +111,7 @@ def test_dimensions_that_hold_two_factors_alike():
     assert values["dci_completeness"] < 0.02
 
 
-def test_codes_that_know_nothing():
+def test_random_codes_score_almost_nothing():
     z = normal(400, 4, seed=9)
     _, v = mixed(400)
     values = dci(z[:300], v[:300], z[300:], v[300:], {0})
@@ -159,7 +159,7 @@ def test_separated_attribute_predictability_against_its_definition(agrees):
 
 def test_concentration_against_its_definition(agrees):
     importance = normal(6, 4).abs().numpy().astype(float)
-    importance[2] = 0  # a dimension that no factor needs
+    importance[2] = 0  # a dimension without importance for any factor
     importance[3, 1:] = 0
     per_row = 1 - entropy(importance.T + 1e-11, base=4)
     expected = np.sum(per_row * importance.sum(1) / importance.sum())
@@ -176,7 +176,7 @@ def test_informativeness_is_the_share_of_the_error_removed():
     values = dci(z, GRID[:, :1], z, GRID[:, :1], {0})
     assert values["dci_informativeness"] == 1
     half = GRID.clone()
-    half[:, 1] += 100  # as good as unknown
+    half[:, 1] += 100  # as bad as a constant prediction
     away = dci(GRID[:, [0]], GRID[:, [0, 1]], GRID[:, [0]], half[:, [0, 1]], {0})
     assert away["dci_informativeness"] == pytest.approx(0.5)
 
@@ -192,14 +192,14 @@ def test_a_factor_that_does_not_vary_is_left_out():
     assert dci(codes, wider, codes, wider, {0}) == dci(codes, GRID, codes, GRID, {0})
 
 
-def test_equal_codes_hold_nothing():
+def test_equal_codes_score_nothing():
     codes = torch.ones(240, 4)
     assert mutual_information_gap(codes, GRID) == 0
     assert sap(codes, GRID, {0}) == 0
     assert list(dci(codes, GRID, codes, GRID, {0}).values()) == pytest.approx([0, 0, 0])
 
 
-def test_one_dimension_has_no_runner_up():
+def test_a_single_dimension_has_no_second_best():
     assert mutual_information_gap(GRID[:, 1:2], GRID[:, 1:2]) == pytest.approx(1)
     assert sap(GRID[:, 1:2], GRID[:, 1:2]) == pytest.approx(1)
 

@@ -1,79 +1,59 @@
-"""What every family of autoencoder or GAN keeps to, whatever it overrides; a new YAML is found by itself."""
+"""Families beyond the contract of `lit_ae.testing`: every YAML file, other shapes, resumed training, known answers."""
 
-import copy
 import json
 import math
-from contextlib import nullcontext
 
 import lightning.pytorch as pl
 import pytest
 import torch
 import yaml
-from lightning.pytorch.cli import LightningArgumentParser
 
-import lit_ae.lightning_cli  # noqa: F401 - knows every family by name
-from lit_ae.config_files import config_folder
-from lit_ae.data.base import BaseDataModule, Batch
+from lit_ae.data.containers import Batch
 from lit_ae.data.digits import Digits
 from lit_ae.data.one_hot import OneHot
 from lit_ae.errors import SettingError
 from lit_ae.models import GAN, SAE, VAE, ReconstructionModule
-from lit_ae.models.base import GenerativeModule, TrackedModule
-from lit_ae.models.closed_form import ClosedFormModule
+from lit_ae.models.base import GenerativeModule
+from lit_ae.settings.files import config_folder
+from lit_ae.testing.subject import from_yaml
 
 MODELS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
 IMAGES = [(1, 28, 28), (3, 20, 24)]
 VECTORS = {"nmn": [(8,), (5,)]}  # models that are for vectors, with shapes to try
+QUICK = {"dec": {"pretrain_epochs": 1}, "hopfield": {"sweeps": 2}}  # settings without which training takes seconds
 
 
-def first_of_each_family():
-    """One YAML for each class: what depends on the class alone is tested once."""
-    found = {}
+def settings_of(name):
+    """What configs/model/NAME.yaml says of the model."""
+    return yaml.safe_load((config_folder() / "model" / f"{name}.yaml").read_text())["model"]
+
+
+def one_of_each_family():
+    """One YAML file for each class, named after it or with the shortest name: what is of the class is tested once."""
+    names = {}
     for name in MODELS:
-        content = yaml.safe_load((config_folder() / "model" / f"{name}.yaml").read_text())
-        found.setdefault(content["model"]["class_path"], name)
-    return sorted(found.values())
+        names.setdefault(settings_of(name)["class_path"], []).append(name)
+    return sorted(
+        min(found, key=lambda name: (family.lower() not in name.replace("_", ""), len(name)))
+        for family, found in names.items()
+    )
 
 
-FAMILIES = first_of_each_family()
+FAMILIES = one_of_each_family()
+# All YAML files, of which one for each family is tested by default
+EACH = [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 
 
-def shape_of(name):
-    return VECTORS.get(name, IMAGES)[0]
-
-
-class MadeData(BaseDataModule):
-    """Says what a model asks of its data module, and holds no data."""
-
-    name = "made"
-
-    def __init__(self, input_shape: tuple[int, ...], num_classes: int = 10) -> None:
-        super().__init__()
-        self.input_shape, self.num_classes = input_shape, num_classes
-
-    def load(self):
-        raise AssertionError("there are no data")
+def shapes_of(name):
+    return VECTORS.get(name, IMAGES)
 
 
 def build(name, shape=None, seed=0, num_classes=10, **changes):
     """The model of configs/model/NAME.yaml, as the command line makes it."""
-    parser = LightningArgumentParser()
-    parser.add_argument("--config", action="config")
-    parser.add_lightning_class_args(BaseDataModule, "data", subclass_mode=True)
-    parser.add_lightning_class_args(TrackedModule, "model", subclass_mode=True)
-    for link in ("input_shape", "num_classes"):
-        parser.link_arguments(f"data.{link}", f"model.init_args.{link}", apply_on="instantiate")
-    shape = list(shape or shape_of(name))
-    data = ("--data=MadeData", f"--data.input_shape={shape}", f"--data.num_classes={num_classes}")
-    options = [f"--model.init_args.{key}={value}" for key, value in changes.items()]
-    config = parser.parse_args(["--config", str(config_folder() / "model" / f"{name}.yaml"), *data, *options])
+    model = settings_of(name)
+    model["init_args"] = {**model.get("init_args", {}), **changes}
     pl.seed_everything(seed, verbose=False)
-    return parser.instantiate_classes(config).model
-
-
-def given(module, batch):
-    """Where a model is told the class, the batch's."""
-    return module.given(batch.y) if hasattr(module, "given") else nullcontext()
+    return from_yaml(model, shape or shapes_of(name)[0], num_classes)
 
 
 def images(n, shape, seed=0):
@@ -107,159 +87,78 @@ def data_of(digits):
     return lambda name: vectors if name in VECTORS else digits
 
 
-# -- all models ------------------------------------------------------------------------------------------------
+# -- every family ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "shape"), [(name, shape) for name in MODELS for shape in VECTORS.get(name, IMAGES)])
-def test_shapes_follow_the_data(name, shape):
-    module = build(name, shape).eval()
-    n, dim = 7, module.latent_dim
+@pytest.mark.parametrize("name", EACH)
+def test_a_model_yaml_is_one_family_with_its_settings(name):
+    content = yaml.safe_load((config_folder() / "model" / f"{name}.yaml").read_text())
+    assert content.keys() == {"model"}
+    assert content["model"].keys() == {"class_path", "init_args"}
+    module, settings = build(name), content["model"]["init_args"]
+    assert type(module).__name__ == content["model"]["class_path"]
+    assert module.latent_dim == settings["latent_dim"] >= 2
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_shapes_follow_the_data(name):
+    shape, n = shapes_of(name)[1], 7  # the contract is checked on the first
+    module, batch = build(name, shape).eval(), images(n, shape)
     if not isinstance(module, GenerativeModule):
-        assert module(images(n, shape).x).shape == (n, 10)
+        assert module(batch.x).shape == (n, 10)
         return
-    decoded = module.decode(torch.rand(n, dim))
+    decoded = module.decode(torch.rand(n, module.latent_dim))
     assert decoded.shape == (n, *shape)
     assert decoded.isfinite().all()
-    if not isinstance(module, ReconstructionModule):
-        return
-    batch = images(n, shape)
-    for step in (module.test_step, module.validation_step, module.predict_step):
-        r = step(batch, 0)
-        assert torch.equal(r.x, batch.x)
-        assert torch.equal(r.y, batch.y)
-        assert r.x_in.shape == r.x_hat.shape == (n, *shape)
-        assert r.latent.mu.shape == r.latent.z.shape == (n, dim)
-        assert r.latent.logvar is None or r.latent.logvar.shape == (n, dim)
-        assert r.nll.shape == r.penalty.shape == (n,)
-        with given(module, batch):
-            assert torch.equal(r.x_hat, module.decode(r.latent.mu)), "x_hat is decoded from the mean code"
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_loss_is_the_mean_of_its_terms(name):
-    module, batch = build(name), images(9, shape_of(name))
-    if type(module).training_step is not ReconstructionModule.training_step:  # an objective of its own
-        return
-    torch.manual_seed(1)
-    r = module._step(batch, "train")
-    torch.manual_seed(1)
-    loss = module.training_step(batch, 0)
-    assert torch.equal(loss, (r.nll + r.penalty).mean())
-    r = module.eval()._step(batch, "train")  # without dropout, so that decoding again gives the same
-    with given(module, batch):
-        assert torch.equal(r.nll, module.likelihood.fit(module.decoder(r.latent.z), batch.x).nll)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_an_epoch_trains_every_parameter_and_logs_the_mean_of_its_terms(name, data_of):
-    module, run, data = build(name), trainer(limit_val_batches=0), data_of(name)
-    before = copy.deepcopy(module.state_dict())
-    every = {key: parameter for key, parameter in module.named_parameters() if parameter.requires_grad}
-    reached, seen, track = set(), [], module.track
-    for key, parameter in every.items():
-        parameter.register_hook(
-            lambda grad, key=key: reached.add(key) if grad.isfinite().all() and grad.any() else None
-        )
-    module.track = lambda stage, **terms: (seen.append(terms), track(stage, **terms))[1]
-    run.fit(module, datamodule=data)
-
-    after = module.state_dict()
-    assert not [key for key in every if torch.equal(after[key], before[key])]
-    if isinstance(module, ClosedFormModule):  # solved instead
-        assert reached == set()
-        assert [key for key, value in after.items() if not torch.equal(value, before[key])]
-    else:
-        assert every.keys() - reached == set()
-
-    logged = {key.removeprefix("train/"): value.item() for key, value in run.callback_metrics.items()}
-    assert logged.keys() >= seen[0].keys()
-    for key in seen[0]:
-        by_sample = torch.cat([terms[key] for terms in seen])
-        assert len(by_sample) == len(data.split("train"))
-        # the last batch is smaller: a mean of the batches' means would be off
-        assert logged[key] == pytest.approx(by_sample.double().mean().item(), rel=1e-6)
     if isinstance(module, ReconstructionModule):
-        assert all(torch.equal(terms["loss"], terms["nll"] + terms["penalty"]) for terms in seen)
+        r = module.test_step(batch, 0)
+        assert r.latent.mu.shape == (n, module.latent_dim)
+        assert torch.equal(r.x_hat, module.decode(r.latent.mu, batch.y))
 
 
-def all_metrics(name, data_of, seed):
-    """Metrics of an epoch of two steps and of the test after it."""
-    module, run = build(name, seed=seed), trainer(limit_train_batches=2)
-    run.fit(module, datamodule=data_of(name))
-    fitted = {key: value.item() for key, value in run.callback_metrics.items()}
-    (tested,) = run.test(module, datamodule=data_of(name), verbose=False)
-    return fitted | tested
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_same_seed_gives_bit_identical_metrics_and_another_does_not(name, data_of):
-    first, again = (all_metrics(name, data_of, seed=0) for _ in range(2))
-    assert again == first
-    assert {key.split("/")[0] for key in first} == {"train", "val", "test"}
-    assert all(math.isfinite(value) for value in first.values())
-    if name not in FAMILIES or name == "pca":  # whose solution has no randomness
+@pytest.mark.parametrize("name", EACH)
+def test_nll_is_of_the_draw_where_the_step_is_the_template_s(name):
+    module, batch = build(name), images(9, shapes_of(name)[0])
+    if getattr(type(module), "reconstruct_batch", None) is not ReconstructionModule.reconstruct_batch:
+        assert name in {"classifier", "gan", "gan_published", "dcgan", "iwae"}
         return
-    other = all_metrics(name, data_of, seed=1)
-    assert other.keys() == first.keys()
-    terms = [key for key in first if key.endswith(("/loss", "/nll", "/mse", "/generator_loss", "/discriminator_loss"))]
-    assert len(terms) >= 3
-    assert not [key for key in terms if other[key] == first[key]]
+    r = module.eval().reconstruct_batch(batch, "train")  # without dropout: decoding again gives the same
+    assert torch.equal(r.nll, module.likelihood.fit(module.raw(r.latent.z, batch.y), batch.x).nll)
 
 
-# -- all families ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["ae", "vae", "gan", "rbm", "dec"])
+def test_another_seed_gives_other_metrics(name, data_of):
+    found = []
+    for seed in (0, 1):
+        run = trainer(limit_train_batches=2)
+        run.fit(build(name, seed=seed, **QUICK.get(name, {})), datamodule=data_of(name))
+        found.append({key: value.item() for key, value in run.callback_metrics.items()})
+    assert found[0].keys() == found[1].keys()
+    terms = [key for key in found[0] if key.endswith(("/loss", "/nll", "/mse", "/generator_loss"))]
+    assert len(terms) >= 2
+    assert not [key for key in terms if found[0][key] == found[1][key]]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_checkpoint_round_trip(name, data_of, tmp_path):
-    module = build(name)
-    run = trainer()
+def test_training_is_resumed_from_a_checkpoint(name, data_of, tmp_path):
+    module, run = build(name, **QUICK.get(name, {})), trainer()
     run.fit(module, datamodule=data_of(name))
-    path = tmp_path / "model.ckpt"
-    run.save_checkpoint(path)
-    content = torch.load(path, weights_only=True)
-    assert content["family"] == type(module).__name__
-    assert content["state_dict"].keys() == module.state_dict().keys()
-    torch.manual_seed(5)
-    (expected,) = run.test(module, datamodule=data_of(name), verbose=False)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    again, resumed, start = build(name, seed=2, **QUICK.get(name, {})), trainer(2), {}
 
-    other = build(name, seed=1)
-    torch.manual_seed(5)
-    (found,) = trainer().test(other, datamodule=data_of(name), ckpt_path=path, weights_only=True, verbose=False)
-    assert found == expected
-    assert all(torch.equal(value, module.state_dict()[key]) for key, value in other.state_dict().items())
+    class Start(pl.Callback):
+        def on_fit_start(self, trainer, module):  # before families that are solved are solved anew
+            start["weights"] = {key: value.clone() for key, value in module.named_parameters()}
 
-    again = build(name, seed=2)
-    resumed = trainer(2)
-    resumed.fit(again, datamodule=data_of(name), ckpt_path=path, weights_only=True)
+        def on_train_epoch_start(self, trainer, module):
+            start.setdefault("epoch", trainer.current_epoch)
+
+    resumed.callbacks.append(Start())
+    resumed.fit(again, datamodule=data_of(name), ckpt_path=tmp_path / "model.ckpt", weights_only=True)
+    assert start["epoch"] == 1
+    assert all(torch.equal(value, start["weights"][key]) for key, value in module.named_parameters())
     assert resumed.current_epoch == 2
     assert resumed.global_step == 2 * run.global_step
-
-
-@pytest.fixture(scope="module")
-def one_of_each_family():
-    return [build(name) for name in FAMILIES]
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_other_families_refuse_the_checkpoint_in_words(name, one_of_each_family, data_of, tmp_path):
-    module, run, path = build(name), trainer(), tmp_path / "model.ckpt"
-    run.strategy.connect(module)
-    run.save_checkpoint(path, weights_only=True)
-    others = [other for other in one_of_each_family if type(other) is not type(module)]
-    assert len(others) == len(FAMILIES) - 1 > 0
-    for other in others:
-        message = f"holds a {type(module).__name__} but model is {type(other).__name__}"
-        with pytest.raises(SettingError, match=message):
-            other.on_load_checkpoint(torch.load(path, weights_only=True))
-    with pytest.raises(SettingError, match="the config that the checkpoint was trained with"):
-        trainer().test(others[0], datamodule=data_of(name), ckpt_path=path, weights_only=True, verbose=False)
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_another_size_of_the_family_refuses_the_checkpoint_in_words(name):
-    module, other = build(name), build(name, latent_dim=2)
-    with pytest.raises(SettingError, match=r"does not fit the model: .* here and .* there"):
-        other.on_load_checkpoint({"family": type(module).__name__, "state_dict": module.state_dict()})
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -268,16 +167,12 @@ def test_code_of_no_size_is_refused(name):
         build(name, latent_dim=0)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_loss_that_is_no_number_stops_at_once_and_names_step_and_term(name, data_of, monkeypatch):
-    module = build(name)
-    net = module.decoder if isinstance(module, GenerativeModule) else module.encoder
-    forward = net.forward
-    monkeypatch.setattr(net, "forward", lambda z: forward(z) * math.nan)
-    run = trainer()
-    with pytest.raises(FloatingPointError, match=r"train/\w+ not finite (at|by) step 0 "):
-        run.fit(module, datamodule=data_of(name))
-    assert run.global_step == 0
+def test_the_trainer_refuses_the_checkpoint_of_another_family(digits, tmp_path):
+    run, path = trainer(), tmp_path / "model.ckpt"
+    run.strategy.connect(build("vae"))
+    run.save_checkpoint(path, weights_only=True)
+    with pytest.raises(SettingError, match="holds a VAE but model is AE: give the config that the checkpoint was"):
+        trainer().test(build("ae"), datamodule=digits, ckpt_path=path, weights_only=True, verbose=False)
 
 
 @pytest.mark.parametrize("stage", ["val", "test"])
@@ -314,8 +209,10 @@ def test_vae_draws_codes_from_its_posterior_and_weighs_the_kl_by_beta():
     posterior = torch.distributions.Normal(latent.mu, (latent.logvar / 2).exp())
     prior = torch.distributions.Normal(0.0, 1.0)
     kl = torch.distributions.kl_divergence(posterior, prior).sum(1)
-    assert torch.allclose(one.penalty(x, latent), kl, rtol=1e-4)
-    assert torch.allclose(four.penalty(x, latent), 4 * kl, rtol=1e-4)
+    for module, beta in ((one, 1), (four, 4)):
+        penalty, terms = module.penalty(x, x, latent, module.raw(latent.z))
+        assert torch.allclose(penalty, beta * kl, rtol=1e-4)
+        assert torch.allclose(terms["kl"], kl, rtol=1e-4)
 
 
 def test_ae_has_no_noise_and_no_penalty():
@@ -397,10 +294,3 @@ def test_learning_rate_follows_its_schedule_by_epoch(scheduler, rates, digits):
     module = build("ae", lr_scheduler=json.dumps(scheduler))
     trainer(epochs=3, callbacks=[Record()]).fit(module, digits)
     assert seen == pytest.approx([1e-3 * rate for rate in rates])
-
-
-def test_every_model_yaml_is_one_family_with_its_settings():
-    for name in MODELS:
-        content = yaml.safe_load((config_folder() / "model" / f"{name}.yaml").read_text())
-        assert content.keys() == {"model"}
-        assert build(name).latent_dim == content["model"]["init_args"]["latent_dim"]

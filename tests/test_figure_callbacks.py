@@ -11,31 +11,32 @@ from lightning.pytorch import Trainer, seed_everything
 from torch import nn
 
 from lit_ae import tracking
-from lit_ae.callbacks.code_distributions import CodeDistributions
-from lit_ae.callbacks.embedding import LatentPlot, embed
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.factor_correlation import FactorCorrelation
-from lit_ae.callbacks.interpolation import Interpolation
-from lit_ae.callbacks.reconstruction_kl import ReconstructionKL
-from lit_ae.callbacks.traversals import Traversals, ZeroedDimensions, most_active
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits
+from lit_ae.callbacks.figures.code_distributions import CodeDistributions
+from lit_ae.callbacks.figures.factor_correlation import FactorCorrelation
+from lit_ae.callbacks.figures.latent_plot import LatentPlot, embed
+from lit_ae.callbacks.figures.reconstruction_kl import ReconstructionKL
+from lit_ae.callbacks.figures.traversals import Traversals, most_active
+from lit_ae.callbacks.scores.interpolation import Interpolation
+from lit_ae.callbacks.scores.zeroed_dimensions import ZeroedDimensions
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits
 from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Bernoulli, Gaussian
-from lit_ae.metrics.zeroing import zeroing_errors
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.codes.zeroing import zeroing_errors
 from lit_ae.models.ae import AE
-from lit_ae.models.conditional import ConditionalVAE
+from lit_ae.models.conditional_vae import ConditionalVAE
 from lit_ae.models.gan import GAN
 from lit_ae.models.pca import PCA
 from lit_ae.models.vae import VAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
-from lit_ae.run_logger import RunLogger
-from lit_ae.schedules import LinearSchedule
+from lit_ae.objectives.likelihoods import Bernoulli, Gaussian
+from lit_ae.tracking.logger import RunLogger
 
 SIDE, CLASSES = 8, 3
 
 
 class Made(BaseDataModule):
-    """Random images with labels, two factors or none; `kind` says what is wanting."""
+    """Random images with labels, two factors or none; `kind` says what is missing."""
 
     name = "made"
     input_shape = (1, SIDE, SIDE)
@@ -74,8 +75,8 @@ class Recorder(RunLogger):
         assert name not in self.figures
         self.figures[name] = figure
 
-    def log_json(self, value, path):
-        self.protocol = value
+    def log_protocol(self, protocol):
+        self.protocol = protocol
 
     def log_sampler(self, sampler):
         pass
@@ -135,8 +136,8 @@ def test_figures_that_the_data_can_have(kind, expected):
     assert all(np.isfinite(value) for value in scores.values())
     assert ("zeroed_mse_max" in scores) == (kind != "vectors")
     if kind == "one class":
-        assert protocol["interpolation"] == "none: interpolation needs samples of at least two classes"
-        assert protocol["code_distributions"] == "none: all samples have the same label"
+        assert protocol["interpolation"] == "not scored: interpolation needs samples of at least two classes"
+        assert protocol["code_distributions"] == "no figure: all samples have the same label"
 
 
 def test_a_model_without_an_encoder_has_none():
@@ -159,10 +160,10 @@ def test_interpolation_prints_every_alpha_and_logs_what_is_finite():
     assert {key for key in scores if key.startswith("interpolation")} == inner | {"interpolation_path_ratio"}
     said = texts(figures["interpolation"])
     assert said.count("∞") == 2  # the ends
-    assert {"α", "0", "0.2", "0.4", "0.6", "0.8", "1", "mean PSNR (dB)", "mean L2 (codes)"} <= set(said)
+    assert {"α", "0", "0.2", "0.4", "0.6", "0.8", "1", "mean PSNR (dB)", "mean L2 (code)"} <= set(said)
     assert f"{scores['interpolation_psnr/0.4']:.1f}" in said
     assert f"{scores['interpolation_l2/0.6']:.3g}" in said
-    assert protocol["interpolation"].startswith("4 pairs of different labels")
+    assert protocol["interpolation"].startswith("4 pairs of samples with different labels")
     again = run(model(VAE, data), data, Interpolation(pairs=4))[0]
     assert again == scores
 
@@ -177,8 +178,8 @@ def test_linear_model_mixes_codes_as_images():
     assert texts(figures["interpolation"]).count("∞") == 6
 
 
-def test_decoder_that_ignores_the_code_is_said_to():
-    """The report's contractive run: infinite PSNR beside an L2 above 0."""
+def test_protocol_reports_a_decoder_that_ignores_the_code():
+    """The report's contractive run: infinite PSNR together with an L2 above 0."""
     data = Made()
     module = model(AE, data)
     for layer in module.decoder.modules():
@@ -188,10 +189,10 @@ def test_decoder_that_ignores_the_code_is_said_to():
     assert scores["interpolation_l2/0.4"] > 0
     assert not {key for key in scores if key.startswith("interpolation")} & {"interpolation_path_ratio"}
     assert not [key for key in scores if "psnr" in key]
-    assert "no path ratio: the decoder gives the same image" in protocol["interpolation"]
+    assert "path ratio not scored: the decoder gives the same image" in protocol["interpolation"]
 
 
-def test_conditional_model_is_told_the_class():
+def test_conditional_model_is_given_the_class():
     data = Made()
     module = model(ConditionalVAE, data, num_classes=CLASSES)
     scores, figures, _ = run(module, data, Interpolation(pairs=4), Traversals(), ZeroedDimensions())
@@ -203,7 +204,7 @@ def test_conditional_model_is_told_the_class():
 
 
 def shown(figure):
-    """The pictures' rows by label, [H, W]."""
+    """The figure's rows of images by label, [H, W]."""
     return {axes.get_ylabel(): np.asarray(axes.images[0].get_array())[:, :, 0] for axes in figure.axes if axes.images}
 
 
@@ -234,9 +235,9 @@ def test_traversals_begin_with_the_most_active_dimension_and_may_start_at_a_samp
 
 
 @pytest.mark.parametrize("setting", [{"dimensions": [5]}, {"dimensions": [-1]}, {"sample": 40}])
-def test_traversals_refuse_what_is_not_there(setting):
+def test_traversals_refuse_dimensions_and_samples_that_do_not_exist(setting):
     data = Made()
-    with pytest.raises(SettingError, match=rf"Traversals: {next(iter(setting))} .* must lie from 0 to"):
+    with pytest.raises(SettingError, match=rf"Traversals.{next(iter(setting))} is .* must lie from 0 to"):
         run(model(AE, data), data, Traversals(**setting))
 
 
@@ -275,12 +276,12 @@ def test_distributions_are_grouped_by_the_first_factor_or_the_one_named():
     assert [axes.get_title() for axes in figure.axes] == [f"z {d}" for d in sorted(most_active(codes, 2))]
     assert figure.get_supxlabel() == "kind"
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["0", "1", "2"]
-    with pytest.raises(SettingError, match="factor 'colour' is not known for made: choose of kind, size"):
+    with pytest.raises(SettingError, match="factor is colour, which is not a factor of made: choose one of kind, size"):
         run(module, data, CodeDistributions(factor="colour"))
 
 
 def test_factor_correlation_shows_the_numbers_of_the_metric():
-    from lit_ae.metrics.factors import factor_code_correlation
+    from lit_ae.metrics.codes.factors import factor_code_correlation
 
     data = Made()
     module = model(AE, data)
@@ -320,7 +321,7 @@ def test_codes_of_one_dimension_are_embedded(method):
     assert np.isfinite(points).all()
 
 
-def test_embeddings_stand_side_by_side_and_few_points_are_said():
+def test_embeddings_stand_side_by_side_and_too_few_points_are_reported():
     data = Made()
     _, figures, _ = run(model(AE, data), data, LatentPlot(["tsne", "pca"], perplexity=5, iterations=300, max_points=30))
     assert figures.keys() == {"tsne", "pca", "embeddings"}
@@ -328,21 +329,21 @@ def test_embeddings_stand_side_by_side_and_few_points_are_said():
     assert [axes.get_title() for axes in panels] == ["t-SNE", "PCA"]
     assert sum(len(points.get_offsets()) for points in panels[1].collections) == 30
     _, figures, protocol = run(model(AE, data), data, LatentPlot(["pca"], max_points=3))
-    assert (figures, protocol["embedding"]) == ({}, "none: 3 codes are too few")
+    assert (figures, protocol["embedding"]) == ({}, "no figure: 3 codes are too few, at least 4 are needed")
 
 
 # -- curves by epoch -----------------------------------------------------------------------------------------
 
 
-def recon_kl(store, family, **options):
-    """Axes by y label of the figure of a run that logged nll 30, 20 and penalty 4, 6 (both + 1 in validation)."""
+def recon_kl(term, likelihood):
+    """Axes by y label of the figure of a run that logged nll 30, 20 and a term 4, 6 (both + 1 in validation)."""
     logger, figures = RunLogger(), {}
     logger.run_id = tracking.create_run("figures", "a run", {})
-    for epoch, (nll, penalty) in enumerate([(30.0, 4.0), (20.0, 6.0)]):
-        values = {"train/nll": nll, "train/penalty": penalty, "val/nll": nll + 1, "val/penalty": penalty + 1}
+    for epoch, (nll, other) in enumerate([(30.0, 4.0), (20.0, 6.0)]):
+        values = {"train/nll": nll, f"train/{term}": other, "val/nll": nll + 1, f"val/{term}": other + 1}
         logger.log_metrics({"epoch": epoch, **values})
     logger.log_figure = lambda figure, name: figures.update({name: figure})
-    module = model(family, Made(), likelihood=Bernoulli(), **options)
+    module = model(VAE, Made(), likelihood=likelihood)
     trainer = SimpleNamespace(lightning_module=module, loggers=[logger], testing=True)
     assert ReconstructionKL().score(trainer, Evaluation()) == {}
     axes = figures["recon-kl"].axes if figures else []
@@ -350,17 +351,18 @@ def recon_kl(store, family, **options):
 
 
 def test_recon_kl_shows_the_logged_terms(store):
-    assert recon_kl(store, VAE, beta=2.0) == {
-        "reconstruction nll (nats)": {"training": [30, 20], "validation": [31, 21]},
-        "KL to N(0, I) (nats)": {"training": [2, 3], "validation": [2.5, 3.5]},
-    }
-    annealed = recon_kl(store, VAE, annealing=LinearSchedule())
-    assert annealed["KL to N(0, I) (nats)"] == {"validation": [5, 7]}
+    kl = {"training": [4, 6], "validation": [5, 7]}
+    nll = {"training": [30, 20], "validation": [31, 21]}
+    assert recon_kl("kl", Bernoulli()) == {
+        "reconstruction nll (nats)": nll, "KL divergence from the prior (nats)": kl,
+    }  # fmt: skip
+    assert recon_kl("kl", Bernoulli("mean")) == {
+        "reconstruction nll (nats per pixel)": nll, "KL divergence from the prior (nats)": kl,
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(("family", "options"), [(AE, {}), (VAE, {"beta": 0.0})])
-def test_models_without_a_kl_have_no_recon_kl(store, family, options):
-    assert recon_kl(store, family, **options) == {}
+def test_runs_without_a_logged_kl_have_no_recon_kl(store):
+    assert recon_kl("penalty", Bernoulli()) == {}
 
 
 # -- files ---------------------------------------------------------------------------------------------------

@@ -15,19 +15,19 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from lit_ae.callbacks import generation
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.generation import GenerationScores
+from lit_ae.callbacks.scores import generation_scores as generation
+from lit_ae.callbacks.scores.generation_scores import GenerationScores
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
-from lit_ae.metrics import manifold
-from lit_ae.metrics.extractors import extract
-from lit_ae.metrics.feature_cache import FeatureCache
-from lit_ae.metrics.frechet import FrechetDistance, frechet_infinity
-from lit_ae.metrics.inception_score import InceptionScore
-from lit_ae.metrics.kernel_distance import kernel_distance
-from lit_ae.metrics.lenet import LeNet, LeNetExtractor
-from lit_ae.metrics.manifold import Manifold, median_ratio, nearest_distances, spread
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.images import manifold
+from lit_ae.metrics.images.extractors import extract
+from lit_ae.metrics.images.feature_cache import FeatureCache
+from lit_ae.metrics.images.frechet import FrechetDistance, frechet_infinity
+from lit_ae.metrics.images.inception_score import InceptionScore
+from lit_ae.metrics.images.kernel_distance import kernel_distance
+from lit_ae.metrics.images.lenet import LeNet, LeNetExtractor
+from lit_ae.metrics.images.manifold import Manifold, median_ratio, nearest_distances, spread
 
 
 def normal(*shape, seed=0):
@@ -35,7 +35,7 @@ def normal(*shape, seed=0):
 
 
 def made(n, seed=0, size=84):
-    """Features like those of a classifier's hidden layer: on a curved sheet, none negative."""
+    """Features like those of a classifier's hidden layer: on a curved surface, none negative."""
     sheet = normal(6, size)
     return (normal(n, 6, seed=seed + 1) @ sheet * (1 + seed / 10) + seed / 10).relu()
 
@@ -112,7 +112,7 @@ def test_fid_infinity_agrees_with_a_line_through_torch_fidelity(agrees):
     agrees("FID∞", "torch-fidelity, scikit-learn's line", data, ours, line.intercept_, rel=1e-4)
 
 
-def test_fid_infinity_is_nearer_to_the_true_distance():
+def test_fid_infinity_is_closer_to_the_true_distance():
     # of N(0, I) and N(m, I) in 10 dimensions: |m|²
     truth, real = 10 * 0.01, normal(50_000, 10)
     fakes = [normal(400, 10, seed=seed) + 0.1 for seed in range(1, 21)]
@@ -120,7 +120,7 @@ def test_fid_infinity_is_nearer_to_the_true_distance():
     extrapolated = np.mean([frechet_infinity(real, fake, 8) for fake in fakes]) - truth
     assert biased > 0.05
     assert abs(extrapolated) < biased / 3
-    with pytest.raises(ValueError, match="2 sizes or more, not 1"):
+    with pytest.raises(ValueError, match="2 sizes or more to extrapolate it, not at 1"):
         frechet_infinity(real, fakes[0], 1)
     with pytest.raises(ValueError, match="19 generated images are too few"):
         frechet_infinity(real, fakes[0][:19], 4)
@@ -142,7 +142,7 @@ def test_precision_and_recall_agree_with_torch_fidelity(agrees):
 
 
 def by_formulas(real, fake, k):
-    """The four of them, as Naeem et al. 2020 state them, distance by distance in NumPy."""
+    """All four as Naeem et al. 2020 define them, with every distance computed by NumPy."""
     real, fake = (np.asarray(x, dtype=np.float64) for x in (real, fake))
 
     def distances(a, b):
@@ -162,7 +162,7 @@ def by_formulas(real, fake, k):
 
 
 def test_all_four_agree_with_their_formulas(agrees, monkeypatch):
-    monkeypatch.setattr(manifold, "DISTANCES", 1000)  # in many blocks
+    monkeypatch.setattr(manifold, "DISTANCES", 1000)  # many blocks
     real, fake = normal(120, 6), 0.7 * normal(90, 6, seed=1) + 0.5
     ours, theirs = Manifold(real).scores(fake), by_formulas(real, fake, 5)
     for name in ("precision", "recall", "density", "coverage"):
@@ -218,11 +218,11 @@ def test_collapsed_samples(n, value, size):
 
 
 def test_manifolds_refuse():
-    with pytest.raises(ValueError, match="5 real samples have no 5-th nearest neighbours"):
+    with pytest.raises(ValueError, match="5 real samples are too few for 5 nearest neighbours"):
         Manifold(normal(5, 2))
-    with pytest.raises(ValueError, match="1 generated samples have no 5-th"):
+    with pytest.raises(ValueError, match="1 generated samples are too few for 5"):
         Manifold(normal(6, 2)).scores(normal(1, 2))
-    with pytest.raises(ValueError, match="generated features hold NaN"):
+    with pytest.raises(ValueError, match="generated features have NaN"):
         Manifold(normal(6, 2)).scores(normal(9, 2) * math.nan)
 
 
@@ -237,13 +237,13 @@ def test_nearest_distances_agree_with_scipy(agrees, monkeypatch):
     agrees("nearest distance", "SciPy's k-d tree", data, nearest_distances(a, b), theirs, rel=1e-9)
     assert nearest_distances(b[:3], b).tolist() == [0, 0, 0], "copies are at no distance at all"
     assert nearest_distances(a[:0], b).shape == (0,)
-    with pytest.raises(ValueError, match="nothing to be near to"):
+    with pytest.raises(ValueError, match="no samples to which distances"):
         nearest_distances(a, b[:0])
 
 
 def test_ratio_by_hand():
     assert median_ratio(torch.tensor([1.0, 9, 2]), torch.tensor([4.0, 2])) == pytest.approx(2 / 3)
-    with pytest.raises(ValueError, match="are training samples, too"):
+    with pytest.raises(ValueError, match="are also training samples"):
         median_ratio(torch.ones(3), torch.tensor([0.0, 0, 5]))
     with pytest.raises(ValueError, match="no distances"):
         median_ratio(torch.ones(0), torch.ones(3))
@@ -251,7 +251,7 @@ def test_ratio_by_hand():
     assert spread(torch.arange(3), 4).tolist() == [0, 1, 2]
 
 
-def test_copies_of_training_images_stand_out():
+def test_copies_of_training_images_have_a_small_distance_ratio():
     train, unseen, new = made(2000), made(2300, 0)[2000:], made(2600, 0)[2300:]
     held = generation._Others(SimpleNamespace(protocol={}, seed=0), unseen, train, "test", fid_sizes=0)
     assert held.scores(new)["train_distance_ratio"] == pytest.approx(1, abs=0.15)
@@ -309,14 +309,17 @@ def test_every_sampler_has_every_score(cache, digits):
         expected = Manifold(real).scores(fake.features) | {"kid": kid.mean, "kid_std": 0, "train_distance_ratio": ratio}
         assert {key: ours[key] for key in expected} == pytest.approx(expected, rel=1e-5, abs=1e-9)
     protocol = evaluation.protocol
-    assert "60 images bias FID upwards" in protocol["fid_bias"]
+    assert "60 images are few, which biases FID upwards" in protocol["fid_bias"]
     assert "1 disjoint subsets of 60" in protocol["kid"]
-    assert "neighbour k = 5" in protocol["manifold"]
-    assert "60 training images: 60 generated images over 60 of the test split" in protocol["train_distance_ratio"]
+    assert "nearest neighbour number 5" in protocol["manifold"]
+    assert (
+        "60 training images, of 60 generated images divided by that of 60 images of the test split"
+        in protocol["train_distance_ratio"]
+    )
     assert "fid_infinity" not in protocol
 
 
-def test_features_are_kept_by_content(cache, digits, monkeypatch):
+def test_features_are_cached_by_content(cache, digits, monkeypatch):
     calls = []
     monkeypatch.setattr(generation, "extract", lambda *args, **kw: calls.append(kw["progress"]) or extract(*args, **kw))
     first, _, _ = scored(digits, "gan")
@@ -326,14 +329,14 @@ def test_features_are_kept_by_content(cache, digits, monkeypatch):
     assert scored(Digits(eval_batch_size=7, limit=60), "gan")[0] == first
     assert calls == ["features of normal samples"], "the reference is read"
     for path in cache.iterdir():
-        path.write_bytes(path.read_bytes()[:300])  # broken
+        path.write_bytes(path.read_bytes()[:300])  # damaged
     assert scored(digits, "gan")[0] == first
     scored(Digits(split_seed=1, limit=60), "gan", train_images=0)
     assert len(list(cache.iterdir())) == 3, "other images, another file"
     assert not [path for path in cache.iterdir() if "part" in path.name]
 
 
-def test_a_cache_that_cannot_be_written_costs_time_alone(cache, digits, monkeypatch):
+def test_a_cache_that_cannot_be_written_only_costs_time(cache, digits, monkeypatch):
     cache.write_text("a file where the folder should be")
     kept = FeatureCache(LeNetExtractor.for_data(digits), digits, "test")
     kept.write(torch.zeros(60, 84))
@@ -341,7 +344,7 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(cache, digits, monkeypa
     assert scored(digits, "gan")[0].keys() == {f"{score}/normal" for score in ALL}
 
 
-def test_what_is_asked_for(cache, digits):
+def test_scores_on_request(cache, digits):
     found, evaluation, run = scored(digits, "gan", n=40, fid_sizes=3, train_images=0)
     assert found.keys() == {f"{key}/normal" for key in (ALL | {"fid_infinity"}) - {"train_distance_ratio"}}
     extractor = LeNetExtractor.for_data(digits)
@@ -349,20 +352,22 @@ def test_what_is_asked_for(cache, digits):
     fake = extract(extractor, evaluation.generate(run, sampler, 40)).features
     real = extract(extractor, digits.split("test").x / 255).features
     assert found["fid_infinity/normal"] == pytest.approx(frechet_infinity(real, fake, 3), rel=1e-4)
-    assert "3 numbers of images up to 40, all 60 real" in evaluation.protocol["fid_infinity"]
+    assert "FID at 3 numbers of generated images up to 40, each with all 60 real" in evaluation.protocol["fid_infinity"]
     _, evaluation, _ = scored(digits, "gan", n=40, train_images=50)
-    assert "nearest of 50 training images: 40 generated" in evaluation.protocol["train_distance_ratio"]
+    assert "nearest of 50 training images, of 40 generated" in evaluation.protocol["train_distance_ratio"]
 
 
-def test_too_few_images_are_named(cache):
+def test_scores_that_need_more_images_are_reported(cache):
     found, evaluation, _ = scored(Digits(limit=4), "gan", splits=1, fid_sizes=2)
     assert found.keys() == {f"{score}/normal" for score in ALL - {"precision", "recall", "density", "coverage"}}
-    assert evaluation.protocol["manifold"] == "none: 4 real samples have no 5-th nearest neighbours: use more"
-    assert "none: 4 generated images are too few" in evaluation.protocol["fid_infinity"]
+    assert (
+        evaluation.protocol["manifold"] == "not scored: 4 real samples are too few for 5 nearest neighbours: use more"
+    )
+    assert "not scored: 4 generated images are too few" in evaluation.protocol["fid_infinity"]
 
 
 def test_settings_are_checked():
-    with pytest.raises(SettingError, match="fid_sizes of GenerationScores is 1"):
+    with pytest.raises(SettingError, match=r"GenerationScores\.fid_sizes is 1"):
         GenerationScores(fid_sizes=1)
-    with pytest.raises(SettingError, match="train_images of GenerationScores is -1"):
+    with pytest.raises(SettingError, match=r"GenerationScores\.train_images is -1"):
         GenerationScores(train_images=-1)

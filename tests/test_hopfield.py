@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import Trainer
 
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.hopfield import HopfieldRecall
+from lit_ae.callbacks.scores.hopfield_recall import HopfieldRecall
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
+from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.models.hopfield import Hopfield, energy, sign, sweep, weights
 
 

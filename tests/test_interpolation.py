@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from lit_ae.metrics.interpolation import different_pairs, mixing_l2, mixing_psnr, path_ratio
+from lit_ae.metrics.codes.interpolation import different_pairs, mixing_l2, mixing_psnr, path_ratio
 
 FEW = settings(max_examples=25, deadline=None)
 LABELS = st.lists(st.integers(-1, 3), min_size=2, max_size=30).map(torch.tensor)
@@ -16,13 +16,13 @@ LABELS = st.lists(st.integers(-1, 3), min_size=2, max_size=30).map(torch.tensor)
 
 @FEW
 @given(LABELS, st.integers(0, 5), st.integers(1, 7))
-def test_pairs_have_different_labels_and_depend_on_the_seed_alone(labels, seed, n):
+def test_pairs_have_different_labels_and_depend_only_on_the_seed(labels, seed, n):
     known = labels[labels >= 0]
     if len(known) and len(known.unique()) == 1:
         with pytest.raises(ValueError, match="at least two classes"):
             different_pairs(labels, n, seed)
         return
-    torch.manual_seed(seed + 1)  # the global generator has no say
+    torch.manual_seed(seed + 1)  # the global generator has no influence
     first, second = different_pairs(labels, n, seed)
     assert len(first) == len(second) == n
     assert (first != second).all()
@@ -35,7 +35,7 @@ def test_pairs_have_different_labels_and_depend_on_the_seed_alone(labels, seed, 
     assert torch.equal(second, again[1])
 
 
-def test_another_seed_makes_other_pairs_and_one_sample_none():
+def test_another_seed_gives_other_pairs_and_one_sample_gives_none():
     labels = torch.arange(100) % 10
     assert not torch.equal(different_pairs(labels, 20, 0)[0], different_pairs(labels, 20, 1)[0])
     with pytest.raises(ValueError, match="at least two classes"):
@@ -82,7 +82,7 @@ def test_path_ratio_of_an_arc(agrees, steps):
 
 @FEW
 @given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 99), st.floats(0.1, 100))
-def test_path_ratio_is_at_least_1_and_knows_no_scale_and_no_order(points, pairs, seed, scale):
+def test_path_ratio_is_at_least_1_and_does_not_depend_on_scale_or_order(points, pairs, seed, scale):
     path = torch.randn(points, pairs, 1, 3, 3, generator=torch.Generator().manual_seed(seed))
     ratio = path_ratio(path)
     assert ratio >= 1 - 1e-9
@@ -93,7 +93,7 @@ def test_path_ratio_is_at_least_1_and_knows_no_scale_and_no_order(points, pairs,
     assert path_ratio(straight) == pytest.approx(1, rel=1e-5)
 
 
-def test_path_ratio_refuses_what_has_none():
+def test_path_ratio_refuses_paths_without_one():
     with pytest.raises(ValueError, match="same image at both ends"):
         path_ratio(torch.ones(4, 2, 1, 3, 3))
     with pytest.raises(ValueError, match="at least 2 points"):

@@ -12,16 +12,16 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.layer_retention import LayerRetention
+from lit_ae.callbacks.scores.layer_retention import LayerRetention
 from lit_ae.data.digits import Digits
-from lit_ae.likelihoods import Gaussian
-from lit_ae.metrics import retention
-from lit_ae.metrics.retention import variance_retained
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.codes import retention
+from lit_ae.metrics.codes.retention import variance_retained
 from lit_ae.models.ae import AE
 from lit_ae.models.vae import VAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.nets.conv import ConvDecoder, ConvEncoder
+from lit_ae.objectives.likelihoods import Gaussian
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_an_invertible_linear_layer_keeps_everything_and_a_dead_one_nothing(pixe
     )
 
 
-def test_a_unit_that_hardly_ever_was_on_in_training_does_no_harm(pixels):
+def test_a_unit_that_is_rarely_active_in_training_does_no_harm(pixels):
     train, test = pixels
     features = [x @ normal(64, 12) for x in (train, test)]
     alone = variance_retained(features[0], train, features[1], test)
@@ -92,13 +92,13 @@ def test_any_shape_gives_a_number_of_at_most_1(n, d, p, seed):
             variance_retained(z, x, z, x)
         return
     share = variance_retained(z, x, z, x)
-    assert 0 <= share <= 1  # of the samples it was fitted on it cannot be worse than their mean
+    assert 0 <= share <= 1  # on the samples to which it was fitted it cannot be worse than their mean
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     assert variance_retained(z[order], x[order], z[order], x[order]) == pytest.approx(share, abs=1e-6)
     assert variance_retained(10 * z + 3, x, 10 * z + 3, x) == pytest.approx(share, abs=1e-4)  # units do not matter
 
 
-def test_what_has_no_answer_is_said():
+def test_refusals():
     x, z = normal(5, 3), normal(5, 2)
     for wrong, said in [
         ((z, x, z[:3], x), "3 scored features for 5"),
@@ -144,7 +144,7 @@ def test_every_layer_of_the_encoder_is_measured(family):
     expected = 100 * reference(codes[0], train.flatten(1), codes[1], test.flatten(1), 1.0)
     assert values["test/retention/3"] == pytest.approx(expected, rel=1e-4)
     assert 100 > values["test/retention/1"] > values["test/retention/3"]
-    assert "fitted on 200 training samples, scored on 200" in evaluation.protocol["retention"]
+    assert "fitted to 200 training samples, scored on 200" in evaluation.protocol["retention"]
 
 
 def test_fewer_batches_are_scored_and_other_nets_have_none():

@@ -7,14 +7,14 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from torch import nn
 
-from lit_ae.callbacks.layerwise_pretraining import LayerwisePretraining, blocks, layer_pairs
+from lit_ae.callbacks.training.layerwise_pretraining import LayerwisePretraining, blocks, layer_pairs
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Gaussian
 from lit_ae.models.ae import AE
 from lit_ae.models.rbm import RBM
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.nets.conv import ConvEncoder
+from lit_ae.objectives.likelihoods import Gaussian
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_pretrained_beats_the_same_net_after_the_same_joint_epochs(method, activ
     assert pretrained < 0.95 * plain
 
 
-def test_each_layer_learns_alone_from_the_ones_below(monkeypatch):
+def test_each_layer_is_trained_on_its_own_on_the_layers_below(monkeypatch):
     module, own, reached = autoencoder(), [], []
 
     def record(module, optimizer, loss, epochs):
@@ -70,14 +70,14 @@ def test_each_layer_learns_alone_from_the_ones_below(monkeypatch):
         reached.append({id(p) for p in module.parameters() if p.grad is not None})
         return [0.0] * epochs
 
-    monkeypatch.setattr("lit_ae.callbacks.layerwise_pretraining.descend", record)
+    monkeypatch.setattr("lit_ae.callbacks.training.layerwise_pretraining.descend", record)
     LayerwisePretraining(1).on_train_start(Trainer(logger=False, accelerator="cpu"), module)
     assert [len(parameters) for parameters in own] == [4, 4, 4]
     assert own == reached, "gradients reach the layer's parameters and no others"
     assert set.union(*own) == {id(p) for p in module.parameters()}
 
 
-def test_rbm_hands_down_its_weights():
+def test_rbm_initialises_the_layers():
     rbm, up, down = RBM((6,), 4, torch.optim.SGD), nn.Linear(6, 4), nn.Linear(4, 6)
     with torch.no_grad():
         for parameter in rbm.parameters():

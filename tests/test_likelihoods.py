@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from lit_ae.divergences import kl_standard_normal, kl_standard_normal_by_dimension
-from lit_ae.likelihoods import Bernoulli, Gaussian
+from lit_ae.objectives.divergences import kl_standard_normal, kl_standard_normal_by_dimension
+from lit_ae.objectives.likelihoods import Bernoulli, Gaussian
 
 SHAPE = (2, 3, 4)  # 24 pixels
 LIKELIHOODS = {

@@ -1,4 +1,4 @@
-"""Scores against closed forms, torch-fidelity and values worked out by hand; networks that judge images."""
+"""Scores against closed forms, torch-fidelity and values worked out by hand; feature extractors of images."""
 
 import concurrent.futures
 import math
@@ -14,14 +14,14 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 
 from lit_ae.data import ArrayDataset, BaseDataModule, Splits
 from lit_ae.errors import SettingError
-from lit_ae.metrics import lenet
-from lit_ae.metrics.clustering import clustering_scores
-from lit_ae.metrics.extractors import FeatureExtractor, Features, extract
-from lit_ae.metrics.frechet import FrechetDistance
-from lit_ae.metrics.inception import InceptionExtractor
-from lit_ae.metrics.inception_score import InceptionScore
-from lit_ae.metrics.lenet import LeNetExtractor
-from lit_ae.metrics.standardised import mse_standardised
+from lit_ae.metrics.codes.clustering import clustering_scores
+from lit_ae.metrics.images import lenet
+from lit_ae.metrics.images.extractors import FeatureExtractor, Features, extract
+from lit_ae.metrics.images.frechet import FrechetDistance
+from lit_ae.metrics.images.inception import InceptionExtractor
+from lit_ae.metrics.images.inception_score import InceptionScore
+from lit_ae.metrics.images.lenet import LeNetExtractor
+from lit_ae.metrics.reconstruction.standardised import mse_standardised
 
 
 def normal(*shape, seed=0, dtype=torch.float32):
@@ -70,7 +70,7 @@ def test_frechet_agrees_with_torch_fidelity(agrees):
 
 
 def test_frechet_is_in_double_precision():
-    a = with_moments([0.0, 0], np.eye(2)) + 1e4  # in float32 the covariance would drown in the mean's square
+    a = with_moments([0.0, 0], np.eye(2)) + 1e4  # in float32 the covariance would be lost in the square of the mean
     b = with_moments([0.0, 0], 4 * np.eye(2), seed=1) + 1e4
     assert frechet(a, b) == pytest.approx(2, rel=1e-6)
 
@@ -80,10 +80,10 @@ def test_frechet_of_a_collapsed_generator():
     assert frechet(real, torch.zeros(100, 2)) == pytest.approx(1 + 4 + 9)
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method")  # torchmetrics overlooks merged states
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")  # torchmetrics does not count merged states
 def test_frechet_of_parts_is_that_of_the_whole():
     real, fake = normal(60, 5), normal(70, 5, seed=1) + 1
-    parts = [FrechetDistance(5) for _ in range(3)]  # the last one sees nothing, as a process may
+    parts = [FrechetDistance(5) for _ in range(3)]  # the last one gets no images, as a process may
     for metric, rows in zip(parts, (slice(0, None, 2), slice(1, None, 2), slice(0, 0)), strict=True):
         metric.update(real[rows][:11], real=True)
         metric.update(real[rows][11:], real=True)
@@ -108,13 +108,13 @@ def inception_score(probs, splits=1):
 
 def test_inception_score_known_answers():
     confident = torch.eye(4).repeat(25, 1)
-    assert inception_score(confident) == pytest.approx((4, 0))  # every class, each without doubt
+    assert inception_score(confident) == pytest.approx((4, 0))  # every class, each with certainty
     assert inception_score(confident[:1].expand(50, 4)) == pytest.approx((1, 0))  # one class: finite
     assert inception_score(torch.full((50, 4), 0.25), splits=5) == pytest.approx((1, 0))
     # two classes at (0.9, 0.1) and (0.1, 0.9): exp(0.9 ln 1.8 + 0.1 ln 0.2)
     pair = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.float64)
     assert inception_score(pair)[0] == pytest.approx(1.8**0.9 * 0.2**0.1)
-    # 2 splits, dealt out in turn: (1, 0), (1, 0) and (1, 0), (0, 1), so scores 1 and 2
+    # 2 splits that take images in turn: (1, 0), (1, 0) and (1, 0), (0, 1), so scores 1 and 2
     dealt = torch.tensor([[1.0, 0], [1, 0], [1, 0], [0, 1]])
     assert inception_score(dealt, splits=2) == pytest.approx((1.5, 0.5))
 
@@ -123,7 +123,7 @@ def test_inception_score_known_answers():
 def test_inception_score_agrees_with_torch_fidelity(splits, agrees):
     logits = 3 * normal(90, 7)
     expected = isc_features_to_metric(logits, splits, shuffle=False)
-    in_turn = torch.cat(logits.chunk(splits), dim=1).view(-1, 7)  # its splits are runs, ours are dealt out
+    in_turn = torch.cat(logits.chunk(splits), dim=1).view(-1, 7)  # its splits are consecutive, ours take images in turn
     mean, std = inception_score(in_turn.softmax(1), splits)
     data = f"90 made logits of 7 classes, {splits} splits"
     agrees("IS", "torch-fidelity", data, mean, expected["inception_score_mean"], rel=1e-5)
@@ -161,9 +161,9 @@ def test_inception_score_is_repeatable_and_can_be_reset():
 
 
 def test_inception_score_refuses_splits():
-    with pytest.raises(SettingError, match="splits of the Inception Score is 0"):
+    with pytest.raises(SettingError, match="splits of the Inception Score is 0: it must be at least 1"):
         InceptionScore(0)
-    with pytest.raises(SettingError, match="splits of the Inception Score is 10 but 4 images"):
+    with pytest.raises(SettingError, match="splits of the Inception Score is 10 but there are 4 images"):
         inception_score(torch.eye(4), splits=10)
 
 
@@ -174,7 +174,7 @@ def test_clustering_scores_by_hand():
     codes = torch.tensor([[0.0], [1], [10], [11]])
     # silhouettes: 1 - 1 / 10.5 at the ends, 1 - 1 / 9.5 inside
     silhouette = (2 - 1 / 10.5 - 1 / 9.5) / 2
-    perfect = clustering_scores(codes, torch.tensor([3, 3, 1, 1]), 2, seed=0)  # whatever the labels are called
+    perfect = clustering_scores(codes, torch.tensor([3, 3, 1, 1]), 2, seed=0)  # the names of the labels do not matter
     assert perfect == pytest.approx({"silhouette": silhouette, "ari": 1, "nmi": 1, "clustering_accuracy": 1})
     # clusters {0, 1}, {10, 11} against labels {0}, {1, 10, 11}: of the pairs 1 agrees, 0.5 * ... expected 1
     partly = clustering_scores(codes, torch.tensor([0, 1, 1, 1]), 2, seed=0)
@@ -208,7 +208,7 @@ def test_clustering_is_repeatable_and_the_silhouette_can_be_sampled():
 
 def test_clustering_refuses():
     codes = normal(10, 2)
-    with pytest.raises(SettingError, match="labels, which the data lack"):
+    with pytest.raises(SettingError, match="clustering is compared with labels, and some samples have none"):
         clustering_scores(codes, torch.full((10,), -1), 2, seed=0)
     with pytest.raises(SettingError, match="10 clusters of 10 codes"):
         clustering_scores(codes, torch.zeros(10), 10, seed=0)
@@ -228,7 +228,7 @@ def test_mse_standardised_by_hand():
     x_hat = torch.tensor([[[1.0, 1.0]], [[0.25, 1.0]]])  # t_hat = (1, 1), (0 from below, 1)
     assert mse_standardised(x, x_hat, 0.5, 0.5).tolist() == pytest.approx([2, 0.125])
     assert mse_standardised(x, x, 0.5, 0.5).tolist() == pytest.approx([0.5, 0])  # the floor
-    with pytest.raises(ValueError, match="standard deviation 0"):
+    with pytest.raises(ValueError, match="standard deviation of 0"):
         mse_standardised(x, x, 0.5, 0.0)
 
 
@@ -243,7 +243,7 @@ class Doubled(FeatureExtractor):
     def description(self):
         return {"extractor": self.name}
 
-    def judge(self, images):
+    def features_of(self, images):
         features = self.net(images.flatten(1))
         return Features(features, features.softmax(1))
 
@@ -274,7 +274,7 @@ def test_extract_gives_all_images_in_order(capfd):
     torch.testing.assert_close(found.features, 2 * images.flatten(1))
     assert found.probs.shape == (7, 4)
     assert extract(doubled(), images[:0]).features.shape == (0, 4)
-    assert capfd.readouterr().out == ""  # a progress bar is no output
+    assert capfd.readouterr().out == ""  # a progress bar goes to standard error
 
 
 class Stripes(BaseDataModule):
@@ -314,7 +314,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """The data sets that a classifier was trained for."""
+    """The data sets for which a classifier was trained."""
     train, calls = lenet._trained, []
     monkeypatch.setattr(lenet, "_trained", lambda net, data, dev: calls.append(data) or train(net, data, dev))
     return calls
@@ -371,9 +371,9 @@ def test_lenet_is_trained_once_by_parallel_workers(cache, trainings):
 
 
 def test_lenet_refuses(cache, monkeypatch, tmp_path):
-    with pytest.raises(SettingError, match=r"judges images, but stripes has samples of shape \(12,\)"):
+    with pytest.raises(SettingError, match=r"takes images, but stripes has samples of shape \(12,\)"):
         LeNetExtractor.for_data(Vectors())
-    with pytest.raises(SettingError, match="learns from labels, which stripes lacks"):
+    with pytest.raises(SettingError, match="is trained on labels and stripes has none"):
         LeNetExtractor.for_data(Unlabelled())
     (tmp_path / "file").touch()
     monkeypatch.setenv("LIT_AE_CACHE", str(tmp_path / "file"))
@@ -407,7 +407,7 @@ def test_inception_reads_a_weights_file(inception_net, weights):
     pixels = torch.randint(0, 256, (2, 1, 28, 28), generator=torch.Generator().manual_seed(0))
     found = extract(extractor, pixels / 255 + torch.tensor([[[[0.001]]], [[[-0.001]]]]))
     assert found.features.shape == (2, extractor.num_features) == (2, 2048)
-    features, logits = inception_net(pixels.to(torch.uint8).expand(2, 3, 28, 28))  # rounded, not cut off
+    features, logits = inception_net(pixels.to(torch.uint8).expand(2, 3, 28, 28))  # rounded, not truncated
     torch.testing.assert_close(found.features, features)
     torch.testing.assert_close(found.probs, logits.softmax(1))
     assert extract(extractor, torch.zeros(0, 3, 8, 8)).probs.shape == (0, found.probs.shape[1])

@@ -6,13 +6,13 @@ import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.hidden_codes import HiddenCodes, table
+from lit_ae.callbacks.scores.hidden_codes import HiddenCodes, table
 from lit_ae.data.one_hot import OneHot
 from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Categorical
+from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.models.nmn import NMN
 from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.objectives.likelihoods import Categorical
 
 
 def network(n, m):

@@ -9,7 +9,7 @@ from test_report import FID, made_run, study
 
 from lit_ae import tracking
 from lit_ae.report import build_report
-from lit_ae.study import FigureSpec, Sweep
+from lit_ae.studies.spec import FigureSpec, Note, Sweep
 
 pytestmark = pytest.mark.browser
 PHONE = {"width": 390, "height": 844}
@@ -39,7 +39,7 @@ def page_file(tmp_path_factory):
     made = study(figures=[FigureSpec("reconstructions", ["AE", "β-VAE"], "inputs over outputs")])
     wide = [dataclasses.replace(column, label=f"{column.label} {i}") for i in range(8) for column in made.columns]
     sweep = Sweep("β", {"all": {"AE": 0, "β-VAE": 4}}, ["test/mse"])
-    again = dataclasses.replace(made, name="again", columns=wide, sweep=sweep, notes=["x" * 200])
+    again = dataclasses.replace(made, name="again", columns=wide, sweep=sweep, notes=[Note("x" * 200, "y" * 200)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "study_runs", lambda name, profile: list(runs))
         build_report(made, "full", folder / "reports")

@@ -12,7 +12,7 @@ from lit_ae.errors import SettingError
 from lit_ae.nets import MLPEncoder
 from lit_ae.nets.conv import ConvEncoder
 from lit_ae.nets.report_conv import ReportConvDecoder, ReportConvEncoder
-from lit_ae.penalties import EPSILON, jacobian_norm, jacobian_norm_estimate, kl_sparsity, l1
+from lit_ae.objectives.penalties import EPSILON, jacobian_norm, jacobian_norm_estimate, kl_sparsity, l1
 
 ENCODERS = {
     "tanh": lambda shape: MLPEncoder(shape, 5, [9], activation="tanh"),
@@ -24,7 +24,7 @@ ENCODERS = {
 
 @pytest.fixture(scope="module")
 def digits():
-    """200 digits a split."""
+    """200 digits in each split."""
     return Digits(batch_size=50, eval_batch_size=200, limit=200)
 
 
@@ -133,7 +133,7 @@ def test_estimate_has_the_exact_norm_as_its_mean(encoder):
     exact = jacobian_norm(encoder, x)
     error = draws.std(0) / probes**0.5
     assert ((draws.mean(0) - exact).abs() < 4 * error).all()
-    assert (error < 0.05 * exact).all(), "the test would see nothing"
+    assert (error < 0.05 * exact).all(), "otherwise the test could not detect a wrong mean"
     leaf = x.clone().requires_grad_()
     assert torch.allclose(jacobian_norm_estimate(encoder(leaf), leaf, 500), exact, rtol=0.25)
 
@@ -216,7 +216,7 @@ def test_report_decoder_starts_alive_whatever_the_seed():
         grown = decoder.layers(torch.randn(8, 16))
         assert grown.shape == (8, 1, 24, 24)
         assert (grown > 0).float().mean() > 0.9
-        assert (decoder(torch.randn(8, 16)).std(0) > 0).float().mean() > 0.7, "all pixels but the zero padding's"
+        assert (decoder(torch.randn(8, 16)).std(0) > 0).float().mean() > 0.7, "all pixels except the zero padding"
 
 
 def test_report_net_takes_other_shapes_and_refuses_what_it_cannot_halve():

@@ -8,7 +8,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lit_ae import plots, plots_codes
+from lit_ae import plots
+from lit_ae.plots import codes as plots_codes
+from lit_ae.plots import style
 
 
 def pixels(path):
@@ -20,7 +22,7 @@ def texts(figure):
 
 
 def inside(figure):
-    """All that is drawn lies on the canvas."""
+    """Everything that is drawn lies on the canvas."""
     figure.canvas.draw()
     width, height = figure.canvas.get_width_height()
     box = figure.get_tightbbox(figure.canvas.get_renderer())  # inches, without ticks beyond the limits
@@ -59,13 +61,13 @@ def test_values_out_of_range_are_clipped_not_wrapped():
 
 def test_image_rows_labels_title_and_heat_map():
     x = torch.rand(5, 1, 8, 8)
-    variance = 4.0 * x + 1.0  # outside [0, 1] on purpose
+    variance = 4.0 * x + 1.0  # deliberately outside [0, 1]
     rows = [("original", x), ("mean", x), ("variance", variance)]
     figure = plots.image_rows(rows, "Uncertainty", heat={"variance": "variance (unit)"})
     said = texts(figure)
     assert {"original", "mean", "variance", "Uncertainty", "variance (unit)"} <= set(said)
     heat = next(axes.images[0] for axes in figure.axes if axes.get_ylabel() == "variance")
-    assert heat.get_array().ndim == 2  # values, not colours: the colour bar's scale is theirs
+    assert heat.get_array().ndim == 2  # values, not colours, so that the colour bar shows their scale
     assert heat.get_clim() == (0.0, pytest.approx(variance.max().item()))
 
 
@@ -136,7 +138,7 @@ def test_stacked_curves_share_the_epochs():
     assert below.get_lines()[0].get_ydata().tolist() == [0.1, 0.3]
 
 
-def test_texts_stand_below_their_columns():
+def test_texts_are_below_their_columns():
     x = torch.rand(4, 1, 28, 20)
     figure = agg(plots.image_rows([("", x), ("strip", x)], "t", below={"α": list("abcd"), "PSNR": list("efgh")}))
     figure.canvas.draw()
@@ -233,7 +235,7 @@ def test_saved_png_is_small_and_the_same_each_time(tmp_path, name):
     second = plots.save(EVERY[name](), tmp_path / "b.png")
     assert first == tmp_path / "new folder" / "a.png"
     assert first.read_bytes() == second.read_bytes()
-    assert first.stat().st_size <= plots.MAX_BYTES
+    assert first.stat().st_size <= style.MAX_BYTES
     shown = pixels(first)
     assert 200 < shown.shape[1] < 1100
     assert shown.std() > 0.02  # not an empty page
@@ -244,10 +246,10 @@ def test_saved_pdf_is_small_and_the_same_each_time(tmp_path, name):
     first, second = (plots.save(EVERY[name](), tmp_path / f"{k}.pdf").read_bytes() for k in "ab")
     assert first == second
     assert first.startswith(b"%PDF")
-    assert 2000 < len(first) < plots.MAX_BYTES
+    assert 2000 < len(first) < style.MAX_BYTES
 
 
-def test_a_large_picture_is_reduced_but_keeps_its_look(tmp_path):
+def test_a_large_picture_is_reduced_but_looks_the_same(tmp_path):
     x = torch.rand(100, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     figure = plots.image_grid(x, "noise")
     reduced = plots.save(figure, tmp_path / "reduced.png")
@@ -285,6 +287,6 @@ def test_palette_differs_in_grey():
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
         return 116 * (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]) ** (1 / 3) - 16
 
-    sorted_lightness = sorted(map(lightness, plots.PALETTE))
+    sorted_lightness = sorted(map(lightness, style.PALETTE))
     assert min(np.diff(sorted_lightness)) > 4
-    assert sorted_lightness[-1] < 86  # still seen on white
+    assert sorted_lightness[-1] < 86  # still visible on white

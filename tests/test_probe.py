@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from lit_ae.errors import SettingError
-from lit_ae.metrics.probe import probe_scores, stratified
+from lit_ae.metrics.codes.probe import probe_scores, stratified
 
 NAMES = {"probe_accuracy", "probe_f1", "probe_auc", "probe_converged", "knn_accuracy"}
 
@@ -25,7 +25,7 @@ def digits():
 
 
 def made(n=60, d=3, classes=3, seed=0):
-    """Codes [n, d] that hint at their labels, every class about as often."""
+    """Codes [n, d] that depend on their labels; all classes are about equally frequent."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n) % classes
     return torch.randn(n, d, generator=generator) + y.unsqueeze(1), y
@@ -82,15 +82,15 @@ def test_two_classes_have_the_ordinary_area(agrees):
     agrees("probe AUC, 2 classes", "Mann-Whitney count", "130 made codes", ours["probe_auc"], area, rel=2e-3)
 
 
-def test_a_class_that_the_split_lacks(digits):
+def test_a_class_missing_in_the_scored_split(digits):
     x, y, x_test, y_test = digits
     rest = y_test != 3
     values = probe_scores(x, y, x_test[rest], y_test[rest])
     assert values.keys() == NAMES
-    assert 0.8 < values["probe_auc"] <= 1  # over the nine that are there
+    assert 0.8 < values["probe_auc"] <= 1  # over the nine classes that occur
 
 
-def test_a_class_that_training_lacks(digits):
+def test_a_class_missing_in_training(digits):
     x, y, x_test, y_test = digits
     whole, lacking = probe_scores(*digits), probe_scores(x[y != 3], y[y != 3], x_test, y_test)
     share = (y_test == 3).float().mean().item()
@@ -124,8 +124,8 @@ def test_equal_codes_give_the_most_frequent_class():
     assert values["probe_converged"] == 1
 
 
-def test_says_when_it_has_not_converged(digits, monkeypatch):
-    monkeypatch.setattr("lit_ae.metrics.probe.MAX_ITERATIONS", 2)
+def test_reports_when_it_has_not_converged(digits, monkeypatch):
+    monkeypatch.setattr("lit_ae.metrics.codes.probe.MAX_ITERATIONS", 2)
     assert probe_scores(*digits)["probe_converged"] == 0
 
 
@@ -139,7 +139,7 @@ def test_any_size_and_order(n, classes, d, seed):
     assert ("probe_auc" in values) == (n > 1)
     order, order_test = torch.randperm(len(x)), torch.randperm(n)
     again = probe_scores(x[order], y[order], x_test[order_test], y_test[order_test])
-    assert again == pytest.approx(values, abs=1.01 / n + 1e-2)  # a sample on the border may change sides
+    assert again == pytest.approx(values, abs=1.01 / n + 1e-2)  # a sample on the boundary may change its class
 
 
 @settings(max_examples=20, deadline=None)
@@ -178,4 +178,4 @@ def test_the_size_of_mnist_takes_seconds():
     x, y = made(65_000, 100, 10)
     started = time.perf_counter()
     assert probe_scores(x[:55_000], y[:55_000], x[55_000:], y[55_000:])["probe_converged"] == 1
-    assert time.perf_counter() - started < 60  # 3 to 7 s on a free core; others may be at work
+    assert time.perf_counter() - started < 60  # 3 to 7 s on a free core; other processes may be running

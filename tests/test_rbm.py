@@ -6,9 +6,9 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from lit_ae.callbacks.evaluation import Evaluation
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
+from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.models.rbm import RBM
 from lit_ae.samplers import Normal
 

@@ -14,13 +14,15 @@ from sklearn.metrics import log_loss, mean_absolute_error, root_mean_squared_err
 from test_families import build, trainer
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.reconstruction_scores import ReconstructionScores
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Batch, Splits
+from lit_ae.callbacks.scores.reconstruction_scores import ReconstructionScores
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Batch, Splits
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
-from lit_ae.metrics.psnr import psnr
-from lit_ae.metrics.reconstruction import ReconstructionErrors, bernoulli_bits, ssim
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.reconstruction.errors import ReconstructionErrors, bernoulli_bits, ssim
+from lit_ae.metrics.reconstruction.psnr import psnr
+from lit_ae.models.ae import AE
 
 IMAGE = (1, 28, 28)
 
@@ -89,7 +91,7 @@ def test_ssim_known_answers():
     assert ssim(*flat).tolist() == pytest.approx([luminance], rel=1e-9)
     x, _ = pairs(3)
     assert ssim(x, x).tolist() == pytest.approx([1] * 3)
-    assert (ssim(1 - x, x) < 0).all(), "contrast the other way round"
+    assert (ssim(1 - x, x) < 0).all(), "inverted contrast"
     with pytest.raises(ValueError, match="at least 6 x 6 pixels, got 5 x 9"):
         ssim(torch.zeros(1, 1, 5, 9), torch.zeros(1, 1, 5, 9))
 
@@ -114,7 +116,7 @@ def test_bits_known_answers():
     assert bernoulli_bits(1 - x, x).item() == pytest.approx(-4 * math.log2(1e-6), rel=1e-5), "clipped, hence finite"
 
 
-# -- what may come ----------------------------------------------------------------------------------------------------
+# -- properties -------------------------------------------------------------------------------------------------------
 
 
 def test_perfect_reconstruction():
@@ -123,12 +125,12 @@ def test_perfect_reconstruction():
     assert ours == pytest.approx({"mae": 0, "rmse": 0, "psnr": 100, "bits": 0, "ssim": 1}, abs=2e-3)
 
 
-def test_data_decide_which_scores_there_are():
+def test_scores_depend_on_the_kind_of_data():
     x, x_hat = pairs(6)
     assert errors(x_hat, x).keys() == {"mae", "rmse", "psnr", "bits", "ssim"}
     assert errors(x_hat.flatten(1), x.flatten(1)).keys() == {"mae", "rmse", "psnr", "bits"}
     assert errors(x_hat[..., :5, :5], x[..., :5, :5]).keys() == {"mae", "rmse", "psnr", "bits"}
-    x[-1] *= 3  # only the last batch shows that the data are no images in [0, 1]
+    x[-1] *= 3  # only the last batch shows that the data are not in [0, 1]
     assert errors(x_hat, x, batch=2).keys() == {"mae", "rmse"}
     assert errors(x_hat[:0], x[:0]) == {}
     with pytest.raises(ValueError, match="NaN or infinite"):
@@ -182,7 +184,7 @@ def scored(module, data, **options):
 
 
 def noisy(x, sigma, seed=0):
-    """x with the noise that the callback states, written down once more."""
+    """x with the noise that the callback's protocol describes."""
     draws = [torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed * 2**32 + i)) for i in range(len(x))]
     return (x + sigma * torch.stack(draws)).clamp(0, 1)
 
@@ -192,15 +194,15 @@ def test_scores_of_a_model(name, digits):
     module = build(name).eval()
     found, protocol = scored(module, digits, noise=0.3)
     x, y = digits.split("test").x / 255, digits.split("test").y
-    with torch.no_grad(), module.given(y):
-        expected, x_hat = errors(module(x), x), module(noisy(x, 0.3))
+    with torch.no_grad():
+        expected, x_hat = errors(module(x, y), x), module(noisy(x, 0.3), y)
     expected["compression_ratio"] = 784 / module.latent_dim
     expected["mse_noisy_input"] = (x_hat - x).square().mean().item()
     ours = {key.removeprefix("test/"): value for key, value in found.items()}
     assert {key: ours[key] for key in expected} == pytest.approx(expected, rel=1e-5)
     assert ours["rmse"] ** 2 == pytest.approx(ours["mse"], rel=1e-5)
     assert "N(0, 0.3²)" in protocol["mse_noisy_input"]
-    for part in ("range 1", "at most 100", "[1e-06, 1 - 1e-06]", "window 11 x 11"):
+    for part in ("data range of 1", "at most 100", "[1e-06, 1 - 1e-06]", "window of 11 x 11"):
         assert part in protocol["reconstruction_scores"]
 
 
@@ -213,7 +215,7 @@ def test_noise_can_be_left_out_and_leaves_other_scores_alone(digits):
     assert found.keys() - without.keys() == {"test/mse_noisy_input"}
     assert {key: found[key] for key in without} == without, "the model's own draws are the same"
     assert "mse_noisy_input" not in protocol
-    with pytest.raises(SettingError, match=r"noise of ReconstructionScores is -0.1"):
+    with pytest.raises(SettingError, match=r"ReconstructionScores.noise is -0.1"):
         ReconstructionScores(noise=-0.1)
 
 
@@ -247,14 +249,14 @@ class Counts(BaseDataModule):
         return Splits(*[ArrayDataset(x, torch.full((10,), -1))] * 3)
 
 
-def test_data_beyond_the_unit_range(digits):
-    found, protocol = scored(build("nmn", (8,), num_classes=0), Counts())
+def test_data_beyond_the_unit_range():
+    found, protocol = scored(AE((8,), 2), Counts())
     assert {"test/mae", "test/rmse", "test/compression_ratio"} < found.keys()
     assert not found.keys() & {"test/psnr", "test/ssim", "test/bits", "test/mse_noisy_input"}
     assert "dB" not in protocol["reconstruction_scores"]
 
 
-def test_validation_is_scored_where_asked(digits):
+def test_validation_is_scored_on_request(digits):
     module = build("ae")
     run = trainer(2, callbacks=[Evaluation(), ReconstructionScores(every_n_epochs=2)], limit_train_batches=1)
     run.fit(module, datamodule=digits)

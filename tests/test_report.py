@@ -14,13 +14,17 @@ from PIL import Image
 from rich.console import Console
 from statsmodels.stats.power import TTestPower
 
-from lit_ae import runner, tracking
+from lit_ae import tracking
 from lit_ae.errors import SettingError
 from lit_ae.report import build_report, print_table
-from lit_ae.report.collect import collect, differing
-from lit_ae.report.page import tex_escape
-from lit_ae.report.tables import duration
-from lit_ae.study import Column, Comparison, FigureSpec, ModelSpec, Profile, Study, jobs
+from lit_ae.report.analyse import analyse
+from lit_ae.report.cards import differing
+from lit_ae.report.collect import collect
+from lit_ae.report.formats import duration, file_name
+from lit_ae.report.render import tex_escape
+from lit_ae.studies import runner
+from lit_ae.studies.jobs import jobs
+from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study
 
 MSE = {
     "AE": [0.011, 0.012, 0.013, 0.012, 0.010],
@@ -74,7 +78,7 @@ def study(**changes):
         ],
         published={"AE": {"mse": 0.4611, "fid": 349.181}, "GAN": {"mse": 0.7}},
         figures=[FigureSpec("reconstructions", ["AE", "β-VAE"], "inputs over outputs")],
-        notes=["mind the <gap>"],
+        notes=[Note("mind the <gap>", "What to mind"), Note("a note without a title")],
     )
     return dataclasses.replace(made, **changes)
 
@@ -168,9 +172,9 @@ def markdown_table(text, heading):
 def test_table_1_has_every_model_mean_std_and_published_figure(runs, tmp_path):
     text = build_report(study(), "full", tmp_path / "out").markdown.read_text("utf-8")
     header, ae, vae, gan = markdown_table(text, "## Table 1")
-    assert header == ["model", "MSE test", r"FID \| N(0, I)"]
+    assert header == ["model", "MSE test ↓", r"FID \| N(0, I) ↓"]
     assert ae == ["AE", "**0.0116 ± 0.0011** (0.4611)", "30.1 ± 0.7†"]
-    assert vae == ["β-VAE", "0.0236 ± 0.0021†", "**20.2 ± 0.6†**"]  # told apart by a declared comparison
+    assert vae == ["β-VAE", "0.0236 ± 0.0021†", "**20.2 ± 0.6†**"]  # differs in a declared comparison
     assert gan == ["GAN", "– (0.7000)", "55.0 ± 30.0"]
     assert np.std(MSE["AE"], ddof=1) == pytest.approx(0.0011, abs=5e-5)  # the figure above is the n - 1 one
     assert "AE: fid 349.181" in text  # published, but no column stands beside it
@@ -182,6 +186,29 @@ def test_best_value_follows_better(runs, tmp_path, better, best):
     text = build_report(study(columns=[column]), "full", tmp_path).markdown.read_text("utf-8")
     bold = [row[0] for row in markdown_table(text, "## Table 1")[1:] if row[1].startswith("**")]
     assert bold == ([best] if best else [])
+
+
+def test_arrows_say_which_direction_is_better_in_every_format(runs, tmp_path):
+    columns = [
+        Column("test/mse", "MSE", ".4f", "lower"),
+        Column("test/fid/normal", "Score", ".1f", "higher", mark_best=False),
+        Column("test/fid/normal", "Other", ".1f"),
+    ]
+    paths = build_report(study(columns=columns), "full", tmp_path)
+    text = paths.markdown.read_text("utf-8")
+    header, *rows = markdown_table(text, "## Table 1")
+    assert header == ["model", "MSE ↓", "Score ↑", "Other"]
+    assert [any(row[i].startswith("**") for row in rows) for i in (1, 2, 3)] == [True, False, False]
+    assert "; ↓: lower is better; ↑: higher is better; " in text
+    assert {"MSE ↓", "Score ↑", "Other"} <= set(Page(paths.html).cells)
+    assert r"model & MSE $\downarrow$ & Score $\uparrow$ & Other \\" in paths.latex.read_text()
+    plain = build_report(study(columns=columns[2:], comparisons=[]), "full", tmp_path).markdown.read_text("utf-8")
+    assert "is better" not in plain
+    assert "†" not in plain
+    console = Console(width=140, record=True, file=io.StringIO())
+    print_table(study(columns=columns), "full", console)
+    said = console.export_text()
+    assert re.search(r"MSE ↓ .*Score ↑ .*Other", said) or re.search(r"MSE ↓ .*\n.*Score ↑ ", said)
 
 
 def test_csv_is_long_and_unrounded(runs, tmp_path):
@@ -210,27 +237,32 @@ def test_a_spread_below_the_format_is_not_printed_as_zero(runs, tmp_path):
     assert markdown_table(text, "## Table 1")[1][2] == "**50.0 ± 0.0002**"
     header, _, fid = markdown_table(text, "Means, paired by seed")  # and equal values are no crash
     row = dict(zip(header, fid, strict=True))
-    assert row["at 5 %"].startswith("not computable: the difference is 0")
+    assert row["result"].startswith("not computable: the difference is 0")
     assert row["t-test p"] == row["Holm p"] == "–"
 
 
 def test_differences_to_the_published_figures_are_ours_minus_theirs(runs, tmp_path):
     paths = build_report(study(), "full", tmp_path)
-    rows = markdown_table(paths.markdown.read_text("utf-8"), "## Beside the published figures")
+    rows = markdown_table(paths.markdown.read_text("utf-8"), "## Comparison with published figures")
     assert rows == [  # none of ours beside the GAN's
-        ["model", "metric", "ours", "published", "difference", "ours is"],
-        ["AE", "MSE test", "0.0116 ± 0.0011", "0.4611", "−0.4495†", "better"],
+        ["model", "metric", "ours", "published", "difference", "our result"],
+        ["AE", "MSE test ↓", "0.0116 ± 0.0011", "0.4611", "−0.4495†", "better"],
     ]
     assert "−0.4495†" in Page(paths.html).cells
-    assert r"AE & MSE test & 0.0116 $\pm$ 0.0011 & 0.4611 & $-$0.4495$\dagger$ & better \\" in paths.latex.read_text()
+    assert (
+        r"AE & MSE test $\downarrow$ & 0.0116 $\pm$ 0.0011 & 0.4611 & $-$0.4495$\dagger$ & better \\"
+        in paths.latex.read_text()
+    )
     within = build_report(study(published={"AE": {"mse": 0.0110}}), "full", tmp_path).markdown.read_text("utf-8")
     low, high = scipy.stats.t.interval(0.95, 4, np.mean(MSE["AE"]), scipy.stats.sem(MSE["AE"]))
     assert low < 0.0110 < high
-    assert markdown_table(within, "## Beside the published figures")[1][4:] == ["+0.0006", "worse"]
+    assert markdown_table(within, "## Comparison with published figures")[1][4:] == ["+0.0006", "worse"]
     smaller = "quick profile has other data or a smaller budget"
     assert smaller in build_report(study(), "quick", tmp_path / "quick").markdown.read_text("utf-8")
     assert smaller not in paths.markdown.read_text("utf-8")
-    assert "Beside the published" not in build_report(study(published={}), "full", tmp_path).markdown.read_text("utf-8")
+    assert "Comparison with published" not in build_report(study(published={}), "full", tmp_path).markdown.read_text(
+        "utf-8"
+    )
 
 
 def test_comparisons_are_in_a_csv_of_their_own_unrounded(runs, tmp_path):
@@ -249,8 +281,10 @@ def test_one_seed_gives_an_answer_without_a_test(runs, tmp_path):
     runs[:] = [run for run in runs if run.seed == 0]
     one = study(profiles={"quick": Profile("quick", "digits", [0])})
     text = build_report(one, "quick", tmp_path).markdown.read_text("utf-8")
-    assert "As measured, MSE test is 0.0210 for β-VAE and 0.0110 for AE; FID | N(0, I) is 20.0 for β-VAE and" in text
-    assert "a single seed cannot tell any of this from chance.**" in text
+    assert (
+        "As measured, MSE test is 0.0210 for β-VAE and 0.0110 for AE (lower is better); FID | N(0, I) is 20.0" in text
+    )
+    assert "with a single seed, none of this can be tested.**" in text
     assert "over 1 seed;" in text
 
 
@@ -258,7 +292,7 @@ def test_one_seed_gives_an_answer_without_a_test(runs, tmp_path):
 
 
 def test_p_values_are_scipys_and_holm_covers_the_family(runs, tmp_path):
-    reading = collect(study(), "full").readings[0]
+    reading = analyse(collect(study(), "full")).readings[0]
     mse, fid, spread = reading.tests
     p_mse = scipy.stats.ttest_rel(MSE["β-VAE"], MSE["AE"]).pvalue
     p_fid = scipy.stats.ttest_rel(FID["β-VAE"], FID["AE"]).pvalue
@@ -282,25 +316,27 @@ def test_comparison_table_shows_the_numbers(runs, tmp_path):
     header, mse, fid = markdown_table(text, "Means, paired by seed")
     row = dict(zip(header, mse, strict=True))
     differences = np.subtract(MSE["β-VAE"], MSE["AE"])
-    assert (row["comparison"], row["metric"], row["claim"]) == ("β-VAE − AE", "MSE test", "a claim")
+    assert (row["comparison"], row["metric"], row["claim"]) == ("β-VAE − AE", "MSE test ↓", "a claim")
     assert row["difference"] == f"+{differences.mean():#.3g}"
     low, high = scipy.stats.t.interval(0.95, 4, differences.mean(), differences.std(ddof=1) / math.sqrt(5))
     assert row["95 % CI"] == f"[+{low:#.3g}, +{high:#.3g}]"
     hedges = math.gamma(2) / (math.sqrt(2) * math.gamma(1.5))  # 4 degrees of freedom
     assert row["effect size"] == f"+{differences.mean() / differences.std(ddof=1) * hedges:.2f}"
     effect = TTestPower().solve_power(nobs=5, alpha=0.05, power=0.8)
-    assert row["found at 80 % power"] == f"{effect * differences.std(ddof=1):#.3g}"
+    assert row["detectable at 80 % power"] == f"{effect * differences.std(ddof=1):#.3g}"
     assert (row["Wilcoxon p"], row["sign-flip p"], row["n"]) == ("0.062", "0.062", "5")
-    assert (row["at 5 %"], dict(zip(header, fid, strict=True))["at 5 %"]) == ("β-VAE higher", "β-VAE lower")
+    assert row["result"] == "significant at 5 % (Holm): β-VAE higher, which is worse"
+    assert dict(zip(header, fid, strict=True))["result"] == "significant at 5 % (Holm): β-VAE lower, which is better"
     header, spread = markdown_table(text, "Variances across seeds")
     row = dict(zip(header, spread, strict=True))
     assert row["comparison"] == "AE against GAN"
+    assert row["result"] == "significant at 5 % (Holm): AE varies less"
     assert row["std"] == f"{np.std(FID['AE'], ddof=1):#.3g} against {np.std(FID['GAN'], ddof=1):#.3g}"
     assert "family of 3 comparisons" in text
 
 
 def test_both_readings_where_the_report_had_fewer_seeds(runs, tmp_path):
-    everything, first = collect(study(), "full").readings
+    everything, first = analyse(collect(study(), "full")).readings
     assert (everything.seeds, first.seeds) == ((0, 1, 2, 3, 4), (0, 1, 2))
     expected = scipy.stats.ttest_rel(MSE["β-VAE"][:3], MSE["AE"][:3]).pvalue
     assert first.tests[0].p == pytest.approx(expected, rel=1e-9)
@@ -309,7 +345,7 @@ def test_both_readings_where_the_report_had_fewer_seeds(runs, tmp_path):
     assert markdown_table(second, "Means")[1][markdown_table(second, "Means")[0].index("n")] == "3"
     assert "cannot give a p below 0.25, so neither can ever reach 5 %" in second
     assert "What 5 seeds cannot show" in text
-    assert len(collect(study(), "quick").readings) == 1
+    assert len(analyse(collect(study(), "quick")).readings) == 1
 
 
 def test_power_and_spread_of_three_seeds(runs, tmp_path):
@@ -318,42 +354,47 @@ def test_power_and_spread_of_three_seeds(runs, tmp_path):
     missed = (scipy.stats.ttest_1samp(draws, 0.0, axis=1).pvalue >= 0.05).mean()
     said = int(re.search(r"in (\d+) % of studies", text)[1])
     assert said == pytest.approx(100 * missed, abs=1.5)
-    assert "from 0.52 to 6.3 times the one measured" in text  # sqrt(2 / chi2) at 97.5 % and 2.5 %, 2 degrees
+    assert "from 0.52 to 6.3 times the measured one" in text  # sqrt(2 / chi2) at 97.5 % and 2.5 %, 2 degrees
 
 
 def test_answer_says_what_holds_and_what_does_not(runs, tmp_path):
     text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
     answer = re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
-    assert answer.startswith("With 5 seeds, 3 of 3 declared comparisons")
-    assert "MSE test is higher for β-VAE than for AE by 0.0120" in answer
-    assert "varies less for AE than for GAN (std 0.740 against 30.0" in answer
+    assert answer.startswith(
+        "With 5 seeds, 3 of 3 declared comparisons are significant at 5 % after Holm's correction: "
+    )
+    assert "MSE test is higher (worse) for β-VAE than for AE by 0.0120" in answer
+    assert "FID | N(0, I) is lower (better) for β-VAE than for AE by" in answer
+    assert "varies less for AE than for GAN (std 0.740 and 30.0" in answer
     for run in runs:  # now nothing differs but by noise
         run.metrics["test/fid/normal"] = [1.0, 2.0, 3.0, 2.5, 1.5][(run.seed + len(run.model)) % 5]
         if "test/mse" in run.metrics:
             run.metrics["test/mse"] = [0.1, 0.2, 0.3, 0.25, 0.15][(run.seed + len(run.model)) % 5]
     text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
     answer = re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
-    assert "no declared comparison can be told from chance" in answer
-    assert "β-VAE and AE in MSE test" in answer
+    assert answer.startswith("With 5 seeds, none of the 3 declared comparisons is significant at 5 % after Holm's")
+    assert "correction (β-VAE and AE in MSE test; β-VAE and AE in FID" in answer
+    assert "“No significant difference” does not mean “equal”" in text
 
 
 def test_a_comparison_without_two_seeds_is_said_and_still_counts_in_the_family(runs, tmp_path):
     for run in runs:
         if run.model == "AE" and run.seed > 0:
             run.metrics.pop("test/mse")
-    results = collect(study(), "full")
+    results = analyse(collect(study(), "full"))
     mse, fid, _ = results.readings[0].tests
     assert (mse.n, mse.paired) == (1, None)
     assert fid.p_holm == pytest.approx(3 * fid.p, rel=1e-9)  # of three, not of two
     text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
     header, row, _ = markdown_table(text, "Means, paired by seed")
-    assert dict(zip(header, row, strict=True))["at 5 %"].startswith("not computable: a paired test needs at least 2")
+    assert dict(zip(header, row, strict=True))["result"].startswith("not computable: a paired test needs at least 2")
     assert markdown_table(text, "## Table 1")[1][1] == "**0.0110** [n = 1] (0.4611)"
+    assert re.search(r"^\*\*With 1 to 5 seeds, .*; not computable: β-VAE and AE in MSE test\.\*\*$", text, re.M)
 
 
 def test_a_study_without_comparisons(runs, tmp_path):
     text = build_report(study(comparisons=[]), "full", tmp_path).markdown.read_text("utf-8")
-    assert "**As measured, lowest MSE test: AE (0.0116); lowest FID | N(0, I): β-VAE (20.2); no comparison was" in text
+    assert "**As measured, lowest (best) MSE test: AE (0.0116); lowest (best) FID | N(0, I): β-VAE (20.2); no" in text
     assert "## Comparisons" not in text
 
 
@@ -383,9 +424,20 @@ def test_runs_trained_with_other_settings_are_left_out_and_told(runs, tmp_path):
     assert "other settings" not in head
     runs.remove(changed)
     head, _, rest = build_report(made, "full", tmp_path).markdown.read_text("utf-8").partition("## Table 1")
-    assert "1 finished runs were trained with other settings and are left out" in head
+    assert "1 finished run was trained with other settings and is left out" in head
     assert "1 of 15 runs are missing: AE seed 2" in head
     assert "[n = 4]" in rest
+
+
+def test_scores_of_another_version_are_reported_with_the_remedy(runs, tmp_path, monkeypatch):
+    made = study(scores=["callbacks/samples.yaml"])
+    monkeypatch.setattr("lit_ae.studies.jobs.score_versions", lambda contents: {"SamplesGrid": 2, "Uncertainty": 1})
+    for run in runs[1:]:
+        run.tags["score_versions"] = '{"SamplesGrid": 2}'
+    head = build_report(made, "full", tmp_path).markdown.read_text("utf-8").partition("## Table 1")[0]
+    assert "1 run has scores of another version of the code (SamplesGrid). To renew them without training: lit" in head
+    runs[0].tags["score_versions"] = '{"SamplesGrid": 2}'
+    assert "another version" not in build_report(made, "full", tmp_path).markdown.read_text("utf-8")
 
 
 def test_row_of_fewer_seeds_lacks_none_and_says_its_number(runs, tmp_path):
@@ -402,12 +454,12 @@ def test_runs_that_failed_or_belong_elsewhere_do_not_count(runs, tmp_path):
     runs.append(dataclasses.replace(wrong, status="FAILED"))
     runs.append(dataclasses.replace(wrong, seed=77))
     runs.append(dataclasses.replace(wrong, model="other"))
-    assert collect(study(), "full").cells["AE", "test/mse"].mean == pytest.approx(np.mean(MSE["AE"]))
+    assert analyse(collect(study(), "full")).cells["AE", "test/mse"].mean == pytest.approx(np.mean(MSE["AE"]))
 
 
 def test_values_that_are_no_number_are_left_out_and_said(runs, tmp_path):
     runs[2].metrics["test/mse"] = math.nan
-    results = collect(study(), "full")
+    results = analyse(collect(study(), "full"))
     assert results.cells["AE", "test/mse"].n == 4
     assert results.cells["AE", "test/mse"].mean == pytest.approx(np.mean([0.011, 0.012, 0.012, 0.010]))
     assert results.problems == ["MSE test of AE, seed 2, is nan and is left out"]
@@ -445,13 +497,13 @@ def test_a_column_that_no_run_need_have_is_all_dashes(runs, tmp_path):
 def test_a_row_is_compared_with_a_baseline_of_its_own(runs, tmp_path):
     own = Comparison("test/mse", "AE", "AE", b_metric="test/fid/normal", claim="lower")
     columns = [Column("test/mse", "MSE test", ".4f", "lower", "mse"), Column("test/fid/normal", "FID", ".1f", "lower")]
-    results = collect(study(comparisons=[own], columns=columns), "full")
+    results = analyse(collect(study(comparisons=[own], columns=columns), "full"))
     expected = scipy.stats.ttest_rel(MSE["AE"], FID["AE"])
     assert results.readings[0].tests[0].p == pytest.approx(expected.pvalue)
     paths = build_report(study(comparisons=[own], columns=columns), "full", tmp_path)
     text = paths.markdown.read_text("utf-8")
     assert "AE − FID" in text
-    assert "MSE test is lower for AE than FID by 30.1" in text
+    assert "for AE, MSE test is lower (better) than FID by 30.1" in text
 
 
 def test_an_unknown_profile_is_named(runs, tmp_path):
@@ -532,7 +584,7 @@ def test_cards_state_protocol_versions_times_and_epochs(runs, tmp_path):
     models = dict(markdown_table(text, "## Models")[1:])
     assert models["β-VAE"] == "configs/model/vae.yaml --model.beta=4"
     assert models["GAN"].endswith("the published recipe")
-    assert "- mind the <gap>" in text
+    assert "## Notes\n\n### What to mind\n\nmind the <gap>\n\na note without a title\n" in text
 
 
 @pytest.mark.parametrize(
@@ -554,6 +606,11 @@ def test_differing_values_are_listed_by_model(values, text):
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def test_file_names_are_ascii_and_keep_greek_letters_apart():
+    assert [file_name(name) for name in ("VAE", "β-VAE", "GAN (working)")] == ["vae", "beta-vae", "gan-working"]
+    assert file_name("test/active_units") == "test-active_units"
 
 
 def test_tex_is_escaped_and_balanced(runs, tmp_path):
@@ -626,7 +683,7 @@ def test_terminal_table(runs):
     print_table(study(), "full", console)
     text = console.export_text()
     assert re.search(r"β-VAE\s+0\.0236 ± 0\.0021†\s+20\.2 ± 0\.6†", text)
-    assert re.search(r"AE\s+MSE test\s+0\.0116 ± 0\.0011\s+0\.4611\s+−0\.4495†\s+better", text)
+    assert re.search(r"AE\s+MSE test ↓\s+0\.0116 ± 0\.0011\s+0\.4611\s+−0\.4495†\s+better", text)
     assert "(0.4611)" in text
     assert "With 5 seeds, 3 of 3 declared comparisons" in text
     assert "…" not in text

@@ -18,7 +18,11 @@ import yaml
 from filelock import FileLock, Timeout
 from lightning.pytorch import Callback
 
-from lit_ae import pool, stats, tracking
+from lit_ae import statistics, tracking
+from lit_ae.studies import versions
+from lit_ae.studies import workers as pool
+from lit_ae.studies.jobs import Job
+from lit_ae.studies.plan import with_outdated_scores
 
 ARGS = ["--data.limit=40", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
 DIES, WAITS = f"--trainer.callbacks+={__name__}.Dies", f"--trainer.callbacks+={__name__}.Waits"
@@ -167,7 +171,7 @@ def test_runs_are_children_with_their_tags(first):
 def test_last_run_of_a_pair_logs_the_paired_test(first):
     found = by_row(runs())
     a, b = ({seed: found[model, seed].metrics["test/mse"] for seed in (0, 1)} for model in ("SAE", "AE"))
-    expected = stats.paired_test(a, b)
+    expected = statistics.paired_test(a, b)
     logged = parent().metrics
     assert logged["paired/test/mse/SAE-AE/p"] == pytest.approx(expected.p, rel=1e-12)
     assert logged["paired/test/mse/SAE-AE/difference"] == pytest.approx(mean(a.values()) - mean(b.values()))
@@ -202,7 +206,7 @@ def test_status_tells_every_run(first, copy, lit_ae, capsys):
     assert lit_ae("study", "status", "tiny.yaml") == 0
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if " dies " in line]
-    assert [word for word in line.split() if word.isdigit()] == ["1", "0", "1", "0"]
+    assert [word for word in line.split() if word.isdigit()] == ["1", "0", "0", "1", "0"]
 
 
 def test_worker_free_of_one_study_goes_on_with_the_next_whose_report_does_not_wait(first):
@@ -249,7 +253,7 @@ def test_seeds_that_shrink_go_stale_and_come_back_without_a_run(copy, lit_ae, no
     assert sorted(run.id for run in runs()) == everything
 
 
-def test_changed_scores_are_made_anew_without_training_and_a_row_sets_out_from_another(copy, lit_ae, capsys):
+def test_changed_scores_are_computed_again_without_training_and_a_row_is_initialised_from_another(copy, lit_ae, capsys):
     rows = {"AE": {"config": "ae"}, "SAE": {"config": "sae"}}
     rows["Classifier"] = {"config": "classifier", "start": "AE", "args": ["--data.labels_per_class=1"]}
     before = by_row(runs())
@@ -266,12 +270,83 @@ def test_changed_scores_are_made_anew_without_training_and_a_row_sets_out_from_a
         assert "test/mse_standardised" in after[row].metrics
         assert after[row].metrics["test/mse"] == pytest.approx(before[row].metrics["test/mse"], rel=1e-6)
         steps = {m.step for m in tracking.client().get_metric_history(after[row].id, "test/mse")}
-        assert len(steps) == 1, "a later test's scores have to count as the latest"
+        assert len(steps) == 1, "the scores of a later test have to count as the latest"
     assert before["AE", 0].id in after["Classifier", 0].params["model.pretrained"]
     assert 0 <= after["Classifier", 0].metrics["test/accuracy"] <= 1
 
 
-def test_row_has_to_stand_below_the_one_that_it_sets_out_from(store, lit_ae, capsys):
+def history(run, key):
+    return [(m.step, m.timestamp, m.value) for m in tracking.client().get_metric_history(run.id, key)]
+
+
+def test_scores_of_an_older_version_are_renewed_alone_and_without_training(
+    copy, lit_ae, capsys, tmp_path, monkeypatch, request
+):
+    rows = {"AE": {"config": "ae"}, "SAE": {"config": "sae"}}
+    write_study(rows, seeds=[0], scores=["StandardisedMSE", "ReconstructionScores"])
+    command = ("study", "run", "tiny.yaml", "--workers", "1", "--reports", "reports")
+    assert lit_ae(*command) == 0
+    before = by_row(tracking.study_runs("tiny", "quick"))
+    keys = ("train/loss", "val/mse", "test/psnr", "test/mse_standardised")
+    logged = {row: [history(run, key) for key in keys] for row, run in before.items()}
+    protocols = {row: run.artifact("protocol.json").read_text() for row, run in before.items()}
+
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "standardised_mse.py").write_text("class StandardisedMSE:\n    version = 2\n")
+    monkeypatch.setattr(versions, "FOLDERS", (tmp_path / "scores",))
+    assert set(status(lit_ae, capsys).values()) == {"OUTDATED"}
+    assert lit_ae("study", "status", "tiny.yaml") == 0
+    told = capsys.readouterr().out
+    assert "outdated scores" in " ".join(told.split())
+    (line,) = [line for line in told.splitlines() if " SAE " in line]
+    assert [word for word in line.split() if word.isdigit()] == ["0", "1", "0", "0", "0"]
+    assert lit_ae("report", "tiny.yaml", "--reports", "other") == 0
+    warned = "2 runs have scores of another version of the code (StandardisedMSE)"
+    assert warned in Path("other/quick/tiny.md").read_text("utf-8")
+
+    capsys.readouterr()
+    assert lit_ae(*command) == 0
+    assert "2 to do (2 of them only need scores of a newer version, without training)" in capsys.readouterr().out
+    after = by_row(tracking.study_runs("tiny", "quick"))
+    assert {row: run.id for row, run in after.items()} == {row: run.id for row, run in before.items()}
+    for row, run in after.items():
+        *kept, old = logged[row]
+        *same, new = (history(run, key) for key in keys)
+        assert same == kept, "neither training nor another score is done again"
+        assert len(new) == len(old) + 1
+        assert {(step, value) for step, _, value in new} == {(step, value) for step, _, value in old}
+        assert json.loads(run.tags["score_versions"]) == {"StandardisedMSE": 2}
+        assert run.artifact("protocol.json").read_text() == protocols[row], "the other scores' protocols stay"
+    assert warned not in Path("reports/quick/tiny.md").read_text("utf-8")
+    assert set(status(lit_ae, capsys).values()) == {"FINISHED"}
+    request.getfixturevalue("no_workers")
+    assert lit_ae(*command) == 0
+
+
+def test_which_runs_only_need_newer_scores(monkeypatch):
+    job = Job("AE", 0, "digits", (), "fit", "settings", "config", {"A": 2, "B": 1, "C": 3})
+    tags = {"settings_hash": "settings", "trained": "true", "score_versions": '{"A": 1, "C": 3}'}
+    monkeypatch.setattr(tracking.Run, "artifact", lambda run, path: None if run.id == "no checkpoint" else Path(path))
+
+    def found(run_id="run", state="FINISHED", model="AE", **changed):
+        made = tracking.Run(run_id, model, 0, "digits", state, {}, {**tags, **changed}, {}, 0.0, None)
+        outdated = with_outdated_scores(job, [made])
+        return outdated and outdated[1]
+
+    assert found() == ["A"]
+    assert found(score_versions="{}") == ["A", "C"]
+    assert found(score_versions='{"A": 2, "C": 3}') is None
+    assert found(settings_hash="other") is None
+    assert found(state="KILLED") is None
+    assert found(model="SAE") is None
+    assert found(run_id="no checkpoint") is None
+    older = tracking.Run(
+        "old", "AE", 0, "digits", "FINISHED", {}, {"config_hash": "settings", "trained": "true"}, {}, 0.0, None
+    )
+    assert with_outdated_scores(job, [older]) == (older, ["A", "C"])
+
+
+def test_row_has_to_stand_below_the_one_that_it_is_initialised_from(store, lit_ae, capsys):
     write_study({"Classifier": {"config": "classifier", "start": "AE"}, "AE": {"config": "ae"}})
     assert lit_ae("study", "status", "tiny.yaml") == 2
     assert "models.Classifier.start is 'AE': that row must stand above it" in capsys.readouterr().err
@@ -341,7 +416,7 @@ def test_study_killed_and_stopped_and_started_again_does_what_is_missing(copy, l
     with FileLock("waiting", timeout=30):  # the worker does not outlive its driver
         left = by_row(runs(kind="run"))
     assert {row: run.status for row, run in left.items()} == {
-        ("NaN", 0): "FINISHED",  # it failed in the first study, and its settings have been mended
+        ("NaN", 0): "FINISHED",  # it failed in the first study, and its settings have been fixed
         ("waits", 0): "RUNNING",
         ("AE", 0): "FINISHED",
         ("SAE", 0): "FINISHED",

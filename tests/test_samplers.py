@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from lit_ae.errors import SettingError
-from lit_ae.samplers import Gaussian, Mixture, Normal, Sampler
+from lit_ae.samplers import FittedGaussian, Mixture, Normal, Sampler
 from lit_ae.samplers.base import load
 
-SAMPLERS = [Normal, Gaussian, lambda: Mixture(components=2)]
+SAMPLERS = [Normal, FittedGaussian, lambda: Mixture(components=2)]
 
 
 def generator(seed=0):
@@ -78,7 +78,7 @@ def test_codes_that_are_none(make):
 
 def test_another_samplers_state_is_refused():
     with pytest.raises(ValueError, match=r"gaussian sampler has .*mean.*root"):
-        Gaussian().load_state_dict(Normal().fit(torch.zeros(3, 2)).state_dict())
+        FittedGaussian().load_state_dict(Normal().fit(torch.zeros(3, 2)).state_dict())
 
 
 def test_normal_ignores_the_codes():
@@ -90,9 +90,9 @@ def test_normal_ignores_the_codes():
 
 def test_gaussian_has_the_codes_moments():
     codes = correlated_codes()
-    state = Gaussian().fit(codes).state_dict()
+    state = FittedGaussian().fit(codes).state_dict()
     torch.testing.assert_close(state["root"] @ state["root"], codes.T.cov(), rtol=1e-4, atol=1e-4)
-    z = Gaussian().fit(codes).sample(50_000, generator())
+    z = FittedGaussian().fit(codes).sample(50_000, generator())
     torch.testing.assert_close(z.mean(0), codes.mean(0), atol=0.05, rtol=0)
     torch.testing.assert_close(z.T.cov(), codes.T.cov(), atol=0.1, rtol=0.03)
 
@@ -100,10 +100,10 @@ def test_gaussian_has_the_codes_moments():
 def test_gaussian_keeps_dead_and_dependent_dimensions():
     alive = correlated_codes(500)
     codes = torch.cat([alive, torch.full((500, 1), 7.0), alive[:, :1] - alive[:, 1:2]], dim=1)
-    z = Gaussian().fit(codes).sample(1000, generator())
+    z = FittedGaussian().fit(codes).sample(1000, generator())
     torch.testing.assert_close(z[:, 3], torch.full((1000,), 7.0))
     torch.testing.assert_close(z[:, 4], z[:, 0] - z[:, 1], atol=1e-3, rtol=0)
-    few = Gaussian().fit(correlated_codes(2))  # a line through two points
+    few = FittedGaussian().fit(correlated_codes(2))  # a line through two points
     assert torch.linalg.matrix_rank(few.sample(100, generator()).T.cov(), rtol=1e-4) == 1
 
 
@@ -162,8 +162,8 @@ def test_settings_that_cannot_work():
     with pytest.raises(SettingError, match="reg_covar"):
         Mixture(reg_covar=0)
     with pytest.raises(SettingError, match="at least 2 codes"):
-        Gaussian().fit(torch.randn(1, 2))
+        FittedGaussian().fit(torch.randn(1, 2))
 
 
 def test_names_are_those_of_metric_keys():
-    assert [s.name for s in (Normal, Gaussian, Mixture)] == ["normal", "gaussian", "mixture"]
+    assert [s.name for s in (Normal, FittedGaussian, Mixture)] == ["normal", "gaussian", "mixture"]

@@ -1,4 +1,4 @@
-"""Tests across seeds, against SciPy, statsmodels and values worked out by hand."""
+"""Tests across seeds, against SciPy, statsmodels and values computed by hand."""
 
 import math
 
@@ -10,7 +10,8 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from lit_ae import stats
+from lit_ae import statistics
+from lit_ae.statistics.paired import DRAWS as RANDOM_SIGNS
 
 
 def seeds(values):
@@ -25,7 +26,7 @@ def gaussian_pair(n, seed=0):
 
 def test_paired_test_by_hand():
     # differences 1, 2, 3: mean 2, std 1, t = 2 / (1 / sqrt 3), t(0.975, 2) = 4.302653
-    result = stats.paired_test(seeds([11, 22, 33]), seeds([10, 20, 30]))
+    result = statistics.paired_test(seeds([11, 22, 33]), seeds([10, 20, 30]))
     assert (result.n, result.mean_difference, result.std_difference) == (3, 2, 1)
     assert result.t == pytest.approx(2 * math.sqrt(3))
     assert result.p == pytest.approx(0.074180, abs=1e-6)
@@ -39,7 +40,7 @@ def test_paired_test_by_hand():
 @pytest.mark.parametrize("n", [2, 5, 10, 30])
 def test_paired_test_against_scipy(n):
     a, b = gaussian_pair(n)
-    result = stats.paired_test(seeds(a), seeds(b), confidence=0.9)
+    result = statistics.paired_test(seeds(a), seeds(b), confidence=0.9)
     reference = scipy_stats.ttest_rel(a, b)
     assert (result.t, result.p) == pytest.approx((reference.statistic, reference.pvalue))
     assert (result.ci_low, result.ci_high) == pytest.approx(tuple(reference.confidence_interval(0.9)))
@@ -54,8 +55,8 @@ def test_paired_test_against_scipy(n):
 def test_pairs_are_made_by_seed_not_by_order():
     a, b = gaussian_pair(6)
     shuffled = {seed: b[seed] for seed in (3, 0, 5, 1, 4, 2)}
-    assert stats.paired_test(seeds(a), shuffled) == stats.paired_test(seeds(a), seeds(b))
-    assert stats.variance_test_paired(seeds(a), shuffled) == stats.variance_test_paired(seeds(a), seeds(b))
+    assert statistics.paired_test(seeds(a), shuffled) == statistics.paired_test(seeds(a), seeds(b))
+    assert statistics.variance_test_paired(seeds(a), shuffled) == statistics.variance_test_paired(seeds(a), seeds(b))
 
 
 @pytest.mark.parametrize("n", [4, 9])
@@ -64,29 +65,29 @@ def test_sign_flip_is_the_exact_permutation_test(n):
     reference = scipy_stats.permutation_test(
         (a, b), lambda x, y, axis: (x - y).mean(axis), permutation_type="samples", n_resamples=np.inf
     )
-    assert stats.sign_flip_p(a - b) == pytest.approx(reference.pvalue)
+    assert statistics.sign_flip_p(a - b) == pytest.approx(reference.pvalue)
 
 
 def test_sign_flip_counts_equal_sums_despite_rounding():
-    assert stats.sign_flip_p([0.1, 0.2, 0.3]) == 0.25
-    assert stats.sign_flip_p([0.1, 0.1, -0.2]) == 1
-    assert stats.sign_flip_p([0.1, 0.7, -0.1, 0.7]) == 0.375  # |sum| >= 1.4 for 6 of 16
+    assert statistics.sign_flip_p([0.1, 0.2, 0.3]) == 0.25
+    assert statistics.sign_flip_p([0.1, 0.1, -0.2]) == 1
+    assert statistics.sign_flip_p([0.1, 0.7, -0.1, 0.7]) == 0.375  # |sum| >= 1.4 for 6 of 16
 
 
 def test_sign_flip_of_many_seeds_is_sampled_and_repeatable():
     d = np.random.default_rng(1).normal(0.3, 1, 40)
-    p = stats.sign_flip_p(d)
-    assert p == stats.sign_flip_p(d)
+    p = statistics.sign_flip_p(d)
+    assert p == statistics.sign_flip_p(d)
     assert p == pytest.approx(scipy_stats.ttest_1samp(d, 0).pvalue, abs=0.01)
-    assert stats.sign_flip_p(np.full(40, 1.0) + d * 0.01) == pytest.approx(1 / (1 + stats.DRAWS))
+    assert statistics.sign_flip_p(np.full(40, 1.0) + d * 0.01) == pytest.approx(1 / (1 + RANDOM_SIGNS))
 
 
-def test_no_test_beats_the_floor():
+def test_the_exact_tests_have_a_smallest_p():
     for n in (2, 3, 5, 10):
-        clear = stats.paired_test(seeds(np.arange(n) + 100.0), seeds(np.zeros(n)))
-        assert clear.wilcoxon_p == clear.sign_flip_p == stats.smallest_two_sided_p(n)
-    assert [stats.smallest_two_sided_p(n) for n in (3, 5)] == [0.25, 0.0625]
-    assert stats.smallest_two_sided_p(10) == pytest.approx(0.00195, abs=1e-5)
+        clear = statistics.paired_test(seeds(np.arange(n) + 100.0), seeds(np.zeros(n)))
+        assert clear.wilcoxon_p == clear.sign_flip_p == statistics.smallest_two_sided_p(n)
+    assert [statistics.smallest_two_sided_p(n) for n in (3, 5)] == [0.25, 0.0625]
+    assert statistics.smallest_two_sided_p(10) == pytest.approx(0.00195, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -103,13 +104,13 @@ def test_no_test_beats_the_floor():
 )
 def test_paired_test_refuses(a, b, message):
     with pytest.raises(ValueError, match=message):
-        stats.paired_test(seeds(a), seeds(b))
+        statistics.paired_test(seeds(a), seeds(b))
 
 
 def test_brown_forsythe():
     rng = np.random.default_rng(0)
     a, b = rng.normal(0, 1, 12), rng.normal(5, 4, 9)
-    result = stats.variance_test_unpaired(seeds(a), seeds(b))
+    result = statistics.variance_test_unpaired(seeds(a), seeds(b))
     # an analysis of variance of the distances from the medians
     reference = scipy_stats.f_oneway(abs(a - np.median(a)), abs(b - np.median(b)))
     assert (result.statistic, result.p) == pytest.approx((reference.statistic, reference.pvalue))
@@ -117,7 +118,7 @@ def test_brown_forsythe():
     assert (result.std_a, result.std_b) == pytest.approx((a.std(ddof=1), b.std(ddof=1)))
     assert result.p < 0.05
     # distances 1, 0, 1 and 4, 0, 4: F = (3 + 3) / ((2 / 3 + 32 / 3) / 4) = 36 / 17
-    by_hand = stats.variance_test_unpaired(seeds([1, 2, 3]), seeds([1, 5, 9]))
+    by_hand = statistics.variance_test_unpaired(seeds([1, 2, 3]), seeds([1, 5, 9]))
     assert by_hand.statistic == pytest.approx(36 / 17)
 
 
@@ -125,17 +126,17 @@ def test_pitman_morgan():
     rng = np.random.default_rng(0)
     shared = rng.normal(0, 1, 15)
     a, b = shared + rng.normal(0, 0.2, 15), 3 * shared + rng.normal(0, 0.2, 15)
-    result = stats.variance_test_paired(seeds(a), seeds(b))
+    result = statistics.variance_test_paired(seeds(a), seeds(b))
     r, p = scipy_stats.pearsonr(a + b, a - b)
     assert result.p == pytest.approx(p)
     assert result.statistic == pytest.approx(r * math.sqrt(13 / (1 - r**2)))
     # its F form: (F - 1) sqrt(n - 2) / (2 sqrt(F (1 - r_ab^2))) with F the ratio of variances
     ratio, r_ab = a.var() / b.var(), np.corrcoef(a, b)[0, 1]
     assert result.statistic == pytest.approx((ratio - 1) * math.sqrt(13) / (2 * math.sqrt(ratio * (1 - r_ab**2))))
-    assert result.p < stats.variance_test_unpaired(seeds(a), seeds(b)).p  # what the pairing is good for
+    assert result.p < statistics.variance_test_unpaired(seeds(a), seeds(b)).p  # what the pairing is good for
 
 
-@pytest.mark.parametrize("test", [stats.variance_test_paired, stats.variance_test_unpaired])
+@pytest.mark.parametrize("test", [statistics.variance_test_paired, statistics.variance_test_unpaired])
 def test_variance_tests_refuse(test):
     with pytest.raises(ValueError, match="at least 3 seeds, got 2"):
         test(seeds([1.0, 2]), seeds([1.0, 3]))
@@ -145,28 +146,28 @@ def test_variance_tests_refuse(test):
         test(seeds([2.0, 2, 2]), seeds([3.0, 3, 3]))
 
 
-def test_paired_variances_refuse_lonely_seeds_and_shifted_copies():
+def test_paired_variances_refuse_unmatched_seeds_and_shifted_copies():
     with pytest.raises(ValueError, match="only one side has seed 3"):
-        stats.variance_test_paired(seeds([1.0, 2, 4, 5]), seeds([1.0, 3, 4]))
+        statistics.variance_test_paired(seeds([1.0, 2, 4, 5]), seeds([1.0, 3, 4]))
     with pytest.raises(ValueError, match="is the same for every seed"):
-        stats.variance_test_paired(seeds([1.0, 2, 4]), seeds([2.0, 3, 5]))
+        statistics.variance_test_paired(seeds([1.0, 2, 4]), seeds([2.0, 3, 5]))
 
 
 def test_holm_and_benjamini_hochberg_by_hand():
     p = [0.01, 0.04, 0.03, 0.005]
-    assert stats.holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert stats.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    assert stats.holm([0.6, 0.7]) == [1, 1]
-    assert stats.holm([]) == stats.benjamini_hochberg([]) == []
+    assert statistics.holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert statistics.holm([0.6, 0.7]) == [1, 1]
+    assert statistics.holm([]) == statistics.benjamini_hochberg([]) == []
     for wrong in (math.nan, -0.1, 1.1):
-        for adjust in (stats.holm, stats.benjamini_hochberg):
+        for adjust in (statistics.holm, statistics.benjamini_hochberg):
             with pytest.raises(ValueError, match="must lie in"):
                 adjust([0.5, wrong])
 
 
 def test_corrections_against_statsmodels(agrees):
     p = np.random.default_rng(0).beta(0.3, 1, 40).round(2).tolist()  # with ties, zeros among them
-    for name, ours, method in (("Holm", stats.holm, "holm"), ("BH", stats.benjamini_hochberg, "fdr_bh")):
+    for name, ours, method in (("Holm", statistics.holm, "holm"), ("BH", statistics.benjamini_hochberg, "fdr_bh")):
         agrees(name, "statsmodels", "40 p-values with ties", ours(p), multipletests(p, method=method)[1], abs=1e-14)
 
 
@@ -175,9 +176,9 @@ def test_confidence_intervals_against_scipy(agrees):
     mean, sem = d.mean(), d.std(ddof=1) / math.sqrt(len(d))
     agrees(
         "t interval", "scipy t.interval", "12 skewed differences",
-        stats.confidence_interval(d, 0.9), scipy_stats.t.interval(0.9, len(d) - 1, mean, sem), rel=1e-12,
+        statistics.confidence_interval(d, 0.9), scipy_stats.t.interval(0.9, len(d) - 1, mean, sem), rel=1e-12,
     )  # fmt: skip
-    bootstrap = stats.confidence_interval(d, 0.9, "bootstrap")
+    bootstrap = statistics.confidence_interval(d, 0.9, "bootstrap")
     # Efron 1987, equations 6.6 and 6.8, with draws of our own
     means = d[np.random.default_rng(1).integers(12, size=(100_000, 12))].mean(1)
     left_out = (d.sum() - d) / 11
@@ -187,9 +188,9 @@ def test_confidence_intervals_against_scipy(agrees):
     shifted = bias + scipy_stats.norm.ppf([0.05, 0.95])
     by_hand = np.quantile(means, scipy_stats.norm.cdf(bias + shifted / (1 - acceleration * shifted)))
     agrees("BCa interval", "Efron's formula, 100,000 draws", "12 skewed differences", bootstrap, by_hand, abs=0.04)
-    assert bootstrap == stats.confidence_interval(d, 0.9, "bootstrap")
-    paired = stats.paired_test(seeds(d), seeds(np.zeros(12)), 0.9)
-    assert stats.confidence_interval(d, 0.9) == pytest.approx((paired.ci_low, paired.ci_high))
+    assert bootstrap == statistics.confidence_interval(d, 0.9, "bootstrap")
+    paired = statistics.paired_test(seeds(d), seeds(np.zeros(12)), 0.9)
+    assert statistics.confidence_interval(d, 0.9) == pytest.approx((paired.ci_low, paired.ci_high))
 
 
 @pytest.mark.parametrize("method", ["t", "bootstrap"])
@@ -199,16 +200,16 @@ def test_confidence_intervals_against_scipy(agrees):
 )
 def test_confidence_interval_refuses(method, values, message):
     with pytest.raises(ValueError, match=message):
-        stats.confidence_interval(values, method=method)
+        statistics.confidence_interval(values, method=method)
     with pytest.raises(ValueError, match="between 0 and 1, got 95"):
-        stats.confidence_interval([1.0, 2.0], 95, method)
+        statistics.confidence_interval([1.0, 2.0], 95, method)
 
 
 def test_sign_flip_refuses():
     with pytest.raises(ValueError, match="at least 2 seeds, got 1"):
-        stats.sign_flip_p([1.0])
+        statistics.sign_flip_p([1.0])
     with pytest.raises(ValueError, match="seed 1 has none"):
-        stats.sign_flip_p([1.0, math.nan])
+        statistics.sign_flip_p([1.0, math.nan])
 
 
 numbers = some.floats(-100, 100).map(lambda value: round(value, 3))
@@ -221,12 +222,12 @@ def test_any_pairs_give_numbers_or_a_reason(pairs):
     a, b = seeds([x for x, _ in pairs]), seeds([y for _, y in pairs])
     if len(pairs) < 2 or np.ptp([x - y for x, y in pairs]) < 1e-9:
         with pytest.raises(ValueError, match=r"^[^\n]+$"):
-            stats.paired_test(a, b)
+            statistics.paired_test(a, b)
         return
-    result = stats.paired_test(a, b)
-    swapped = stats.paired_test(b, a)
+    result = statistics.paired_test(a, b)
+    swapped = statistics.paired_test(b, a)
     assert swapped.mean_difference == -result.mean_difference
-    floor = stats.smallest_two_sided_p(len(pairs))
+    floor = statistics.smallest_two_sided_p(len(pairs))
     for name in ("p", "wilcoxon_p", "sign_flip_p"):
         assert 0 <= getattr(result, name) <= 1
         assert getattr(swapped, name) == pytest.approx(getattr(result, name))
@@ -236,54 +237,54 @@ def test_any_pairs_give_numbers_or_a_reason(pairs):
 
 
 def test_mean_std():
-    assert stats.mean_std([1.0, 2.0, 3.0]) == (2, 1, 3)
-    mean, std, n = stats.mean_std(iter([4.0]))
+    assert statistics.mean_std([1.0, 2.0, 3.0]) == (2, 1, 3)
+    mean, std, n = statistics.mean_std(iter([4.0]))
     assert (mean, n) == (4, 1)
     assert math.isnan(std)
-    with pytest.raises(ValueError, match="no values"):
-        stats.mean_std([])
+    with pytest.raises(ValueError, match="no values to take a mean of"):
+        statistics.mean_std([])
 
 
 @pytest.mark.parametrize(("n", "d_z", "alpha"), [(5, 1.0, 0.05), (10, -0.7, 0.01), (40, 0.2, 0.1), (6, 0.0, 0.05)])
 def test_power_against_statsmodels(n, d_z, alpha):
-    assert stats.power(n, d_z, alpha) == pytest.approx(TTestPower().power(d_z, n, alpha), abs=1e-6)
+    assert statistics.power(n, d_z, alpha) == pytest.approx(TTestPower().power(d_z, n, alpha), abs=1e-6)
 
 
 @pytest.mark.parametrize(("n", "wanted"), [(3, 0.8), (5, 0.8), (10, 0.9), (30, 0.5)])
 def test_detectable_effect_against_statsmodels(n, wanted, agrees):
-    ours = stats.detectable_effect(n, wanted)
+    ours = statistics.detectable_effect(n, wanted)
     reference = TTestPower().solve_power(nobs=n, power=wanted, alpha=0.05)
     agrees("detectable d_z", "statsmodels TTestPower", "n = 3 to 30", ours, reference, rel=1e-6)
-    assert stats.power(n, ours) == pytest.approx(wanted)
+    assert statistics.power(n, ours) == pytest.approx(wanted)
     for wrong in [(1, 0.8, 0.05), (5, 0.05, 0.05), (5, 1.0, 0.05), (5, math.nan, 0.05)]:
         with pytest.raises(ValueError, match="needs n >= 2"):
-            stats.detectable_effect(*wrong)
+            statistics.detectable_effect(*wrong)
 
 
 def test_seeds_for_a_difference():
-    assert stats.seeds_for_difference(0.002, 0.002) == stats.seeds_needed(1.0) == 10
-    assert stats.seeds_for_difference(-0.1, 0.2) == math.ceil(TTestPower().solve_power(0.5, power=0.8, alpha=0.05))
+    assert statistics.seeds_for_difference(0.002, 0.002) == statistics.seeds_needed(1.0) == 10
+    assert statistics.seeds_for_difference(-0.1, 0.2) == math.ceil(TTestPower().solve_power(0.5, power=0.8, alpha=0.05))
     for std in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="it must be positive"):
-            stats.seeds_for_difference(0.1, std)
+            statistics.seeds_for_difference(0.1, std)
     with pytest.raises(ValueError, match=r"needs \|d_z\|"):
-        stats.seeds_for_difference(0.0, 1.0)
+        statistics.seeds_for_difference(0.0, 1.0)
 
 
 def test_seeds_needed_is_the_least_that_is_enough():
-    assert stats.seeds_needed(1.0) == 10
+    assert statistics.seeds_needed(1.0) == 10
     for d_z, power, alpha in [(0.01, 0.8, 0.05), (0.4, 0.95, 0.01), (-2.0, 0.5, 1e-6), (10, 0.8, 0.05)]:
-        n = stats.seeds_needed(d_z, power, alpha)
-        assert stats.power(n, d_z, alpha) >= power
-        assert n == 2 or stats.power(n - 1, d_z, alpha) < power
+        n = statistics.seeds_needed(d_z, power, alpha)
+        assert statistics.power(n, d_z, alpha) >= power
+        assert n == 2 or statistics.power(n - 1, d_z, alpha) < power
     for wrong in [(0.0, 0.8, 0.05), (math.nan, 0.8, 0.05), (1.0, 1.0, 0.05), (1.0, 0.8, 0.0)]:
         with pytest.raises(ValueError, match="needs"):
-            stats.seeds_needed(*wrong)
+            statistics.seeds_needed(*wrong)
     for n, d_z in ((1, 1.0), (5, math.nan)):
         with pytest.raises(ValueError, match="needs n >= 2"):
-            stats.power(n, d_z)
+            statistics.power(n, d_z)
     with pytest.raises(ValueError, match="0 seeds"):
-        stats.smallest_two_sided_p(0)
+        statistics.smallest_two_sided_p(0)
 
 
 # -- simulations under the null -----------------------------------------------------------------------------------
@@ -296,14 +297,14 @@ def in_binomial_interval(hits, rate, confidence=0.99):
     assert low <= hits <= high, f"{hits} of {DRAWS} at a rate of {rate}: not within {low:.0f} to {high:.0f}"
 
 
-def test_under_the_null_the_tests_claim_as_often_as_they_say():
+def test_under_the_null_the_tests_reject_at_their_nominal_rate():
     n, rng = 6, np.random.default_rng(0)
     shared = rng.normal(0, 2, (DRAWS, n))  # what both models take from the seed
     a, b = shared + rng.normal(0, 1, (DRAWS, n)), shared + rng.normal(0, 1, (DRAWS, n))
     p, wilcoxon_p = scipy_stats.ttest_rel(a, b, axis=1).pvalue, scipy_stats.wilcoxon(a, b, axis=1).pvalue
-    sign_flip_p = np.array([stats.sign_flip_p(d) for d in a - b])
+    sign_flip_p = np.array([statistics.sign_flip_p(d) for d in a - b])
     for k in range(50):  # the vectorised values are those that `paired_test` gives one by one
-        result = stats.paired_test(seeds(a[k]), seeds(b[k]))
+        result = statistics.paired_test(seeds(a[k]), seeds(b[k]))
         assert (result.p, result.wilcoxon_p, result.sign_flip_p) == pytest.approx((p[k], wilcoxon_p[k], sign_flip_p[k]))
         assert (result.ci_low > 0 or result.ci_high < 0) == (p[k] < 0.05)
     in_binomial_interval((p < 0.05).sum(), 0.05)
@@ -312,10 +313,10 @@ def test_under_the_null_the_tests_claim_as_often_as_they_say():
     in_binomial_interval((wilcoxon_p < 0.05).sum(), 1 / 32)
 
 
-def test_a_true_effect_is_found_as_often_as_power_says():
+def test_a_true_effect_is_detected_as_often_as_power_says():
     d = np.random.default_rng(1).normal(1, 1, (DRAWS, 10))
     p = scipy_stats.ttest_1samp(d, 0, axis=1).pvalue
-    in_binomial_interval(int((p < 0.05).sum()), stats.power(10, 1.0))
+    in_binomial_interval(int((p < 0.05).sum()), statistics.power(10, 1.0))
 
 
 @pytest.mark.parametrize("correlated", [False, True])
@@ -325,9 +326,9 @@ def test_under_the_null_holm_keeps_the_family_wise_rate(correlated):
     if correlated:
         d += rng.normal(0, 1, (DRAWS, 1, n))  # one model stands in every comparison
     p = scipy_stats.ttest_1samp(d, 0, axis=2).pvalue
-    one = stats.paired_test(seeds(d[0, 0]), seeds(np.zeros(n)))
+    one = statistics.paired_test(seeds(d[0, 0]), seeds(np.zeros(n)))
     assert p[0, 0] == pytest.approx(one.p)
-    false_claims = sum(min(stats.holm(row)) < 0.05 for row in p)
+    false_claims = sum(min(statistics.holm(row)) < 0.05 for row in p)
     uncorrected = int((p < 0.05).any(1).sum())
     assert uncorrected > scipy_stats.binom.ppf(0.999, DRAWS, 0.05), "without correction the rate is far above"
     if correlated:  # Holm bounds the rate; it is only met where the comparisons are independent

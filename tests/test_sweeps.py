@@ -7,10 +7,13 @@ import yaml
 from matplotlib import colors
 from PIL import Image
 
-from lit_ae import plots, plots_sweeps, tracking
+from lit_ae import tracking
 from lit_ae.errors import SettingError
+from lit_ae.plots import style
+from lit_ae.plots import sweeps as plots_sweeps
 from lit_ae.report import build_report
-from lit_ae.study import Column, ModelSpec, Profile, Study, Sweep, load_study
+from lit_ae.studies.load import load_study
+from lit_ae.studies.spec import Column, ModelSpec, Profile, Study, Sweep
 
 SWEEP = {"label": "codes", "lines": {"AE": {"AE 2": 2, "AE 8": 8}}, "metrics": ["test/mse"], "references": ["PCA"]}
 VALUES = {"AE 2": [0.3, 0.5], "AE 8": [0.1, 0.2], "AE 2 b": [0.2, 0.2], "AE 8 b": [0.05, 0.07], "PCA": [0.25, 0.25]}
@@ -39,9 +42,9 @@ def test_a_sweep_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"lines": {"AE": {"AE 3": 3}}}, r"sweep names no row 'AE 3'.*'AE 8'"),
-        ({"references": ["PAC"]}, r"sweep names no row 'PAC'.*'PCA'"),
-        ({"metrics": []}, r"sweep names nothing to draw"),
+        ({"lines": {"AE": {"AE 3": 3}}}, r"sweep names the row 'AE 3', which is not under models.*'AE 8'"),
+        ({"references": ["PAC"]}, r"sweep names the row 'PAC', .*'PCA'"),
+        ({"metrics": []}, r"sweep has nothing to plot"),
         ({"lines": {}}, r"sweep\.lines '' has no row"),
         ({"lines": {"AE": {}}}, r"sweep\.lines 'AE' has no row"),
         ({"lines": {"AE": {"AE 2": 0, "AE 8": 8}}, "log_x": True}, r"'AE' has an x of 0 or less"),
@@ -156,7 +159,7 @@ def test_lines_have_marks_dashes_and_level_lines_that_do_not_change_them():
     assert [line.get_label() for line in axes.lines] == ["PCA", "a", "b"]
     assert list(level.get_ydata()) == [1.2, 1.2]
     assert a.get_marker() == b.get_marker() == "o"
-    assert colors.to_hex(a.get_color()) == plots.PALETTE[0]  # as without the level
+    assert colors.to_hex(a.get_color()) == style.PALETTE[0]  # as without the level
     assert (axes.get_xscale(), list(axes.get_xticks())) == ("log", [2.0, 256.0])
     with pytest.raises(ValueError, match="band of 'a'"):
         plots_sweeps.sweep(points, {}, {"a": ([0.5], [1.5])}, "codes", "MSE", "t")

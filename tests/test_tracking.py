@@ -16,9 +16,10 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from mlflow.exceptions import MlflowException
 
-from lit_ae import cli, tracking
+from lit_ae import tracking
+from lit_ae.cli import dispatcher as cli
 from lit_ae.errors import SettingError
-from lit_ae.run_logger import RunLogger
+from lit_ae.tracking.logger import RunLogger
 
 ONE_RUN = """
 from lit_ae import tracking
@@ -191,7 +192,7 @@ def test_run_interrupted_amid_a_write_is_killed_on_the_second_attempt(store, mon
             raise RuntimeError("this connection is unusable")
         end_run(run_id, status)
 
-    monkeypatch.setattr(tracking, "end_run", fail_once)
+    monkeypatch.setattr(tracking.runs, "end_run", fail_once)
     with pytest.raises(KeyboardInterrupt), tracking.run_status(run_id):
         raise KeyboardInterrupt
     assert statuses == ["KILLED", "KILLED"]

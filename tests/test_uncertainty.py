@@ -14,9 +14,8 @@ from hypothesis import strategies as some
 from scipy import stats as scipy_stats
 
 from lit_ae import tracking
-from lit_ae.callbacks.ensemble_uncertainty import EnsembleUncertainty, copy_of, finished_siblings
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.uncertainty import (
+from lit_ae.callbacks.scores.ensemble_uncertainty import EnsembleUncertainty, copy_of, finished_siblings
+from lit_ae.callbacks.scores.uncertainty import (
     Uncertainty,
     code_uncertainty,
     dropout_active,
@@ -24,8 +23,8 @@ from lit_ae.callbacks.uncertainty import (
     pixel_moments,
 )
 from lit_ae.data.digits import Digits
-from lit_ae.likelihoods import Gaussian
-from lit_ae.metrics.calibration import (
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.metrics.reconstruction.calibration import (
     LEVELS,
     calibration_error,
     error_correlation,
@@ -34,7 +33,8 @@ from lit_ae.metrics.calibration import (
 )
 from lit_ae.models import AE, SAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
-from lit_ae.run_logger import RunLogger
+from lit_ae.objectives.likelihoods import Gaussian
+from lit_ae.tracking.logger import RunLogger
 
 SHAPE, CODE = (1, 28, 28), 3
 
@@ -72,7 +72,7 @@ def run_test(module, *callbacks, data=None, logger=False, monkeypatch=None):
 def test_noise_of_the_code_against_the_closed_form(agrees):
     module, x = model(output="linear", shape=(5,), sigma=0.3), torch.rand(4, 5)
     with torch.no_grad():
-        mean, variance = pixel_moments(module, x, 10_000)
+        mean, variance = pixel_moments(module, x, None, 10_000)
         decoder = module.decoder.layers[0]
         exact = 0.3**2 * decoder.weight.square().sum(1)  # of W z + b
         agrees("aleatoric variance", "closed form", "linear decoder, 10,000 draws", variance.mean(0), exact, rel=0.03)
@@ -92,7 +92,7 @@ def test_dropout_against_the_closed_form(agrees):
     assert dropout_uncertainty(model(AE), x, y, 3, seed=0) is None
 
 
-def test_dropout_alone_is_active():
+def test_only_dropout_is_active():
     module = model(AE, widths=[8], dropout=0.5, norm="batch")
     _, norm, _, drop, _ = module.decoder.layers
     before = norm.running_mean.clone()
@@ -113,7 +113,7 @@ def test_scoring_leaves_no_trace_and_is_repeatable():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_callback_names_what_it_shows(monkeypatch):
+def test_figures_and_protocol_name_the_kinds_of_uncertainty(monkeypatch):
     kinds = {"noise": model(), "dropout": model(AE, widths=[8], dropout=0.5), "none": model(AE)}
     kinds["both"] = model(widths=[8], dropout=0.5)
     shown = {"noise": ["aleatoric"], "dropout": ["epistemic"], "both": ["aleatoric", "epistemic"], "none": []}
@@ -136,7 +136,7 @@ def test_callback_names_what_it_shows(monkeypatch):
 def test_one_image_has_no_correlation_over_images():
     metrics, said, _ = run_test(model(), Uncertainty(draws=4, max_images=1))
     assert "calibration/image_spearman" not in metrics
-    assert said["calibration"].endswith("a correlation needs two or more pairs: 1 variances, 1 squared errors")
+    assert said["calibration"].endswith("a correlation needs two or more pairs, not 1 variances and 1 squared errors")
     assert all(math.isfinite(value) for value in metrics.values())
 
 
@@ -241,7 +241,7 @@ def logger_of(run_id):
     return logger
 
 
-def test_ensemble_is_the_finished_siblings(parent, monkeypatch, agrees):
+def test_ensemble_consists_of_finished_runs_of_other_seeds(parent, monkeypatch, agrees):
     kept = [add_run(parent, seed) for seed in (2, 1)]
     add_run(parent, 3, "FAILED")
     add_run(parent, 4, "RUNNING")
@@ -263,7 +263,7 @@ def test_ensemble_is_the_finished_siblings(parent, monkeypatch, agrees):
     agrees("ensemble, aleatoric", "numpy", "3 SAEs", metrics["ensemble/aleatoric"], variances.mean())
     agrees("ensemble, epistemic", "numpy", "3 SAEs", metrics["ensemble/epistemic"], means.var(0, ddof=1).mean())
     assert metrics["ensemble/models"] == 3
-    assert said["ensemble"] == "3 models, this one and seeds 1, 2; 5 draws of each code, first 40 images"
+    assert said["ensemble"] == "3 models: this one and those of seeds 1, 2; 5 draws of each code, first 40 images"
     assert figures.keys() == {"ensemble-uncertainty", "ensemble-calibration"}
     labels = [axes.get_ylabel() for axes in figures["ensemble-uncertainty"].axes]
     assert [label for label in labels if label != "pixel²"] == ["original", "mean", "aleatoric", "epistemic"]
@@ -272,26 +272,29 @@ def test_ensemble_is_the_finished_siblings(parent, monkeypatch, agrees):
     assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
 
 
-def test_a_run_without_siblings_says_so(parent):
+def test_a_run_without_other_seeds_is_not_scored(parent):
     own = add_run(parent, 0, "RUNNING", checkpoint=False)
     alone = tracking.create_run("lit_ae", "single", {"kind": "single", "seed": "0"})
     for logger in (logger_of(own), logger_of(alone), logger_of(None), False):
         metrics, said, _ = run_test(model(), EnsembleUncertainty(), logger=logger)
         assert not [key for key in metrics if key.startswith("ensemble")]
-        assert said["ensemble"].startswith("not scored: no finished run of the study")
+        assert said["ensemble"].startswith("not scored: the study has no finished run that differs only in its seed")
 
 
-def test_a_sibling_that_cannot_be_loaded_is_left_out(parent):
+def test_a_run_that_cannot_be_loaded_is_left_out(parent):
     bad, cleared, other, good = (add_run(parent, seed, checkpoint=seed != 2) for seed in (1, 2, 3, 4))
     folder = tracking.checkpoint_folder
-    torch.save({"state_dict": SimpleNamespace()}, folder(bad) / "last.ckpt")  # more than weights: it is not unpickled
-    torch.save({"state_dict": {}, "family": "VAE"}, folder(other) / "last.ckpt")
+    torch.save(
+        {"state_dict": SimpleNamespace()}, folder(bad) / "last.ckpt"
+    )  # more than weights: it must not be unpickled
+    content = {"state_dict": {}, "family": "VAE", "pytorch-lightning_version": pl.__version__}
+    torch.save(content, folder(other) / "last.ckpt")
     own = add_run(parent, 0, "RUNNING", checkpoint=False)
     metrics, said, _ = run_test(model(), EnsembleUncertainty(draws=2), logger=logger_of(own))
     assert metrics["ensemble/models"] == 2
-    assert said["ensemble"].startswith("2 models, this one and seeds 4; ")
+    assert said["ensemble"].startswith("2 models: this one and those of seeds 4; ")
     for reason in (
-        r"seed 1 left out: .*last.ckpt cannot be read as a checkpoint \(UnpicklingError\)",
+        r"seed 1 left out: its checkpoint .*last.ckpt cannot be read as a checkpoint \(UnpicklingError\)",
         f"seed 2 left out: run {cleared} has no checkpoint",
         "seed 3 left out: ckpt_path holds a VAE but model is SAE",
     ):

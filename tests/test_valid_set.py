@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import entropy
 from sklearn.neighbors import NearestNeighbors
 
-from lit_ae.metrics import valid_set
-from lit_ae.metrics.valid_set import ValidSetDistance
+from lit_ae.metrics.images import valid_set
+from lit_ae.metrics.images.valid_set import ValidSetDistance
 
 
 def images(n, seed=0, shape=(1, 8, 8)):
@@ -33,7 +33,7 @@ def scores(valid, generated, threshold=3.0):
 
 @pytest.fixture
 def few_rows(monkeypatch):
-    """Blocks of some rows, as 100,000 images would be taken in."""
+    """Blocks of a few rows, as for 100,000 images."""
     monkeypatch.setattr(valid_set, "BLOCK", 700)
 
 
@@ -52,7 +52,7 @@ def test_made_images_against_scipy_and_scikit_learn(few_rows, agrees):
 
 
 def test_worked_out_by_hand():
-    """Four corners; the first met 3 times, the second once, the third from 1 away, the fourth never."""
+    """Four corners; the first is hit 3 times, the second once, the third from a distance of 1, the fourth never."""
     valid = torch.tensor([[0.0, 0], [10, 0], [0, 10], [10, 10]])
     generated = torch.tensor([[0.0, 0], [0, 3], [3, 0], [10, 0], [1, 10], [5, 5]])
     values = scores(valid, generated)
@@ -63,7 +63,7 @@ def test_worked_out_by_hand():
     assert [found.coverage(n) for n in (0, 1, 3, 4, 6)] == [0, 0.25, 0.25, 0.5, 0.75]
 
 
-def test_the_two_ends():
+def test_best_and_worst_cases():
     valid = 10 * torch.eye(8)
     assert scores(valid, valid) == {"nn_distance": 0, "valid_coverage": 1, "dkl_bits": 0}
     assert scores(valid, valid[:1].expand(20, -1)) == {"nn_distance": 0, "valid_coverage": 1 / 8, "dkl_bits": 3}
@@ -73,7 +73,7 @@ def test_the_two_ends():
 
 
 def test_copies_have_distance_zero():
-    """The squared distance by a matrix product would be some 1e-4 of a bright image's own copy."""
+    """The squared distance by a matrix product would give about 1e-4 for the copy of a bright image."""
     valid = images(50, shape=(1, 28, 28))
     assert scores(valid, valid)["nn_distance"] == 0
 
@@ -121,10 +121,10 @@ def test_what_cannot_be_scored():
 
 HUNDRED_THOUSAND = """
 import resource, torch
-from lit_ae.metrics.valid_set import ValidSetDistance
+from lit_ae.metrics.images.valid_set import ValidSetDistance
 torch.set_num_threads(1)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # MiB
-few = ValidSetDistance(torch.rand(9, 784))  # whose work loads the libraries
+few = ValidSetDistance(torch.rand(9, 784))  # loads the libraries
 few.update(torch.rand(9, 784), torch.arange(9))
 few.compute()
 bare = peak()
@@ -139,7 +139,7 @@ print(bare, with_images, peak())
 
 @pytest.mark.slow
 def test_memory_of_a_hundred_thousand_images():
-    """Some 320 MiB are the images themselves."""
+    """The images themselves take about 320 MiB."""
     run = subprocess.run([sys.executable, "-c", HUNDRED_THOUSAND], capture_output=True, text=True, check=True)
     bare, with_images, peak = map(int, run.stdout.split())
     assert peak - with_images < 150

@@ -6,13 +6,14 @@ import pytest
 import torch
 from test_families import build, digits, trainer  # noqa: F401 - a fixture
 
-from lit_ae.callbacks.evaluation import Evaluation
-from lit_ae.callbacks.posterior import Posterior
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits
-from lit_ae.divergences import kl_standard_normal, kl_standard_normal_by_dimension
+from lit_ae.callbacks.scores.posterior import Posterior
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits
 from lit_ae.errors import SettingError
+from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.models import VAE, Latent
-from lit_ae.schedules import CyclicalSchedule, LinearSchedule
+from lit_ae.objectives.divergences import kl_standard_normal, kl_standard_normal_by_dimension
+from lit_ae.objectives.schedules import CyclicalSchedule, LinearSchedule
 
 
 def test_linear_schedule_rises_once():
@@ -43,16 +44,26 @@ def test_weight_follows_the_schedule_step_by_step(digits):  # noqa: F811
     seen, validated = [], []
     penalty = module.penalty
 
-    def watched(x_in, latent):
-        value = penalty(x_in, latent)
-        kl = kl_standard_normal(latent.mu, latent.logvar)
-        (seen if module.training else validated).append((value.sum() / kl.sum()).item())
-        return value
+    def watched(x, x_in, latent, raw):
+        value, terms = penalty(x, x_in, latent, raw)
+        assert torch.equal(terms["kl"], kl_standard_normal(latent.mu, latent.logvar))
+        (seen if module.training else validated).append((value.sum() / terms["kl"].sum()).item())
+        return value, terms
 
     module.penalty = watched
     trainer(2).fit(module, datamodule=digits)
     assert seen == pytest.approx([3 * min(step / 3, 1) for step in range(6)], rel=1e-5)
     assert validated == pytest.approx([3] * 6, rel=1e-5), "held-out data are scored with the full weight"
+
+
+def test_kl_is_logged_by_itself_without_its_weight(digits):  # noqa: F811
+    module, run = build("beta_vae", beta=4), trainer()
+    run.fit(module, datamodule=digits)
+    values = {key: value.item() for key, value in run.callback_metrics.items()}
+    values |= run.test(module, datamodule=digits, verbose=False)[0]
+    for stage in ("train", "val", "test"):
+        assert values[f"{stage}/kl"] > 0
+        assert values[f"{stage}/penalty"] == pytest.approx(4 * values[f"{stage}/kl"], rel=1e-5)
 
 
 def test_annealing_needs_an_end(digits):  # noqa: F811
@@ -73,8 +84,9 @@ def test_free_bits_put_a_floor_under_each_dimension_s_batch_mean():
     kl = kl_standard_normal_by_dimension(code.mu, code.logvar).mean(0)
     assert (kl < 0.5).any()
     assert (kl > 0.5).any()
-    penalty = module.penalty(None, code)
+    penalty, terms = module.penalty(None, None, code, None)
     assert penalty.shape == (6,)
+    assert torch.equal(terms["kl"], kl_standard_normal(code.mu, code.logvar)), "without β and free bits"
     assert penalty.mean().item() == pytest.approx(2 * kl.clamp(min=0.5).sum().item(), rel=1e-5)
 
 
@@ -82,19 +94,21 @@ def test_free_bits_leave_dimensions_below_the_floor_alone():
     module, code = build("vae_free_bits", free_bits=0.5), latent()
     mu = code.mu.requires_grad_()
     below = kl_standard_normal_by_dimension(mu, code.logvar).mean(0) < 0.5
-    (grad,) = torch.autograd.grad(module.penalty(None, code).mean(), mu)
+    (grad,) = torch.autograd.grad(module.penalty(None, None, code, None)[0].mean(), mu)
     assert not grad[:, below].any()
     assert torch.allclose(grad[:, ~below], mu[:, ~below] / 6)
 
 
 def test_free_bits_are_of_training_alone():
     module, plain, code = build("vae_free_bits", free_bits=0.5).eval(), build("vae"), latent()
-    assert torch.equal(module.penalty(None, code), plain.penalty(None, code))
+    (penalty, terms), (expected, _) = (m.penalty(None, None, code, None) for m in (module, plain))
+    assert torch.equal(penalty, expected)
+    assert torch.equal(terms["kl"], expected)
 
 
 @pytest.mark.parametrize("name", ["beta", "free_bits"])
 def test_negative_weight_is_refused(name):
-    with pytest.raises(ValueError, match=rf"model\.{name} is -1\.0: it must not be negative"):  # wrapped by the parser
+    with pytest.raises(ValueError, match=rf"model\.{name} is -1\.0: it must be at least 0"):  # wrapped by the parser
         build("vae", **{name: -1.0})
 
 
@@ -111,9 +125,9 @@ class ThreePixels(BaseDataModule):
 
 
 class Known(VAE):
-    """μ = (x₀, 0.01 x₁, 7), σ = (0.1, 1, 1): the first unit alone depends on x by much."""
+    """μ = (x₀, 0.01 x₁, 7), σ = (0.1, 1, 1): only the first unit depends clearly on x."""
 
-    def encode(self, x):
+    def encode(self, x, y=None):
         mu = torch.stack([x[:, 0], 0.01 * x[:, 1], torch.full_like(x[:, 2], 7.0)], 1)
         logvar = torch.tensor([2 * math.log(0.1), 0.0, 0.0]).expand_as(mu)
         return Latent(mu, logvar, mu)
@@ -129,7 +143,7 @@ class Figures:
 
 def test_active_units_and_kl_of_a_known_posterior(monkeypatch):
     figures = Figures()
-    monkeypatch.setattr("lit_ae.callbacks.evaluation.run_logger", lambda trainer: figures)
+    monkeypatch.setattr("lit_ae.evaluation.access.run_logger", lambda trainer: figures)
     monkeypatch.setattr(Evaluation, "on_test_end", lambda *args: None)
     module = build("vae", (3,), latent_dim=3)
     module.__class__ = Known

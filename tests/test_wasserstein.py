@@ -1,4 +1,4 @@
-"""WAE-MMD and WAE-GAN: their penalties, their games and what they refuse."""
+"""WAE-MMD and WAE-GAN: penalties, adversarial training and refused settings."""
 
 import math
 
@@ -7,9 +7,9 @@ import torch
 from test_families import build, digits, images, trainer  # noqa: F401 - a fixture
 
 from lit_ae.data.digits import Digits
-from lit_ae.divergences import mmd
 from lit_ae.errors import SettingError
 from lit_ae.models import Latent, Reconstruction, ReconstructionModule
+from lit_ae.objectives.divergences import mmd
 
 
 def codes(n, dim=8):
@@ -20,14 +20,14 @@ def codes(n, dim=8):
 def test_wae_penalty_is_the_weighted_mmd_to_prior_draws():
     module, latent = build("wae_mmd", weight=3), codes(32)
     torch.manual_seed(0)
-    penalty = module.penalty(None, latent)
+    penalty = module.penalty(None, None, latent, None)
     torch.manual_seed(0)
     assert torch.equal(penalty, 3 * mmd(latent.z, torch.randn(32, 8), "imq", 16.0))
     assert penalty.shape == (32,)
 
 
 def test_wae_leaves_a_sample_alone_unpenalised():
-    assert torch.equal(build("wae_mmd").penalty(None, codes(1)), torch.zeros(1))
+    assert torch.equal(build("wae_mmd").penalty(None, None, codes(1), None), torch.zeros(1))
 
 
 def test_wae_trains_where_the_last_batch_is_one_sample():
@@ -37,13 +37,13 @@ def test_wae_trains_where_the_last_batch_is_one_sample():
 
 
 def test_wae_pulls_codes_to_the_prior():
-    """Descending on the penalty alone takes mean and spread of shifted, narrow codes to those of N(0, I)."""
+    """Minimising only the penalty moves mean and spread of shifted, narrow codes to those of N(0, I)."""
     torch.manual_seed(0)
     module, z = build("wae_mmd"), (1 + 0.3 * torch.randn(128, 8)).requires_grad_()
     optimiser = torch.optim.Adam([z], lr=0.05)
     for _ in range(200):
         optimiser.zero_grad()
-        module.penalty(None, Latent(z, None, z)).mean().backward()
+        module.penalty(None, None, Latent(z, None, z), None).mean().backward()
         optimiser.step()
     assert z.detach().mean().abs() < 0.1
     assert z.detach().std(0).mean().item() == pytest.approx(1, abs=0.2)
@@ -58,7 +58,7 @@ def test_latent_noise_has_its_sigma():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"weight": -1.0}, r"model\.weight is -1\.0: it must not be negative"),
+        ({"weight": -1.0}, r"model\.weight is -1\.0: it must be at least 0"),
         ({"sigma": -0.1}, r"model\.sigma is -0\.1"),
         ({"bandwidth": 0.0}, r"model\.bandwidth is 0\.0: it must be positive"),
     ],
@@ -81,7 +81,7 @@ def test_wae_gan_penalty_at_chance_is_weighted_log_2():
     with torch.no_grad():
         for parameter in module.discriminator.parameters():
             parameter.zero_()
-    assert torch.allclose(module.penalty(None, latent), torch.full((6,), 5 * math.log(2)))
+    assert torch.allclose(module.penalty(None, None, latent, None), torch.full((6,), 5 * math.log(2)))
 
 
 def test_wae_gan_is_scored_as_a_reconstruction_module(digits):  # noqa: F811

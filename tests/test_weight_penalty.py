@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from test_families import build, digits, trainer  # noqa: F401 - a fixture
 
-from lit_ae.callbacks.weight_penalty import L1Penalty
+from lit_ae.callbacks.training.l1_penalty import L1Penalty
 from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Categorical, Huber
+from lit_ae.objectives.likelihoods import Categorical, Huber
 
 
 def test_huber_is_quadratic_inside_delta_and_linear_outside():
@@ -64,5 +64,5 @@ def test_l1_penalty_takes_both_players(digits):  # noqa: F811
 
 
 def test_l1_penalty_refuses_its_weight():
-    with pytest.raises(SettingError, match="weight of L1Penalty is 0"):
+    with pytest.raises(SettingError, match=r"L1Penalty\.weight is 0"):
         L1Penalty(0)

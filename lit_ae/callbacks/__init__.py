@@ -1,1 +1,1 @@
-"""Scores and figures: one file each, fed by what the test pass returns."""
+"""Callbacks: scores and figures of trained models, and what acts during training; one file each."""

@@ -1,30 +1,40 @@
-"""Any array or folder of images."""
+"""Your own arrays, tables or folders of images."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits, seeded_split
-from lit_ae.errors import SettingError
+from lit_ae.data import image_files, tables
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits, no_labels
+from lit_ae.data.labels import as_labels
+from lit_ae.data.subsets import seeded_split, share_sizes
+from lit_ae.errors import SettingError, require_at_least
 
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+Layout = Literal["auto", "channels_first", "channels_last"]
+CHANNELS = (1, 3)
 
 
 class Array(BaseDataModule):
-    """The user's own data: a .npy, a .npz with `x` and perhaps `y`, or a folder of images.
+    """Your own data: a .npy file, a .npz file with `x` and optionally labels `y`, a table, or a folder of images.
 
-    Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, of bytes or of floats in [0, 1]; vectors are
-    [N, D]. In a folder, the names of subfolders are the labels, in alphabetical order; without subfolders there
-    are none.
+    Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, stored as bytes or as floats in [0, 1]; vectors
+    are [N, D], of any finite numbers. A table is .csv, .tsv or .parquet: a row for each sample. In a folder of images
+    the names of subfolders are the classes; without subfolders the images are unlabelled. Labels of -1, NaN, and empty
+    or masked ones mean unlabelled.
 
     Args:
         path: the file or folder.
-        size: height and width that a folder's images are resized to; all must be of one size where null.
-        grey: whether a folder's images are read as grey.
-        val_share, test_share: of all samples.
+        size: height and width that a folder's images are resized to; null: all images must have the same size.
+        grey: whether a folder's images are converted to grey.
+        background: grey value from 0 (black) to 255 that shows through transparent pixels of a folder's images.
+        layout: which axis of a 4-dimensional array holds the channels; `auto`: the one of size 1 or 3, if only one is.
+        labels: the column of a table that holds the labels; null: `y`, `label`, `class` or `target`, if there is one.
+        val_share: share of all samples that becomes the val split.
+        test_share: share of all samples that becomes the test split.
         kwargs: as for `BaseDataModule`.
 
     Raises:
@@ -38,6 +48,9 @@ class Array(BaseDataModule):
         path: str | Path,
         size: tuple[int, int] | None = None,
         grey: bool = False,
+        background: int = 0,
+        layout: Layout = "auto",
+        labels: str | None = None,
         val_share: float = 0.1,
         test_share: float = 0.1,
         **kwargs: Any,
@@ -46,11 +59,14 @@ class Array(BaseDataModule):
         self.path = Path(path).expanduser()
         if size is not None and min(size) < 1:
             raise SettingError(f"--data.size is {list(size)}: height and width must be at least 1")
-        self.size, self.grey = size, grey
+        require_at_least(0, "--data.{}", background=background)
+        if background > 255:
+            raise SettingError(f"--data.background is {background}: it must be at most 255")
+        self.size, self.grey, self.background = size, grey, background
+        self.layout, self.labels = layout, labels
         self.val_share, self.test_share = val_share, test_share
         self._all = self._read()
         self.input_shape = tuple(self._all.x.shape[1:])
-        self.num_classes = int(self._all.y.max()) + 1
         self._sizes = share_sizes(len(self._all), val_share, test_share)
 
     def load(self) -> Splits:
@@ -63,8 +79,12 @@ class Array(BaseDataModule):
             return self._from_folder()
         if not self.path.is_file():
             raise SettingError(
-                f"--data.path {self.path} does not exist: give a .npy or .npz file or a folder of images"
+                f"--data.path {self.path} does not exist: give a .npy, .npz, .csv, .tsv or .parquet file or a folder "
+                "of images"
             )
+        if self.path.suffix.lower() in tables.ENDINGS:
+            table = tables.read_table(self.path, self.labels)
+            return self._dataset(table.x, table.labels)
         try:
             content = np.load(self.path, allow_pickle=False)
             named = {"x": content} if isinstance(content, np.ndarray) else dict(content)
@@ -73,82 +93,115 @@ class Array(BaseDataModule):
                 f"--data.path {self.path} cannot be read as .npy or .npz ({type(error).__name__}): write it with "
                 "numpy.save or numpy.savez, without objects"
             ) from error
-        if "x" not in named:
+        x = self._array(named, "x")
+        assert x is not None
+        return self._dataset(self._images_first(x), self._array(named, "y"))
+
+    def _array(self, named: dict[str, npt.NDArray[np.generic]], name: str) -> npt.NDArray[np.generic] | None:
+        """The array of this name, written small or large."""
+        found = [key for key in named if key.lower() == name]
+        if len(found) > 1:
+            raise SettingError(f"--data.path {self.path} has the arrays {', '.join(found)}: keep one of them")
+        if not found and name == "x":
             raise SettingError(f"--data.path {self.path} has no array `x` but {sorted(named)}: name the samples `x`")
-        return self._dataset(named["x"], named.get("y"))
+        return named[found[0]] if found else None
 
     def _from_folder(self) -> ArrayDataset:
-        from PIL import Image
-
-        files = sorted(p for p in self.path.rglob("*") if p.suffix.lower() in IMAGES and p.is_file())
-        if not files:
-            raise SettingError(f"--data.path {self.path} holds no images ({', '.join(sorted(IMAGES))}): give another")
-        first: tuple[int, int] | None = None
-        images = []
+        files = image_files.image_files(self.path)
+        images: list[image_files.Pixels] = []
         for file in files:
-            try:
-                with Image.open(file) as opened:
-                    image = opened.convert("L" if self.grey else "RGB")
-            except OSError as error:
-                raise SettingError(f"{file} cannot be read as an image ({error}): repair or remove it") from error
-            if self.size is not None:
-                image = image.resize(self.size[::-1], Image.Resampling.BILINEAR)
-            first = first or image.size
-            if image.size != first:
-                width, height = image.size
+            image = image_files.read_image(file, self.grey, self.background, self.size)
+            if images and image.shape != images[0].shape:
+                height, width, first = *image.shape[:2], images[0].shape
                 raise SettingError(
-                    f"{file} is {height} x {width} pixels and {files[0]} {first[1]} x {first[0]}: set --data.size to "
-                    "[height, width] to have all resized"
+                    f"{file} is {height} x {width} pixels and {files[0]} {first[0]} x {first[1]}: set --data.size to "
+                    "[height, width], to which all images are then resized"
                 )
-            images.append(np.asarray(image))
+            images.append(image)
         folders = [file.relative_to(self.path).parts[0] if file.parent != self.path else "" for file in files]
-        labels = np.unique(folders, return_inverse=True)[1] if any(folders) else None
-        if labels is not None and not all(folders):
+        if any(folders) and not all(folders):
             stray = files[folders.index("")]
             raise SettingError(f"{stray} lies beside subfolders, whose names are the labels: move it into one of them")
-        return self._dataset(np.stack(images), labels)
+        x = image_files.stacked(images)
+        return self._dataset(x[:, None] if self.grey else x.transpose(0, 3, 1, 2), folders if any(folders) else None)
 
-    def _dataset(self, x: npt.NDArray[np.generic], y: npt.NDArray[np.generic] | None) -> ArrayDataset:
+    def _dataset(self, x: npt.NDArray[np.generic], labels: Any) -> ArrayDataset:
+        """Vectors [N, D] or images [N, C, H, W] with their labels [N], if there are any."""
         where = f"--data.path {self.path}"
+        values = numbers(x, where)
+        y = no_labels(len(values))
+        if labels is not None:
+            y, names = as_labels(labels, len(values), where)
+            self.num_classes = len(names)
+            self.class_names = () if names == tuple(map(str, range(len(names)))) else names
+        else:
+            self.num_classes = 0
+        return ArrayDataset(torch.from_numpy(values), y)
+
+    def _images_first(self, x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Vectors [N, D] as they are, images as [N, C, H, W]."""
+        where = f"--data.path {self.path} has shape {list(x.shape)}"
+        if x.ndim not in (2, 3, 4) or 0 in x.shape:
+            raise SettingError(f"{where}: give images [N, H, W], [N, H, W, C] or [N, C, H, W], or vectors [N, D]")
+        if x.ndim == 2:
+            return x
         if x.ndim == 3:
-            x = x[:, None]
-        elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
-            x = x.transpose(0, 3, 1, 2)
-        if x.ndim not in (2, 4) or 0 in x.shape:
-            raise SettingError(
-                f"{where} has shape {list(x.shape)}: give images [N, H, W], [N, H, W, C] or [N, C, H, W], or vectors "
-                "[N, D]"
-            )
-        if x.dtype == np.bool_:
-            x = x.astype(np.uint8) * np.uint8(255)
-        if x.dtype != np.uint8:
-            if not np.issubdtype(x.dtype, np.floating) or not np.isfinite(x).all():
+            if x.shape[2] <= 4:
                 raise SettingError(
-                    f"{where} holds {x.dtype}, or values that are not finite: give bytes or finite floats"
+                    f"{where}, which would be images {x.shape[2]} pixels wide: give images as [N, H, W] or "
+                    "[N, H, W, C] (one image as [1, H, W, C]), vectors as [N, D]"
                 )
-            x = x.astype(np.float32)
-            if x.ndim == 4 and (x.min() < 0 or x.max() > 1):
-                raise SettingError(
-                    f"{where} holds pixels from {x.min():g} to {x.max():g}: scale them to [0, 1], or give bytes"
-                )
-        labels = torch.full((len(x),), -1)
-        if y is not None:
-            if y.shape != (len(x),):
-                raise SettingError(f"{where} has {len(x)} samples but `y` of shape {list(y.shape)}: give a label each")
-            labels = torch.from_numpy(np.unique(y, return_inverse=True)[1]).long()
-        return ArrayDataset(torch.from_numpy(np.ascontiguousarray(x)), labels)
+            return x[:, None]
+        axes = {"channels_first": [1], "channels_last": [3]}.get(self.layout, [1, 3])
+        fitting = [axis for axis in axes if x.shape[axis] in CHANNELS]
+        if len(fitting) != 1:
+            why = "both axes could hold the channels" if fitting else "no such axis has 1 or 3 channels"
+            remedy = "set --data.layout to channels_first or channels_last" if fitting else "give grey or RGB images"
+            if not fitting and 4 in (x.shape[1], x.shape[3]):
+                remedy = "leave out the transparency (alpha), or compose the images on a background"
+            raise SettingError(f"{where}: {why}; {remedy}")
+        return x if fitting == [1] else x.transpose(0, 3, 1, 2)
 
 
-def share_sizes(n: int, val_share: float, test_share: float) -> tuple[int, int]:
-    """Numbers of val and test samples.
+def numbers(x: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """Samples as bytes, which mean 0 to 1, or as float32: images [N, C, H, W] in [0, 1], vectors [N, D] of any numbers.
 
     Raises:
-        SettingError: a split would be empty.
+        SettingError: values of another type, NaN, infinity, or pixels outside [0, 1].
     """
-    val, test = (round(n * share) for share in (val_share, test_share))
-    if min(val, test, n - val - test) < 1:
+    if x.dtype == np.bool_:
+        x = x.astype(np.uint8) * np.uint8(255)
+    image = x.ndim == 4
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x).astype(np.uint8, copy=False)
+    if not (np.issubdtype(x.dtype, np.floating) or (np.issubdtype(x.dtype, np.integer) and not image)):
         raise SettingError(
-            f"--data.val_share {val_share} and --data.test_share {test_share} of {n} samples leave a split empty: "
-            "give more samples or other shares"
+            f"{where} holds values of type {x.dtype}: give "
+            + ("bytes (uint8), or floats scaled to [0, 1]" if image else "whole numbers or floats")
         )
-    return val, test
+    refuse_not_finite(x, where)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which the next check names
+        values = np.ascontiguousarray(x).astype(np.float32)
+    refuse_not_finite(values, where)  # a float64 beyond float32's range
+    if image and (values.min() < 0 or values.max() > 1):
+        raise SettingError(
+            f"{where} holds pixels from {values.min():g} to {values.max():g}: scale them to [0, 1], or give bytes"
+        )
+    return values
+
+
+def refuse_not_finite(x: npt.NDArray[np.generic], where: str) -> None:
+    """Refuse NaN and infinity, with the index of the first.
+
+    Raises:
+        SettingError: there is one.
+    """
+    finite = np.isfinite(x)
+    if finite.all():
+        return
+    first = tuple(int(i) for i in np.argwhere(~finite)[0])
+    kind = "NaN" if np.isnan(x[first]) else "infinity (or a value beyond float32)"
+    raise SettingError(
+        f"{where} holds {int((~finite).sum()):,} values that are not finite, the first, {kind}, at index "
+        f"{list(first)}: replace them or leave these samples out"
+    )

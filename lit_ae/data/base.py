@@ -1,93 +1,44 @@
-"""What every data set shares: tensors in memory, seeded splits, batches taken by one index call."""
+"""What all data sets share: tensors in memory, seeded splits, and batches that are taken by one indexing call."""
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from lit_ae.errors import SettingError
-
-Shape: TypeAlias = tuple[int, ...]  # (C, H, W) for images, (D,) for vectors
-SplitName: TypeAlias = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-
-
-class Batch(NamedTuple):
-    """What a model's step receives; x is as stored (uint8) until it has been moved to the device."""
-
-    x: Tensor  # [B, *input_shape], float32 in [0, 1] after the transfer
-    y: Tensor  # [B] int64 labels, -1 where there are none
-
-
-@dataclass(eq=False)
-class ArrayDataset(Dataset[Batch]):
-    """A whole split in memory: x [N, *shape] uint8 (float32 where the data are no images), y [N] int64.
-
-    `factors` [N, F] float32 are the known generative factors, where the data set has any.
-    """
-
-    x: Tensor
-    y: Tensor
-    factors: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: int) -> Batch:
-        return Batch(self.x[index], self.y[index])
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """The batch of these samples; DataLoader calls it once a batch."""
-        # NumPy's `take` is 4 x faster than torch's indexing here, and starts no threads for so small a copy
-        x, y = (torch.from_numpy(tensor.numpy().take(indices, axis=0)) for tensor in (self.x, self.y))
-        return Batch(x, y)
-
-    def subset(self, indices: Tensor) -> "ArrayDataset":
-        """A copy that holds these samples only, in this order."""
-        factors = None if self.factors is None else self.factors[indices]
-        return ArrayDataset(self.x[indices], self.y[indices], factors)
-
-
-class Splits(NamedTuple):
-    """The three disjoint parts of a data set; val is never taken from test."""
-
-    train: ArrayDataset
-    val: ArrayDataset
-    test: ArrayDataset
+from lit_ae.data.containers import ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
+from lit_ae.data.subsets import binarised, labelled_subset, without_class
+from lit_ae.errors import require_at_least
 
 
 class BaseDataModule(LightningDataModule, ABC):
-    """Loaders over a data set that fits in memory; a subclass states its shape and writes `load`.
+    """Loaders over a data set that fits in memory; a subclass states the shape of a sample and defines `load`.
 
     Args:
-        batch_size: samples a training step, on each device.
-        eval_batch_size: samples a step in validation, test and prediction, on each device.
-        split_seed: chooses which samples go to which split; apart from the training seed, so that runs with
+        batch_size: samples in a training step, on each device.
+        eval_batch_size: samples in a step of validation, test and prediction, on each device.
+        split_seed: decides which samples go to which split. It is separate from the training seed, so that runs with
             different seeds are scored on the same images.
-        num_workers: processes that make batches; 0 is fastest for data in memory.
-        limit: keep the first `limit` samples of every split, for quick runs.
-        labels_per_class: keep that many training samples of each class, drawn by the run's seed (`seed_everything`).
-        binarise: draw each pixel of an image once as 0 or 1 with its grey value as probability, in every split
-            (Salakhutdinov & Murray 2008, as likelihoods are compared in the literature).
-        leave_out: a class that the train and val splits are to lack and test to keep, as an anomaly.
+        num_workers: processes that prepare batches; 0 is fastest for data in memory.
+        limit: keep only the first `limit` samples of every split, for quick runs.
+        labels_per_class: keep only this many training samples of each class, drawn by the run's seed
+            (`seed_everything`).
+        leave_out: a class that is removed from the train and val splits and kept in the test split, as an anomaly.
+        binarise: draw each pixel of an image once as 0 or 1, with its grey value as the probability of 1, in every
+            split (Salakhutdinov & Murray 2008; this is how likelihoods are compared in the literature).
 
     Raises:
-        SettingError: a size is below its least value; on loading, `leave_out` is no class of the data.
+        SettingError: a size is too small, or `leave_out` is not a class of the data (found on loading).
     """
 
     name: str
     input_shape: Shape
-    num_classes: int  # 0 where there are no labels
-    class_names: tuple[str, ...] = ()  # of the labels, for figures; digits stand for themselves
+    num_classes: int  # 0 if there are no labels
+    class_names: tuple[str, ...] = ()  # of the labels, for figures; empty if the numbers are the names
     factor_names: tuple[str, ...] = ()
 
     def __init__(
@@ -102,23 +53,21 @@ class BaseDataModule(LightningDataModule, ABC):
         binarise: bool = False,
     ) -> None:
         super().__init__()
-        least = {"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)}
-        least |= {"num_workers": (num_workers, 0), "limit": (1 if limit is None else limit, 1)}
-        least |= {"labels_per_class": (1 if labels_per_class is None else labels_per_class, 1)}
-        for setting, (value, bound) in least.items():
-            if value < bound:
-                raise SettingError(f"--data.{setting} is {value}: it must be at least {bound}")
+        require_at_least(1, "--data.{}", batch_size=batch_size, eval_batch_size=eval_batch_size, limit=limit)
+        require_at_least(1, "--data.{}", labels_per_class=labels_per_class)
+        require_at_least(0, "--data.{}", num_workers=num_workers)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.split_seed, self.num_workers, self.limit = split_seed, num_workers, limit
         self.labels_per_class, self.leave_out, self.binarise = labels_per_class, leave_out, binarise
+        self.steps_a_call = 1  # batches that the training loader joins into one
         self._splits: Splits | None = None
 
     @abstractmethod
     def load(self) -> Splits:
-        """Reads the whole data set into memory and splits it; called once."""
+        """Read the whole data set into memory and split it; called once."""
 
     def setup(self, stage: str = "") -> None:
-        """Loads the data the first time; later calls, for other stages, do nothing."""
+        """Load the data at the first call; later calls, for other stages, do nothing."""
         if self._splits is None:
             splits = self.load()
             if self.leave_out is not None:
@@ -134,19 +83,25 @@ class BaseDataModule(LightningDataModule, ABC):
             self._splits = splits
 
     def split(self, name: SplitName) -> ArrayDataset:
-        """One part of the data, loaded (and downloaded, where that is needed) on first use."""
+        """One split of the data, which are downloaded (if necessary) and loaded on first use."""
         if self._splits is None:
             self.prepare_data()
             self.setup()
         part: ArrayDataset = getattr(self._splits, name)
         return part
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled batches; where there are several processes Lightning puts its own sampler in."""
-        # A generator of its own: every model sees the same batches under the same seed, so that runs can be
-        # paired by seed however many random numbers a model draws.
+    def train_dataloader(self, steps_a_call: int | None = None) -> DataLoader[Batch]:
+        """Shuffled batches; with several processes, Lightning replaces the sampler by its distributed one.
+
+        Args:
+            steps_a_call: how many batches are joined into one, which `training.loop` splits again; null: the
+                attribute of the same name.
+        """
+        # A separate generator: with the same seed every model sees the same batches, however many random numbers it
+        # draws itself, so that runs can be paired by seed.
         generator = torch.Generator().manual_seed(torch.initial_seed())
-        return self._loader("train", self.batch_size, shuffle=True, generator=generator)
+        size = self.batch_size * (steps_a_call or self.steps_a_call)
+        return self._loader("train", size, shuffle=True, generator=generator)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split in its own order."""
@@ -161,8 +116,8 @@ class BaseDataModule(LightningDataModule, ABC):
         return self._eval_loader("test")
 
     def _eval_loader(self, name: SplitName) -> DataLoader[Batch]:
-        # Lightning's own sampler repeats samples until every process has as many, which moves the mean; it
-        # keeps a distributed sampler that it finds in place.
+        # Lightning's own sampler repeats samples until every process has equally many, which biases the mean; it
+        # keeps a distributed sampler that is already there.
         replicas = self.trainer.distributed_sampler_kwargs if self.trainer else None
         if not replicas or replicas["num_replicas"] == 1:
             return self._loader(name, self.eval_batch_size)
@@ -179,7 +134,7 @@ class BaseDataModule(LightningDataModule, ABC):
     ) -> DataLoader[Batch]:
         return DataLoader(
             self.split(name),
-            batch_size=batch_size,  # by keyword: Lightning makes the loader anew in `predict`
+            batch_size=batch_size,  # by keyword: Lightning builds the loader again in `predict`
             shuffle=shuffle,
             sampler=sampler,
             generator=generator,
@@ -189,13 +144,9 @@ class BaseDataModule(LightningDataModule, ABC):
         )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Turns uint8 pixels into float32 in [0, 1] on the device: a quarter of the bytes are transferred."""
-        if batch.x.dtype != torch.uint8:
-            return batch
-        if batch.x.device.type != "cpu":
-            return Batch(batch.x / 255, batch.y)
-        # As quick in NumPy, which starts no threads: waiting for those costs milliseconds on busy cores
-        return Batch(torch.from_numpy(np.divide(batch.x.numpy(), 255, dtype=np.float32)), batch.y)
+        """Convert bytes to floats in [0, 1] on the device, so that only a quarter of the bytes are transferred."""
+        module = self.trainer.lightning_module if self.trainer else None
+        return as_batch(batch) if module is None else as_batch(batch, module.dtype)  # type: ignore[arg-type]
 
     @property
     def pixel_mean(self) -> float:
@@ -210,18 +161,18 @@ class BaseDataModule(LightningDataModule, ABC):
     @cached_property
     def _moments(self) -> tuple[float, float]:
         x = self.split("train").x
-        if x.dtype == torch.uint8:  # from the histogram: exact, and without a float copy of the data
+        if x.dtype == torch.uint8:  # from the histogram: exact, and without a copy of the data as floats
             values = torch.arange(256, dtype=torch.float64) / 255
             share = torch.bincount(x.flatten(), minlength=256) / x.numel()
             mean = (share * values).sum()
             return mean.item(), (share * (values - mean).square()).sum().sqrt().item()
-        parts = x.split(1000)  # no float64 copy of the whole, which may be mapped from a file
+        parts = x.split(1000)  # no float64 copy of all the data, which may be mapped from a file
         mean = torch.stack([part.double().sum() for part in parts]).sum() / x.numel()
         squares = torch.stack([(part.double() - mean).square().sum() for part in parts])
         return mean.item(), (squares.sum() / x.numel()).sqrt().item()
 
     def digest(self) -> str:
-        """16 hex digits that change when any sample of any split does: a name for caches and tracking."""
+        """16 hexadecimal digits that change with any sample of any split; they name caches and tracked data sets."""
         return self._digest
 
     @cached_property
@@ -232,72 +183,9 @@ class BaseDataModule(LightningDataModule, ABC):
             for tensor in (part.x, part.y, part.factors):
                 if tensor is not None:
                     content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                    content.update(tensor.contiguous().flatten().numpy().data)  # no copy: it may be a file
+                    content.update(tensor.contiguous().flatten().numpy().data)  # no copy: it may be a mapped file
         return content.hexdigest()[:16]
 
 
-def seeded_split(data: ArrayDataset, sizes: Sequence[int], seed: int) -> list[ArrayDataset]:
-    """Disjoint random parts of `data` with these sizes, and whatever is left as the last part.
-
-    Raises:
-        ValueError: the sizes add up to more than there is.
-    """
-    left = len(data) - sum(sizes)
-    if left < 0:
-        raise ValueError(f"parts of {tuple(sizes)} samples from {len(data)}")
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-    return [data.subset(part) for part in torch.split(order, [*sizes, left])]
-
-
-def without_class(splits: Splits, label: int) -> Splits:
-    """The splits with train and val rid of a class; test keeps it.
-
-    Raises:
-        SettingError: no training sample is of this class, or all of train or val are.
-    """
-    parts = {name: (part, part.y != label) for name, part in (("train", splits.train), ("val", splits.val))}
-    if parts["train"][1].all():
-        classes = splits.train.y[splits.train.y >= 0].unique().tolist()
-        known = ", ".join(map(str, classes)) if classes else "none: the data have no labels"
-        raise SettingError(f"--data.leave_out is {label}, which is no class of the training data ({known})")
-    for name, (_, kept) in parts.items():
-        if not kept.any():
-            raise SettingError(
-                f"--data.leave_out is {label}, and the {name} split holds no other class: choose another"
-            )
-    return splits._replace(**{name: part.subset(kept.nonzero().flatten()) for name, (part, kept) in parts.items()})
-
-
-def binarised(data: ArrayDataset, generator: torch.Generator) -> ArrayDataset:
-    """A copy whose pixels are 0 or 255, drawn with probability x / 255.
-
-    Raises:
-        SettingError: the data are no images of bytes.
-    """
-    if data.x.dtype != torch.uint8:
-        raise SettingError(f"--data.binarise is for images of bytes and these data are {data.x.dtype}: leave it out")
-    parts = [torch.randint(255, part.shape, generator=generator) < part for part in data.x.split(1000)]
-    return ArrayDataset(torch.cat(parts).to(torch.uint8) * 255, data.y, data.factors)
-
-
-def labelled_subset(data: ArrayDataset, per_class: int, seed: int) -> ArrayDataset:
-    """That many random samples of each class, in random order.
-
-    Raises:
-        SettingError: the data have no labels, or a class has fewer samples.
-    """
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-    kept = []
-    for label in data.y[data.y >= 0].unique():
-        own = order[data.y[order] == label][:per_class]
-        if len(own) < per_class:
-            raise SettingError(f"--data.labels_per_class is {per_class} but class {label} has {len(own)} samples")
-        kept.append(own)
-    if not kept:
-        raise SettingError("--data.labels_per_class needs labels and the data set has none: leave it out")
-    some = torch.cat(kept)
-    return data.subset(some[torch.randperm(len(some), generator=torch.Generator().manual_seed(seed))])
-
-
-def _as_is(batch: Any) -> Any:  # DataLoader's type wants a list of samples
-    return batch  # `__getitems__` has collated it already
+def _as_is(batch: Any) -> Any:  # the type of DataLoader asks for a list of samples
+    return batch  # `__getitems__` has already collated it

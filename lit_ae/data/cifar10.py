@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lit_ae.data.base import ArrayDataset, Splits, seeded_split
-from lit_ae.data.torchvision_images import TorchvisionImages, checked
+from lit_ae.data.containers import ArrayDataset, Splits
+from lit_ae.data.download import checked
+from lit_ae.data.subsets import seeded_split
+from lit_ae.data.torchvision_images import TorchvisionImages
 
 ARCHIVE = "cifar-10-python.tar"
 
 
 class CIFAR10(TorchvisionImages):
-    """Colour pictures of ten classes, 32 x 32 (Krizhevsky 2009), 45,000 / 5,000 / 10,000.
+    """Colour photographs of ten classes, 32 x 32 (Krizhevsky 2009): train 45,000, val 5,000, test 10,000.
 
     The archive, or the folder that it unpacks to, is looked for in `root` itself, where torchvision puts it.
     """
@@ -30,11 +32,11 @@ class CIFAR10(TorchvisionImages):
 
     @property
     def folder(self) -> Path:
-        """Where the archive lies."""
+        """The folder that holds the archive."""
         return self.root
 
     def load(self) -> Splits:
-        """Reads the five training batches, a random tenth of which becomes the val split, and the test batch."""
+        """Read the five training batches, of which a random tenth becomes the val split, and the test batch."""
         import torchvision.datasets
 
         source = torchvision.datasets.CIFAR10
@@ -71,7 +73,7 @@ class CIFAR10(TorchvisionImages):
 
 
 def _joined(batches: list[bytes]) -> ArrayDataset:
-    """Pickles, their checksums found right, each of 10,000 rows: 1,024 red values, then green, then blue."""
+    """The images of pickles whose checksums are correct; each row holds 1,024 red values, then green, then blue."""
     parts = [pickle.loads(batch, encoding="latin1") for batch in batches]
     x = torch.from_numpy(np.concatenate([part["data"] for part in parts])).view(-1, 3, 32, 32)
     return ArrayDataset(x, torch.tensor([label for part in parts for label in part["labels"]]))

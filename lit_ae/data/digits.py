@@ -1,16 +1,18 @@
-"""Handwritten digits that scikit-learn brings along: the embedded default, which needs no download."""
+"""Handwritten digits that are part of scikit-learn: the default data set, which needs no download."""
 
 import torch
 from torch.nn.functional import interpolate
 
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits, seeded_split
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits
+from lit_ae.data.subsets import seeded_split
 
 
 class Digits(BaseDataModule):
-    """1,797 digits by 13 writers (Alpaydin and Kaynak 1998; UCI's test part), 1,257 / 180 / 360 by split.
+    """1,797 digits by 13 writers (Alpaydin and Kaynak 1998; UCI's test part): train 1,257, val 180, test 360.
 
-    The 8 x 8 counts of 0 to 16 are enlarged to 28 x 28 by bilinear interpolation and scaled to 0 ... 255, so
-    that nets made for MNIST fit.
+    The 8 x 8 values from 0 to 16 are enlarged to 28 x 28 pixels by bilinear interpolation and scaled to 0 ... 255, so
+    that networks for MNIST fit.
     """
 
     name = "digits"

@@ -4,7 +4,7 @@ from lit_ae.data.torchvision_images import TorchvisionImages
 
 
 class FashionMNIST(TorchvisionImages):
-    """Pictures of clothes in MNIST's format (Xiao, Rasul and Vollgraf 2017), 55,000 / 5,000 / 10,000."""
+    """Photographs of clothes in MNIST's format (Xiao, Rasul & Vollgraf 2017): train 55,000, val 5,000, test 10,000."""
 
     name = "fashion_mnist"
     class_names = (

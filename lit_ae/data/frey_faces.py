@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import torch
 
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits
-from lit_ae.data.folders import data_root
-from lit_ae.errors import SettingError
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits, no_labels
+from lit_ae.data.download import data_root
+from lit_ae.errors import SettingError, require_at_least
 
 FILE = "frey_rawface.mat"
 
@@ -15,18 +16,19 @@ FILE = "frey_rawface.mat"
 class FreyFaces(BaseDataModule):
     """1,965 consecutive frames of a video of one face (Roweis, Saul and Hinton 2002), 28 x 20, unlabelled.
 
-    Neighbouring frames are near-duplicates: with some of them on either side of a split, the test error is that of
-    memory. So whole blocks of consecutive frames go to one side, and only frames at a block's ends have neighbours
-    on another. Shares: 80 / 10 / 10 %. Within a split they are in random order: the first few are no film.
+    Neighbouring frames are almost identical: if one is in the train split and the other in the test split, the test
+    error measures memorisation. Whole blocks of consecutive frames therefore go to one split, so that only the frames
+    at the ends of a block have neighbours in another. Shares: train 80 %, val 10 %, test 10 %. Within a split the
+    frames are in random order, so that the first few are not a film sequence.
 
     Args:
-        root: the folder that holds the file, or `frey` with the file; by default LIT_AE_DATA, else a per-user cache.
-        split_by: `blocks`, or `frames`, the naive random split.
-        block: frames in a block.
+        root: the folder that holds the file or a folder `frey` with it; null: LIT_AE_DATA, else a per-user cache.
+        split_by: `blocks`, or `frames` for the naive random split.
+        block: number of frames in a block.
         kwargs: as for `BaseDataModule`.
 
     Raises:
-        SettingError: the file is missing or is another one, or the blocks are too large for three splits.
+        SettingError: the file is missing or is a different one, or the blocks are too large for three splits.
     """
 
     name = "frey_faces"
@@ -41,18 +43,17 @@ class FreyFaces(BaseDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if block < 1:
-            raise SettingError(f"--data.block is {block}: it must be at least 1")
+        require_at_least(1, "--data.{}", block=block)
         self.root, self.split_by, self.block = data_root(root), split_by, block
 
     def load(self) -> Splits:
-        """Reads all frames; a tenth of the blocks each becomes the val and the test split."""
+        """Read all frames; a tenth of the blocks becomes the val split and another tenth the test split."""
         frames = self._frames()
         blocks = torch.arange(len(frames)).split(self.block if self.split_by == "blocks" else 1)
         tenth = round(len(blocks) / 10)
         if not tenth:
             raise SettingError(
-                f"--data.block is {self.block}: {len(frames)} frames need at least 5 blocks, so set it lower"
+                f"--data.block is {self.block}, but {len(frames)} frames must make at least 5 blocks: set it lower"
             )
         generator = torch.Generator().manual_seed(self.split_seed)
         order = torch.randperm(len(blocks), generator=generator)
@@ -61,7 +62,7 @@ class FreyFaces(BaseDataModule):
         return Splits(train, val, test)
 
     def _frames(self) -> ArrayDataset:
-        """All frames in the video's order."""
+        """All frames in the order of the video."""
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError
 
@@ -73,12 +74,14 @@ class FreyFaces(BaseDataModule):
                 "--data.root or LIT_AE_DATA to a folder that holds it"
             )
         try:
-            pixels = torch.from_numpy(loadmat(path)["ff"].T.copy())  # [N, 560], rows of the picture one after another
+            pixels = torch.from_numpy(loadmat(path)["ff"].T.copy())  # [N, 560], a picture row by row
             x = pixels.reshape(-1, *self.input_shape)
         except (MatReadError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
             raise SettingError(
                 f"{path} holds no matrix `ff` with 560 rows ({type(error).__name__}): put the original {FILE} there"
             ) from error
         if x.dtype != torch.uint8:
-            raise SettingError(f"{path} holds {x.dtype} and not bytes in `ff`: put the original {FILE} there")
-        return ArrayDataset(x, torch.full((len(x),), -1))
+            raise SettingError(
+                f"{path} holds values of type {x.dtype} instead of bytes in `ff`: put the original {FILE} there"
+            )
+        return ArrayDataset(x, no_labels(len(x)))

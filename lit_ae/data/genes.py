@@ -1,11 +1,7 @@
-"""Counts of genes in cells, from a file that may be larger than memory."""
+"""Normalised counts of genes in cells, from a file that may be larger than memory."""
 
 import hashlib
-import math
-import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,35 +9,38 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lit_ae.data.array import share_sizes
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits
-from lit_ae.data.folders import data_root, user_cache
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits
+from lit_ae.data.download import cache_root, data_root
+from lit_ae.data.hdf5 import Counts, open_counts
+from lit_ae.data.subsets import share_sizes
 from lit_ae.errors import SettingError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Floats = npt.NDArray[np.float64]
-BLOCK = 2**25  # bytes of a block of cells in float64
-CHUNKS = 2**28  # bytes of HDF5's cache of unpacked chunks at most, unless a single one is larger
 BINS = 20  # of the genes' means, as in Satija et al. 2015
 
 
 class Genes(BaseDataModule):
-    """Cells x genes, read in blocks: counts over the cell's total times the median total, log(1 + x), float32 [D].
+    """Gene expression of cells, float32 [D]: counts over the cell's total times the median total, log(1 + x).
 
-    The most variable genes are kept: variance over mean, standardised among genes of like mean (Satija et al. 2015).
-    Medians, means and variances are the training cells'. Two passes over the file write the result to
-    LIT_AE_CACHE/genes, else the per-user cache, 4 bytes a value; training reads it from there by memory mapping, so
-    that neither needs to fit in memory: chunks of compressed HDF5 would be unpacked anew for every batch.
+    Only the most variable genes are kept, measured by variance over mean, standardised among genes of similar mean
+    (Satija et al. 2015). Median, means and variances are those of the training cells. The file is read twice in
+    blocks, and the result is written to LIT_AE_CACHE/genes, else the per-user cache, with 4 bytes for each value.
+    Training reads it from there by memory mapping, so that the data need not fit in memory; from compressed HDF5,
+    chunks would have to be unpacked again for every batch.
 
     Args:
         path: HDF5 (.h5) or AnnData (.h5ad) file, absolute or below the current folder, `root` or `root`/genes.
-        root: by default the environment's LIT_AE_DATA, else a per-user cache.
-        matrix: the counts in the file, dense or CSR: in an .h5ad `layers/counts` or `raw/X` where X is normalised.
-        labels: the cells' labels in the file, such as `obs/cell_type`; where null, `Y` if there is one, else none.
-        n_genes: how many of the most variable genes are kept; all where null.
-        val_share, test_share: of all cells.
+        root: folder of data sets; null: LIT_AE_DATA, else a per-user cache.
+        matrix: the raw counts in the file, dense or CSR; in an .h5ad file whose X is normalised they usually are
+            `layers/counts` or `raw/X`.
+        labels: the cells' labels in the file, such as `obs/cell_type`; null: `Y` if there is one, else none.
+        n_genes: how many of the most variable genes are kept; null: all.
+        val_share: share of all cells that becomes the val split.
+        test_share: share of all cells that becomes the test split.
         kwargs: as for `BaseDataModule`.
 
     Raises:
@@ -66,33 +65,16 @@ class Genes(BaseDataModule):
             raise SettingError(f"--data.n_genes is {n_genes}: it must be at least 1, or null to keep all")
         self.matrix, self.labels = matrix, labels
         self.path = _found(Path(path).expanduser(), data_root(root))
-        with self._counts() as counts:
-            self._shape = counts.shape
-            self._y = _labels(counts.file, labels, len(counts), self.path)
+        with open_counts(self.path, matrix) as counts:
+            self._y, self.class_names = counts.labels(labels)
         self.input_shape = (min(n_genes or counts.shape[1], counts.shape[1]),)
-        self.num_classes = int(self._y.max()) + 1
+        self.num_classes = len(self.class_names)
         self._val, self._test = share_sizes(len(self._y), val_share, test_share)
-
-    @contextmanager
-    def _counts(self) -> Iterator["Counts"]:
-        try:
-            import h5py
-        except ImportError as error:
-            raise SettingError("data Genes needs the package h5py: pip install 'lit_ae[genes]'") from error
-        try:
-            with h5py.File(self.path) as file:
-                largest = _chunk_bytes(file.get(self.matrix))
-            # A chunk that does not fit into the cache would be unpacked anew for every block
-            file = h5py.File(self.path, rdcc_nbytes=max(CHUNKS, largest))
-        except OSError as error:
-            raise SettingError(f"--data.path {self.path} is no HDF5 file ({error}): give an .h5 or .h5ad") from error
-        with file:
-            yield Counts(file, self.matrix, self.path)
 
     # -- from counts to the mapped file -------------------------------------------------------------------------
 
     def _order(self) -> npt.NDArray[np.int64]:
-        """Cells in the order train, val, test."""
+        """Indices of the cells in the order train, val, test."""
         order = torch.randperm(len(self._y), generator=torch.Generator().manual_seed(self.split_seed))
         val, test, train = order.split([self._val, self._test, len(order) - self._val - self._test])
         rows: npt.NDArray[np.int64] = torch.cat([train, val, test]).numpy()
@@ -100,15 +82,14 @@ class Genes(BaseDataModule):
 
     @property
     def cached(self) -> Path:
-        """Where the prepared values are kept; settings or file changed, and it is another place."""
+        """The file that holds the prepared values; it has another name if the settings or the counts change."""
         stat = self.path.stat()
         made_from = (self.path.resolve(), stat.st_size, stat.st_mtime_ns, self.matrix, self.input_shape)
         key = repr((made_from, self.split_seed, self._val, self._test))
-        folder = Path(os.environ.get("LIT_AE_CACHE") or user_cache()).expanduser() / "genes"
-        return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.f32"
+        return cache_root() / "genes" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.f32"
 
     def prepare_data(self) -> None:
-        """Writes the prepared values once, with a progress bar; several processes take turns."""
+        """Write the prepared values once, with a progress bar; only one process at a time does so."""
         from filelock import FileLock
 
         path = self.cached
@@ -118,7 +99,7 @@ class Genes(BaseDataModule):
                 if not path.is_file():
                     part = path.with_suffix(".part")
                     try:
-                        with self._counts() as counts:
+                        with open_counts(self.path, self.matrix) as counts:
                             self._write(part, counts)
                         part.replace(path)
                     finally:
@@ -126,15 +107,15 @@ class Genes(BaseDataModule):
         except OSError as error:
             raise SettingError(
                 f"the prepared genes cannot be written to {path.parent} ({error}): set LIT_AE_CACHE to a folder with "
-                "room"
+                "enough space"
             ) from error
 
-    def _write(self, path: Path, counts: "Counts") -> None:
+    def _write(self, path: Path, counts: Counts) -> None:
         order = self._order()
         trained = np.zeros(len(order), dtype=bool)
         trained[order[: -self._val - self._test]] = True
         totals = np.empty(len(order))
-        sums, squares = np.zeros((2, counts.shape[1]))  # of each gene's share of the cell
+        sums, squares = np.zeros((2, counts.shape[1]))  # of each gene's share of the cell's total
         for start, block in counts.blocks("counting genes"):
             rows = slice(start, start + block.shape[0])
             totals[rows] = block.sum(1).A1
@@ -156,7 +137,7 @@ class Genes(BaseDataModule):
         values.flush()
 
     def load(self) -> Splits:
-        """Maps the prepared values, which are made first where they are missing."""
+        """Map the prepared values into memory; they are computed first if they are missing."""
         self.prepare_data()
         values = np.memmap(self.cached, np.float32, "r", shape=(len(self._y), *self.input_shape))
         with warnings.catch_warnings():
@@ -167,68 +148,11 @@ class Genes(BaseDataModule):
         return Splits(*map(ArrayDataset, x.split(sizes), y.split(sizes)))
 
 
-class Counts:
-    """The matrix of counts in an open file: dense, or CSR as AnnData writes it.
-
-    Raises:
-        SettingError: there is no such matrix, or it is stored otherwise.
-    """
-
-    def __init__(self, file: Any, name: str, path: Path) -> None:
-        import h5py
-
-        self.file, self.path, self.name = file, path, name
-        found = file.get(name)
-        self.dense = isinstance(found, h5py.Dataset)
-        if found is None or (self.dense and found.ndim != 2):
-            raise SettingError(f"{path} has no matrix {name!r}: set --data.matrix to one of {_named(file)}")
-        kind = found.attrs.get("encoding-type", found.attrs.get("h5sparse_format", b""))
-        kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-        if not self.dense and not (kind.startswith("csr") and {"data", "indices", "indptr"} <= found.keys()):
-            raise SettingError(f"{name!r} in {path} is neither dense nor CSR ({kind or 'a group'}): store it as CSR")
-        self.found = found
-        shape = found.shape if self.dense else found.attrs.get("shape", found.attrs.get("h5sparse_shape"))
-        self.shape = (int(shape[0]), int(shape[1]))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def blocks(self, title: str) -> Iterator[tuple[int, "csr_matrix"]]:
-        """First row and CSR [n, G] of consecutive blocks of cells.
-
-        Raises:
-            SettingError: a value is negative or not finite.
-        """
-        from rich.progress import track
-        from scipy.sparse import csr_matrix
-
-        from lit_ae.console import terminal
-
-        step = max(1, BLOCK // (8 * self.shape[1]))
-        starts = range(0, len(self), step)
-        pointers = None if self.dense else self.found["indptr"][:]
-        for start in track(starts, title, console=terminal(), transient=True, disable=not terminal().is_terminal):
-            stop = min(start + step, len(self))
-            if pointers is None:
-                block = csr_matrix(self.found[start:stop], dtype=np.float64)
-            else:
-                first, last = pointers[start], pointers[stop]
-                data, indices = (self.found[key][first:last] for key in ("data", "indices"))
-                parts = (data.astype(np.float64), indices, pointers[start : stop + 1] - first)
-                block = csr_matrix(parts, shape=(stop - start, self.shape[1]))
-            if block.nnz and not (block.data.min() >= 0 and np.isfinite(block.data.max())):
-                raise SettingError(
-                    f"{self.name!r} in {self.path} holds values that are no counts (negative or not finite): set "
-                    "--data.matrix to the raw counts"
-                )
-            yield start, block
-
-
 def most_variable(mean: Floats, variance: Floats, n: int) -> npt.NDArray[np.int64]:
-    """Indices, ascending, of the n genes whose dispersion log(variance / mean) stands out most among like means.
+    """Indices, ascending, of the n genes with the largest standardised dispersion log(variance / mean).
 
     Satija et al. 2015: dispersions are standardised within 20 bins of equal width over log(1 + mean); genes that
-    are never seen come last.
+    are never expressed come last.
     """
     seen = mean > 0
     level = np.log1p(mean[seen])
@@ -236,7 +160,7 @@ def most_variable(mean: Floats, variance: Floats, n: int) -> npt.NDArray[np.int6
     edges = np.linspace(level.min(initial=0), level.max(initial=0), BINS + 1)
     own = np.digitize(level, edges[1:-1])
     score = np.full(len(mean), -np.inf)
-    standard = np.ones(len(level))  # of a gene that is alone in its bin
+    standard = np.ones(len(level))  # 1 for a gene that is alone in its bin
     for bin_ in np.unique(own):
         inside = own == bin_
         if inside.sum() > 1:
@@ -247,13 +171,14 @@ def most_variable(mean: Floats, variance: Floats, n: int) -> npt.NDArray[np.int6
 
 
 def _scaled(block: "csr_matrix", totals: Floats) -> "csr_matrix":
-    """Rows of counts over their totals; rows without counts stay zero."""
+    """Rows of counts divided by their totals; rows without counts stay zero."""
     from scipy.sparse import diags
 
     return (diags(1 / np.where(totals > 0, totals, 1)) @ block).tocsr()
 
 
 def _found(path: Path, root: Path) -> Path:
+    """The first of the places where a relative path may lie that holds the file."""
     places = [path] if path.is_absolute() else [path, root / path, root / "genes" / path]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
@@ -262,35 +187,3 @@ def _found(path: Path, root: Path) -> Path:
             "file there, or set --data.path, --data.root or LIT_AE_DATA"
         )
     return found
-
-
-def _labels(file: Any, name: str | None, n: int, path: Path) -> torch.Tensor:
-    """Labels 0, 1, … [n] in the order of their values; -1 where there are none."""
-    import h5py
-
-    found = file.get(name or "Y")
-    if found is None and name is None:
-        return torch.full((n,), -1)
-    if isinstance(found, h5py.Group) and "codes" in found:  # AnnData's categories; missing ones are -1 there, too
-        labels = found["codes"][:].astype(np.int64)
-    elif isinstance(found, h5py.Dataset):
-        labels = np.unique(found[:], return_inverse=True)[1]
-    else:
-        raise SettingError(f"{path} has no labels {name!r}: set --data.labels to one of {_named(file)}")
-    if labels.shape != (n,):
-        raise SettingError(
-            f"labels {name or 'Y'!r} in {path} have shape {list(labels.shape)} for {n} cells: give a label each"
-        )
-    return torch.from_numpy(labels)
-
-
-def _chunk_bytes(found: Any) -> int:
-    """Size of an unpacked chunk of a data set of HDF5, 0 where it has none."""
-    chunks = getattr(found, "chunks", None)
-    return math.prod(chunks) * int(found.dtype.itemsize) if chunks else 0
-
-
-def _named(file: Any) -> str:
-    names: list[str] = []
-    file.visit(names.append)
-    return ", ".join(names[:20]) or "nothing"

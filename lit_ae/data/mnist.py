@@ -4,7 +4,7 @@ from lit_ae.data.torchvision_images import TorchvisionImages
 
 
 class MNIST(TorchvisionImages):
-    """Handwritten digits (LeCun et al. 1998), 55,000 / 5,000 / 10,000."""
+    """Handwritten digits (LeCun et al. 1998): train 55,000, val 5,000, test 10,000."""
 
     name = "mnist"
     torchvision_name = "MNIST"

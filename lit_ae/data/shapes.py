@@ -1,9 +1,11 @@
-"""Generated circles, squares and triangles whose factors are known."""
+"""Generated images of circles, squares and triangles with known factors."""
 
 import torch
 from torch import Tensor
 
-from lit_ae.data.base import ArrayDataset, BaseDataModule, Splits, seeded_split
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, Splits
+from lit_ae.data.subsets import seeded_split
 
 SIDE = 28
 SIZES = range(7, 15)  # px
@@ -13,11 +15,11 @@ KINDS = ("circle", "square", "triangle")
 class Shapes(BaseDataModule):
     """White shapes on black, 28 x 28: 3 kinds x 8 sizes (7 to 14 px) x every position inside, 8,340 images.
 
-    Duplicates are dropped, but there are none: each shape fills its size x size box to all four sides. (The
-    report, whose renderer is lost, counts 8,002.) The report trains on 90 % and validates on 10 %; here a
-    test split is kept apart from the one that choices are made on: 80 / 10 / 10 %, 6,672 / 834 / 834 images.
-    Factors: shape (0, 1, 2 as in KINDS; also the label), size in px, x and y of the box's centre in px from
-    the top left.
+    All images differ, since each shape touches all four sides of its size x size box. (The original report, whose
+    renderer is lost, counts 8,002.) The report trains on 90 % and validates on 10 %; here a test split is kept apart
+    from the split on which choices are made: train 80 % (6,672 images), val 10 % (834), test 10 % (834).
+    Factors: kind of shape (0 circle, 1 square, 2 triangle; it is also the label), size in px, and x and y of the
+    box's centre in px from the top left.
     """
 
     name = "shapes"
@@ -34,12 +36,12 @@ class Shapes(BaseDataModule):
         return Splits(train, val, test)
 
     def valid_set(self) -> Tensor:
-        """Every image that there can be, [8340, 1, 28, 28] uint8, whatever the split and `limit`."""
+        """All possible images, [8340, 1, 28, 28] uint8, independent of the split and of `limit`."""
         return render().x
 
 
 def render() -> ArrayDataset:
-    """All distinct images with labels and factors, ordered by kind, size, y, x."""
+    """All distinct images with their labels and factors, ordered by kind, size, y and x."""
     unique: dict[bytes, tuple[Tensor, list[float]]] = {}
     for kind, kind_name in enumerate(KINDS):
         for size in SIZES:
@@ -56,13 +58,13 @@ def render() -> ArrayDataset:
 
 
 def stencil(kind: str, size: int) -> Tensor:
-    """One shape in its box, [size, size] uint8, 255 inside and 0 outside.
+    """One shape in its box, [size, size] uint8, 255 inside the shape and 0 outside.
 
-    A circle holds the pixels whose centre lies within size / 2 of the middle; a triangle stands on its base,
-    with pixels counted at their lower edge, so that its tip reaches the box's top.
+    A circle consists of the pixels whose centre is within size / 2 of the middle. A triangle stands on its base; its
+    width is taken at the lower edge of each row of pixels, so that the tip reaches the top of the box.
     """
     step = torch.arange(size)
-    centre = step + 0.5 - size / 2  # of each row or column, from the middle
+    centre = step + 0.5 - size / 2  # of each row or column of pixels, from the middle
     if kind == "circle":
         inside = centre.square() + centre.square().unsqueeze(1) <= (size / 2) ** 2
     elif kind == "triangle":

@@ -1,4 +1,4 @@
-"""Scores of codes, reconstructions and generated images, and the networks that judge images.
+"""Scores of codes, reconstructions and generated images, and the feature extractors of images.
 
-Nothing is imported here: torchmetrics' image package and scikit-learn take seconds.
+Nothing is imported here: importing torchmetrics' image package and scikit-learn takes seconds.
 """

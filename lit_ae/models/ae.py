@@ -4,7 +4,8 @@ from lit_ae.models.base import ReconstructionModule
 
 
 class AE(ReconstructionModule):
-    """z = f(x), x_hat = g(z), no penalty (Hinton & Salakhutdinov 2006, without their pretraining).
+    """Deterministic autoencoder: z = f(x), x_hat = g(z), no penalty.
 
-    The first report calls it DAE, which everywhere else is the denoising AE.
+    Hinton & Salakhutdinov 2006, without their pretraining. The first report calls it DAE, an abbreviation that usually
+    means the denoising autoencoder.
     """

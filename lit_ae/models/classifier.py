@@ -1,58 +1,63 @@
-"""What an autoencoder is good for beforehand: a classifier on its encoder."""
+"""A classifier on the encoder of an autoencoder: what pretraining without labels is worth."""
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from lit_ae.data.base import BaseDataModule, Batch
-from lit_ae.errors import SettingError
-from lit_ae.models.base import Stage, TrackedModule
-from lit_ae.models.pretrained import load_pretrained, saved_part
-from lit_ae.nets import EncoderFactory, Shape
+from lit_ae.data.containers import Batch, Shape
+from lit_ae.errors import SettingError, require_at_least
+from lit_ae.models.checkpoints import load_pretrained, saved_part
+from lit_ae.models.tracked import Stage, TrackedModule
+from lit_ae.models.training_pass import training_labels
+from lit_ae.nets import EncoderFactory, MLPEncoder
 
 
 class Classifier(TrackedModule):
-    """An encoder and a linear head on its (mean) code, trained on labels by cross-entropy (Bengio et al. 2007).
+    """Classifier: an encoder and a linear layer on its (mean) code, trained by cross-entropy (Bengio et al. 2007).
 
-    With `pretrained` the encoder starts from a trained autoencoder of any family, without it from scratch: the same
-    net otherwise. Few labels: `--data.labels_per_class`.
+    With `pretrained` the encoder is initialised from a trained autoencoder of any family, without it at random; the
+    network is otherwise the same. `--data.labels_per_class` trains on few labels.
 
     Args:
         input_shape: shape of one sample, linked from the data module.
         num_classes: number K of classes, linked from the data module.
         latent_dim: size D of the code.
-        optimizer: from YAML, no default.
-        encoder: builds the encoder from (input_shape, out_features), as that of the autoencoder was.
+        optimizer: optimiser; null: Adam with a learning rate of 1e-3.
+        encoder: builds the encoder from (input_shape, out_features), as for the autoencoder; null: an MLP with one
+            hidden layer of 256 units.
         pretrained: checkpoint of the autoencoder.
-        freeze: train the head alone.
+        freeze: whether only the linear layer is trained.
 
     Raises:
-        SettingError: data without labels; `latent_dim` below 1; a checkpoint that does not fit; `freeze` without one.
+        SettingError: data without labels, `latent_dim` below 1, a checkpoint that does not fit, or `freeze` without a
+            checkpoint.
     """
 
     def __init__(
         self,
         input_shape: Shape,
         num_classes: int,
-        latent_dim: int,
-        optimizer: OptimizerCallable,
-        encoder: EncoderFactory,
+        latent_dim: int = 16,
+        optimizer: OptimizerCallable | None = None,
+        encoder: EncoderFactory | None = None,
         pretrained: str | None = None,
         freeze: bool = False,
     ) -> None:
         super().__init__()
         if num_classes < 2:
             raise SettingError("model Classifier needs labels and the data set has none: choose a labelled data set")
-        if latent_dim < 1:
-            raise SettingError(f"model.latent_dim is {latent_dim}: it must be at least 1")
+        require_at_least(1, "model.{}", latent_dim=latent_dim)
         if freeze and not pretrained:
             raise SettingError("model.freeze keeps a trained encoder as it is: give its checkpoint as model.pretrained")
-        self.latent_dim, self.optimizer, self.frozen = latent_dim, optimizer, freeze
+        self.latent_dim, self.frozen = latent_dim, freeze
+        self.optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3)
         state = saved_part(pretrained, "encoder") if pretrained else {}
         # A variational encoder gives the mean first and then the log variance
         heads = len(list(state.values())[-1]) // latent_dim if state else 1
-        self.encoder = encoder(tuple(input_shape), max(1, heads) * latent_dim)
+        self.encoder = (encoder or MLPEncoder)(tuple(input_shape), max(1, heads) * latent_dim)
         if pretrained:
             load_pretrained(self.encoder, state, pretrained)
         self.head = nn.Linear(latent_dim, num_classes)
@@ -63,12 +68,9 @@ class Classifier(TrackedModule):
         logits: Tensor = self.head(code)
         return logits
 
-    def on_fit_start(self) -> None:
-        """Refuse labels that are missing."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, BaseDataModule)
-        if missing := (data.split("train").y < 0).sum().item():
-            raise SettingError(f"data {data.name}: {missing} training samples have no label, but model needs all")
+    def on_train_start(self) -> None:
+        """Refuse training data with missing labels."""
+        training_labels(self)
 
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
         logits = self(batch.x)
@@ -79,7 +81,7 @@ class Classifier(TrackedModule):
         return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean cross-entropy in nats."""
+        """The mean cross-entropy of the batch in nats."""
         return self._step(batch, "train").mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -96,12 +98,12 @@ class Classifier(TrackedModule):
         return probs
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser that YAML names, over what is trained."""
+        """The optimiser over the parameters that are trained."""
         if self.frozen:
             self.encoder.requires_grad_(False)
         return self.optimizer((self.head if self.frozen else self).parameters())
 
     def on_train_epoch_start(self) -> None:
-        """A frozen encoder keeps its norms' statistics and drops nothing."""
+        """Keep a frozen encoder in evaluation mode: no dropout, and the running statistics of norms stay."""
         if self.frozen:
             self.encoder.eval()

@@ -1,17 +1,17 @@
-"""Families that are computed from the training data rather than trained by gradient."""
+"""Families that are computed directly from the training data instead of being trained by gradient descent."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
 
-from lit_ae.data.base import Batch
+from lit_ae.data.containers import Batch
 from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.training_pass import training_batches
 
 
 class ClosedFormModule(ReconstructionModule, ABC):
-    """Solved in one pass before the first epoch, which then scores the training data and is the last."""
+    """Solved in one pass before the first epoch, which then only scores the training data and is the last epoch."""
 
     automatic_optimization = False
 
@@ -20,21 +20,21 @@ class ClosedFormModule(ReconstructionModule, ABC):
         """Set the weights from one pass over the training split."""
 
     def on_train_start(self) -> None:
-        """Solve, whatever the weights were."""
+        """Solve, whatever the weights are before."""
         with torch.no_grad():
             self.solve(training_batches(self))
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
-        """The terms alone."""
+        """Track the terms of the loss; nothing is trained."""
         with torch.no_grad():
             self._step(batch, "train")
         self.optimizers().step()  # type: ignore[union-attr]
 
     def on_train_epoch_end(self) -> None:
-        """Stop: further epochs would change nothing."""
+        """Stop training, since further epochs would change nothing."""
         super().on_train_epoch_end()
         self.trainer.should_stop = True
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One with nothing to move: it counts the steps, without which Lightning writes no checkpoint."""
+        """An optimiser without real parameters: it counts the steps, without which Lightning writes no checkpoint."""
         return torch.optim.SGD([torch.zeros(())], lr=0.0)

@@ -6,33 +6,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_ae.data.base import Batch
-from lit_ae.errors import SettingError
+from lit_ae.data.containers import Batch
+from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent, ReconstructionModule
-from lit_ae.models.pretrained import load_pretrained, saved_part
+from lit_ae.models.checkpoints import load_pretrained, saved_part
 from lit_ae.models.training_pass import descend, training_batches
+from lit_ae.objectives.precision import full
 
 
 class DEC(ReconstructionModule):
-    """An autoencoder whose codes are drawn to cluster centres (Xie et al. 2016); penalty KL(p ‖ q).
+    """Deep embedded clustering: the penalty KL(p ‖ q) pulls codes to cluster centres (Xie et al. 2016).
 
-    A plain AE is trained for `pretrain_epochs`, or read from a checkpoint, before the trainer's epochs; KMeans on its
-    codes places the centres. q (equation 1) are soft assignments, p (equation 3) the same sharpened, of the encoder and
-    centres as they stood when the epoch began. Training stops once fewer than `tolerance` of the samples change
-    cluster over an epoch. The paper drops the decoder: with `reconstruction` 0 it is left as it is and
-    reconstructs ever worse; above 0 it is trained on (IDEC, Guo et al. 2017).
+    Before the trainer's epochs a plain AE is trained for `pretrain_epochs`, or read from a checkpoint, and KMeans on
+    its codes gives the initial centres. q (equation 1) are the soft assignments of samples to clusters; p (equation 3)
+    is the sharpened q of encoder and centres at the start of the epoch. Training stops when less than a share
+    `tolerance` of the samples changes cluster in an epoch. The paper discards the decoder: with `reconstruction` 0 it
+    is not trained any further, so that reconstructions get worse; above 0 it is (IDEC, Guo et al. 2017).
 
     Args:
-        clusters: number K of centres.
-        pretrain_epochs: of the plain AE, on top of the trainer's.
-        pretrained: checkpoint of a trained AE with the same nets, instead of `pretrain_epochs`.
-        reconstruction: weight of nll beside the penalty while clustering.
-        tolerance: share of samples; the paper's is 0.001.
-        seed: of KMeans.
+        clusters: number K of clusters.
+        pretrain_epochs: epochs of the plain AE, in addition to the trainer's.
+        pretrained: checkpoint of a trained AE with the same networks, which replaces `pretrain_epochs`.
+        reconstruction: weight of nll in the loss while clustering.
+        tolerance: share of samples below which training stops; 0.001 in the paper.
+        seed: seed of KMeans.
         kwargs: as for `ReconstructionModule`.
 
     Raises:
-        SettingError: fewer than two clusters, a negative setting, a checkpoint that does not fit.
+        SettingError: fewer than two clusters, a negative setting, or a checkpoint that does not fit.
     """
 
     frequency: Tensor  # [K], f of equation 3
@@ -48,23 +49,27 @@ class DEC(ReconstructionModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        least = {"clusters": (clusters, 2), "pretrain_epochs": (pretrain_epochs, 0), "tolerance": (tolerance, 0)}
-        for setting, (value, bound) in (least | {"reconstruction": (reconstruction, 0)}).items():
-            if value < bound:
-                raise SettingError(f"model.{setting} is {value}: it must be at least {bound}")
+        require_at_least(2, "model.{}", clusters=clusters)
+        not_negative = {"pretrain_epochs": pretrain_epochs, "reconstruction": reconstruction, "tolerance": tolerance}
+        require_at_least(0, "model.{}", **not_negative)
         self.pretrain_epochs, self.pretrained, self.seed = pretrain_epochs, pretrained, seed
         self.reconstruction, self.tolerance = reconstruction, tolerance
         self.centres = nn.Parameter(torch.randn(clusters, self.latent_dim))  # [K, D]
         self.register_buffer("frequency", torch.ones(clusters))
-        self.initial = FrozenClusters(self.encoder, self.centres)  # the plain AE with KMeans
-        self.teacher = FrozenClusters(self.encoder, self.centres)  # as the epoch began
+        self.initial = FrozenClusters(self.encoder, self.centres)  # the plain AE and the centres from KMeans
+        self.teacher = FrozenClusters(self.encoder, self.centres)  # encoder and centres at the start of the epoch
 
     def assign(self, x: Tensor) -> Tensor:
-        """Soft assignments q of x [B, *shape], [B, K]."""
+        """Soft assignments q [B, K] of x [B, *shape]."""
         return student_t(self.encoder(x), self.centres)
 
-    def penalty(self, x_in: Tensor, latent: Latent) -> Tensor:
-        """KL(p ‖ q) of each sample [B], p held fixed."""
+    def assign_initially(self, x: Tensor) -> Tensor:
+        """Soft assignments [B, K] of x [B, *shape] by the plain AE and KMeans, before DEC's own training."""
+        q: Tensor = self.initial(x)
+        return q
+
+    def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> Tensor:
+        """KL(p ‖ q) of each sample [B], where p is constant."""
         p = sharpened(self.teacher(x_in), self.frequency)
         return torch.xlogy(p, p / student_t(latent.mu, self.centres)).sum(1)
 
@@ -74,7 +79,7 @@ class DEC(ReconstructionModule):
         return (self.reconstruction * r.nll + r.penalty).mean()
 
     def on_train_start(self) -> None:
-        """A trained AE, centres by KMeans and the first target; where training goes on, the target alone."""
+        """Train the AE, place the centres by KMeans and compute the first p; a resumed training only needs p."""
         if not self.trainer.ckpt_path:
             self._train_autoencoder()
             self.initial.load(self.encoder, self.centres)
@@ -84,7 +89,7 @@ class DEC(ReconstructionModule):
         self._clusters = self._renew_target()
 
     def on_train_epoch_end(self) -> None:
-        """The next target; stop where hardly any sample has changed its cluster."""
+        """Compute the next p, and stop if hardly any sample has changed its cluster."""
         super().on_train_epoch_end()
         before, self._clusters = self._clusters, self._renew_target()
         changed = (before != self._clusters).double().mean().item()
@@ -93,7 +98,7 @@ class DEC(ReconstructionModule):
             self.trainer.should_stop = True
 
     def _renew_target(self) -> Tensor:
-        """The teacher as of now, and the cluster of each training sample by it, [N]."""
+        """Set the teacher to the present encoder and centres; return its cluster of each training sample, [N]."""
         self.teacher.load(self.encoder, self.centres)
         q = torch.cat([self.teacher(x) for x, _ in training_batches(self)])  # [N, K]
         self.frequency.copy_(q.sum(0))
@@ -112,7 +117,7 @@ class DEC(ReconstructionModule):
 
 
 class FrozenClusters(nn.Module):
-    """An encoder with its centres as they were at one time: buffers of a checkpoint, nothing to train."""
+    """A copy of an encoder and its centres at some time; stored in checkpoints as buffers and never trained."""
 
     centres: Tensor
 
@@ -126,36 +131,37 @@ class FrozenClusters(nn.Module):
         self.register_buffer("centres", centres.detach().clone())
 
     def load(self, encoder: nn.Module, centres: Tensor) -> None:
-        """Become a copy of these."""
+        """Copy the weights of an encoder and centres of the same shapes."""
         self.encoder.load_state_dict(encoder.state_dict())
         self.centres.copy_(centres.detach())
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
-        """Codes [B, D], without dropout and on the norms' running statistics."""
+        """Codes [B, D] in evaluation mode: without dropout, and with the running statistics of norms."""
         self.eval()
         z: Tensor = self.encoder(x)
         return z
 
     def forward(self, x: Tensor) -> Tensor:
-        """Soft assignments of x [B, *shape], [B, K]."""
+        """Soft assignments [B, K] of x [B, *shape]."""
         return student_t(self.codes(x), self.centres)
 
 
 def student_t(z: Tensor, centres: Tensor) -> Tensor:
-    """q_ij ∝ 1 / (1 + ‖z_i - μ_j‖²) of codes [B, D] and centres [K, D], [B, K] (Xie et al. 2016, equation 1, α = 1)."""
+    """q_ij ∝ 1 / (1 + ‖z_i - μ_j‖²), [B, K], of codes [B, D], centres [K, D] (Xie et al. 2016, equation 1, α = 1)."""
+    z, centres = full(z), full(centres)
     kernel = 1 / (1 + (z.unsqueeze(1) - centres).square().sum(2))
     return kernel / kernel.sum(1, keepdim=True)
 
 
 def sharpened(q: Tensor, frequency: Tensor) -> Tensor:
-    """p_ij ∝ q_ij² / f_j of assignments q [B, K] and cluster frequencies f [K] (Xie et al. 2016, equation 3)."""
+    """p_ij ∝ q_ij² / f_j, [B, K], of assignments q and cluster frequencies f [K] (Xie et al. 2016, equation 3)."""
     weight = q.square() / frequency
     return weight / weight.sum(1, keepdim=True)
 
 
 def kmeans_centres(codes: Tensor, clusters: int, seed: int) -> Tensor:
-    """Centres [K, D] of KMeans, best of 20 starts, on codes [N, D].
+    """The centres [K, D] of the best of 20 runs of KMeans on codes [N, D].
 
     Raises:
         SettingError: fewer codes than clusters.
@@ -165,6 +171,6 @@ def kmeans_centres(codes: Tensor, clusters: int, seed: int) -> Tensor:
 
     if len(codes) < clusters:
         raise SettingError(f"model.clusters is {clusters} but there are {len(codes)} training samples: lower it")
-    with threadpool_limits(1, "openmp"):  # threads add in any order, and the last bits change from run to run
+    with threadpool_limits(1, "openmp"):  # several threads add in a varying order, so that the last bits would vary
         kmeans = KMeans(clusters, n_init=20, random_state=seed).fit(codes.cpu().double().numpy())
     return torch.as_tensor(kmeans.cluster_centers_, dtype=codes.dtype, device=codes.device)

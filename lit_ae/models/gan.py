@@ -4,47 +4,48 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lit_ae.data.base import Batch
-from lit_ae.likelihoods import Likelihood
-from lit_ae.models.adversarial import AdversarialModule
+from lit_ae.data.containers import Batch, Shape
+from lit_ae.models.adversarial import AdversarialModule, adversary
 from lit_ae.models.base import Stage
-from lit_ae.nets import DecoderFactory, EncoderFactory, Shape
+from lit_ae.nets import DecoderFactory, EncoderFactory, MLPEncoder
+from lit_ae.objectives.likelihoods import Likelihood
 
 
 class GAN(AdversarialModule):
-    """Generator z ~ N(0, I) → x against a discriminator real / fake (Goodfellow et al. 2014).
+    """Generative adversarial network: a generator z → x, z ~ N(0, I), against a discriminator (Goodfellow et al. 2014).
 
     Args:
         input_shape: shape of one sample, linked from the data module.
         latent_dim: size D of the noise.
-        decoder: builds the generator from (latent_dim, input_shape).
-        discriminator: builds the discriminator from (input_shape, 1).
-        likelihood: reads the generator's raw output as an image.
-        generator_optimizer: from YAML, no default.
-        discriminator_optimizer: from YAML, no default.
+        generator_optimizer: null: Adam with a learning rate of 2e-4 and β₁ = 0.5 (Radford et al. 2016).
+        discriminator_optimizer: null: the same as for the generator.
+        decoder: builds the generator from (latent_dim, input_shape); null: an MLP with one hidden layer of 256 units.
+        discriminator: builds the discriminator from (input_shape, 1); null: an MLP with one hidden layer of 256 units.
+        likelihood: interprets the generator's raw output; null: a sigmoid for images, otherwise no activation.
     """
 
     def __init__(
         self,
         input_shape: Shape,
-        latent_dim: int,
-        generator_optimizer: OptimizerCallable,
-        discriminator_optimizer: OptimizerCallable,
-        decoder: DecoderFactory,
-        discriminator: EncoderFactory,
-        likelihood: Likelihood,
+        latent_dim: int = 16,
+        generator_optimizer: OptimizerCallable | None = None,
+        discriminator_optimizer: OptimizerCallable | None = None,
+        decoder: DecoderFactory | None = None,
+        discriminator: EncoderFactory | None = None,
+        likelihood: Likelihood | None = None,
     ) -> None:
         super().__init__(input_shape, latent_dim, likelihood, decoder)
-        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
-        self.discriminator = discriminator(self.input_shape, 1)
+        self.generator_optimizer = generator_optimizer or adversary
+        self.discriminator_optimizer = discriminator_optimizer or adversary
+        self.discriminator = (discriminator or MLPEncoder)(self.input_shape, 1)
 
     def contest(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Images x and G(z), z ~ N(0, I), both [B, *shape]."""
+        """Real samples x and generated samples G(z), z ~ N(0, I), both [B, *shape]."""
         z = torch.randn(len(batch.x), self.latent_dim, device=batch.x.device)
         return batch.x, self.decode(z)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """The discriminator's step, then the generator's, on images that are made once for both."""
+        """The discriminator's step and then the generator's, on the same generated samples."""
         generator, discriminator = self.optimizers()  # type: ignore[attr-defined]
         real, fake = self.contest(batch)
         d_loss = self.discriminator_loss(real, fake.detach())

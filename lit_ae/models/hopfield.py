@@ -6,12 +6,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lit_ae.data.base import Batch
-from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Gaussian, Pixels
+from lit_ae.data.containers import Batch, Shape
+from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent
 from lit_ae.models.closed_form import ClosedFormModule
-from lit_ae.nets import Decoder, Encoder, Shape
+from lit_ae.nets import Decoder, Encoder
+from lit_ae.objectives.likelihoods import Gaussian, Pixels
 
 Rule = Literal["hebb", "pseudo_inverse"]
 Updates = Literal["asynchronous", "synchronous"]
@@ -23,10 +23,10 @@ def sign(x: Tensor) -> Tensor:
 
 
 def dual(patterns: Tensor, rule: Rule) -> Tensor:
-    """What a state's overlaps with the patterns are read off by: [P, N] for patterns ±1 [P, N].
+    """Vectors [P, N] whose products with a state are its overlaps with the patterns ±1 [P, N].
 
-    The weights are patternsᵀ · dual without their diagonal: Hebb (Hopfield 1982) or the projection on the patterns'
-    span (Personnaz et al. 1986), which stores correlated ones, too.
+    The weights are patternsᵀ · dual without the diagonal: Hebb's rule (Hopfield 1982), or the projection on the span
+    of the patterns (pseudo-inverse, Personnaz et al. 1986), which can also store correlated patterns.
     """
     return patterns / patterns.shape[1] if rule == "hebb" else torch.linalg.pinv(patterns).T
 
@@ -38,14 +38,15 @@ def weights(patterns: Tensor, rule: Rule) -> Tensor:
 
 
 def energy(state: Tensor, w: Tensor, bias: Tensor) -> Tensor:
-    """E = -(Σ_{i<j} x_i w_ij x_j + Σ_i b_i x_i) of states ±1 [B, N] → [B]."""
+    """E = -(Σ_{i<j} x_i w_ij x_j + Σ_i b_i x_i), [B], of states ±1 [B, N]."""
     return -0.5 * ((state @ w) * state).sum(1) - state @ bias
 
 
 def sweep(state: Tensor, w: Tensor, bias: Tensor, updates: Updates) -> Tensor:
-    """Every unit of states ±1 [B, N] set once by the sign of its input: one after the other, or all at once.
+    """Each unit of states ±1 [B, N] is set once to the sign of its input: one after the other, or all at once.
 
-    One after the other, no update can raise the energy; all at once, states may swing between two.
+    Asynchronous updates (one after the other) never raise the energy; with synchronous updates (all at once) states
+    may oscillate between two values.
     """
     field = state @ w + bias  # [B, N]
     if updates == "synchronous":
@@ -60,7 +61,7 @@ def sweep(state: Tensor, w: Tensor, bias: Tensor, updates: Updates) -> Tensor:
 
 
 class Overlaps(Encoder):
-    """Retrieves the memory next to x and gives its overlap with each pattern."""
+    """Retrieves a stable state from x and gives its overlap with each stored pattern."""
 
     patterns: Tensor  # [P, N]
     dual: Tensor  # [P, N]
@@ -78,7 +79,7 @@ class Overlaps(Encoder):
         self.sweeps = 1
 
     def trace(self, state: Tensor) -> Iterator[Tensor]:
-        """States ±1 [B, N] from the given one on, sweep by sweep, until none changes."""
+        """The given states ±1 [B, N] and those after each sweep, until none changes."""
         yield state
         for _ in range(self.sweeps):
             before, state = state, sweep(state, self.weights, self.bias, self.updates)
@@ -93,7 +94,7 @@ class Overlaps(Encoder):
 
 
 class Pattern(Decoder):
-    """The patterns weighted by overlaps, cut to black and white: a stable state from its own overlaps."""
+    """The sign of the sum of patterns weighted by overlaps, as black and white: it gives a stable state back."""
 
     patterns: Tensor  # [P, N]
 
@@ -107,22 +108,23 @@ class Pattern(Decoder):
 
 
 class Hopfield(ClosedFormModule):
-    """±1 units (pixels cut at ½) that fall to a minimum of the energy: x_hat is the stored image nearest to x.
+    """Hopfield network: units ±1 that move to a local minimum of the energy, from which x_hat is a stored image like x.
 
-    Hopfield 1982. The first `latent_dim` images of the run's shuffled training data are stored; all others are only
-    retrieved from, so the error on them is the distance to a memory. The code is a state's overlaps with the patterns.
+    Hopfield 1982. Pixels become ±1 by a threshold of ½. The first `latent_dim` images of the run's shuffled training
+    data are stored, so that the reconstruction error of any other image is its distance to a retrieved one. The code
+    holds the overlaps of the retrieved state with the stored patterns.
 
     Args:
         input_shape: shape of one sample, linked from the data module.
-        latent_dim: number P of stored patterns; Hebb's rule holds 0.138 N uncorrelated ones (Amit et al. 1985).
-        rule: `hebb` or `pseudo_inverse`.
-        updates: `asynchronous` or `synchronous`.
-        sweeps: most sweeps over all units.
-        noise: share of pixels that is flipped before retrieval.
-        pixels: whether the squared error sums over pixels or is their mean.
+        latent_dim: number P of stored patterns; Hebb's rule can store 0.138 N uncorrelated ones (Amit et al. 1985).
+        rule: how the weights are computed, `hebb` or `pseudo_inverse`.
+        updates: `asynchronous` (one unit after the other) or `synchronous` (all at once).
+        sweeps: largest number of sweeps over all units.
+        noise: share of pixels that are flipped before retrieval.
+        pixels: whether the squared error is the sum or the mean over pixels.
 
     Raises:
-        SettingError: no sweep, a share outside [0, ½], or more patterns than units.
+        SettingError: `sweeps` below 1, `noise` outside [0, ½], or more patterns than units.
     """
 
     encoder: Overlaps
@@ -131,7 +133,7 @@ class Hopfield(ClosedFormModule):
     def __init__(
         self,
         input_shape: Shape,
-        latent_dim: int,
+        latent_dim: int = 16,
         rule: Rule = "pseudo_inverse",
         updates: Updates = "asynchronous",
         sweeps: int = 50,
@@ -140,8 +142,7 @@ class Hopfield(ClosedFormModule):
     ) -> None:
         super().__init__(input_shape, latent_dim, torch.optim.SGD, Overlaps, Pattern, Gaussian(pixels, output="linear"))
         units = torch.Size(input_shape).numel()
-        if sweeps < 1:
-            raise SettingError(f"model.sweeps is {sweeps}: it must be at least 1")
+        require_at_least(1, "model.{}", sweeps=sweeps)
         if not 0 <= noise <= 0.5:
             raise SettingError(f"model.noise is {noise}: it must be a share from 0 to 0.5")
         if latent_dim > units:
@@ -149,12 +150,25 @@ class Hopfield(ClosedFormModule):
         self.rule, self.noise = rule, noise
         self.encoder.updates, self.encoder.sweeps = updates, sweeps
 
+    @property
+    def patterns(self) -> Tensor:
+        """The stored patterns ±1 [P, N]."""
+        return self.encoder.patterns
+
+    def retrieve(self, states: Tensor) -> list[Tensor]:
+        """The given states ±1 [B, N] and those after each sweep, until none changes."""
+        return list(self.encoder.trace(states))
+
+    def energy(self, states: Tensor) -> Tensor:
+        """The energy, [B], of states ±1 [B, N]."""
+        return energy(states, self.encoder.weights, self.encoder.bias)
+
     def corrupt(self, x: Tensor) -> Tensor:
-        """x with a share of its pixels turned to their negative."""
+        """x [B, *shape] with a share of its pixels inverted."""
         return torch.where(torch.rand_like(x) < self.noise, 1 - x, x)
 
-    def encode(self, x: Tensor) -> Latent:
-        """Overlaps of the state that x falls to, [B, P]."""
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Latent:
+        """Overlaps, [B, P], of the state that is retrieved from x."""
         mu = self.encoder(x)
         return Latent(mu, None, mu)
 
@@ -162,7 +176,7 @@ class Hopfield(ClosedFormModule):
         """Store the first images.
 
         Raises:
-            SettingError: there are not that many.
+            SettingError: there are fewer images than patterns.
         """
         images: list[Tensor] = []
         for x, _ in batches:
@@ -171,7 +185,7 @@ class Hopfield(ClosedFormModule):
                 break
         else:
             raise SettingError(
-                f"model.latent_dim is {self.latent_dim} but only {len(images)} images are there: lower it"
+                f"model.latent_dim is {self.latent_dim} but there are only {len(images)} images: lower it"
             )
         patterns = sign(torch.stack(images) - 0.5)
         self.encoder.patterns.copy_(patterns)

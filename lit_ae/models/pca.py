@@ -7,30 +7,31 @@ from functools import partial
 import torch
 from torch import nn
 
-from lit_ae.data.base import Batch
+from lit_ae.data.containers import Batch, Shape
 from lit_ae.errors import SettingError
-from lit_ae.likelihoods import Gaussian, Pixels
 from lit_ae.models.closed_form import ClosedFormModule
-from lit_ae.nets import MLPDecoder, MLPEncoder, Shape
+from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.objectives.likelihoods import Gaussian, Pixels
 
-MAX_FEATURES = 16_384  # a covariance of 2 GB
+MAX_FEATURES = 16_384  # whose covariance takes 2 GB
 
 
 class PCA(ClosedFormModule):
-    """z = V(x - m), x_hat = Vᵀz + m: the linear autoencoder's optimum (Baldi & Hornik 1989), found without gradient.
+    """Principal component analysis: z = V(x - m), x_hat = Vᵀz + m, the optimum of a linear autoencoder in closed form.
 
-    V [D, N] holds the leading eigenvectors of the training data's covariance, m their mean.
+    Baldi & Hornik 1989. V [D, N] holds the leading eigenvectors of the covariance of the training data, and m is the
+    mean of these data.
 
     Args:
         input_shape: shape of one sample, linked from the data module.
         latent_dim: number D of components.
-        pixels: whether the squared error sums over pixels or is their mean.
+        pixels: whether the squared error is the sum or the mean over pixels.
 
     Raises:
-        SettingError: more components than features, or more features than a covariance can be held of.
+        SettingError: more components than features, or so many features that their covariance would be too large.
     """
 
-    def __init__(self, input_shape: Shape, latent_dim: int, pixels: Pixels = "sum") -> None:
+    def __init__(self, input_shape: Shape, latent_dim: int = 16, pixels: Pixels = "sum") -> None:
         linear = partial(MLPEncoder, widths=[]), partial(MLPDecoder, widths=[])
         super().__init__(input_shape, latent_dim, torch.optim.SGD, *linear, Gaussian(pixels, "linear"))
         features = math.prod(input_shape)
@@ -49,7 +50,7 @@ class PCA(ClosedFormModule):
         vectors = torch.linalg.eigh(square / count - mean.outer(mean)).eigenvectors  # [N, N], eigenvalues rising
         components = vectors.flip(1)[:, : self.latent_dim].T  # [D, N]
         largest = components.gather(1, components.abs().argmax(1, keepdim=True))
-        components = components * largest.sign()  # of the two signs the one that does not depend on the solver
+        components = components * largest.sign()  # fixes the sign, which otherwise depends on the solver
         for net, weight, bias in (
             (self.encoder, components, -components @ mean),
             (self.decoder, components.T, mean),

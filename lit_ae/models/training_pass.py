@@ -1,38 +1,65 @@
-"""The training data once more, outside the trainer's loop: for what has to be solved or trained beforehand."""
+"""Passes over the training data before the trainer's own, for what is solved or trained beforehand."""
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from lit_ae.data.base import BaseDataModule, Batch
-from lit_ae.models.base import TrackedModule
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import Batch, as_batch
+from lit_ae.errors import SettingError
+from lit_ae.models.tracked import TrackedModule
 
 
 def training_batches(module: LightningModule) -> Iterator[Batch]:
-    """One pass over the whole training split on the module's device, shuffled by the run's seed.
+    """One pass over the whole training split on the module's device, in an order shuffled by the run's seed.
 
-    The order is the same at every call and in every process, so that what is computed from it is the same on each.
+    With one of this project's data modules the order is the same at every call and in every process, so that all
+    processes compute the same from it.
     """
     return next(_passes(module))
 
 
-def _passes(module: LightningModule) -> Iterator[Iterator[Batch]]:
-    """Passes without end, each in an order of its own."""
+def training_labels(module: LightningModule) -> Tensor:
+    """The labels [N] of the training split on the module's device.
+
+    Raises:
+        SettingError: a training sample has no label.
+    """
     data = module.trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, BaseDataModule)
-    loader = data.train_dataloader()
+    if isinstance(data, BaseDataModule):
+        y = data.split("train").y.to(module.device)
+    else:
+        y = torch.cat([labels for _, labels in training_batches(module)])
+    if missing := int((y < 0).sum()):
+        raise SettingError(
+            f"{missing} training samples have no label, but model {type(module).__name__} needs all of them: leave "
+            "these samples out, or choose a model that needs no labels"
+        )
+    return y
+
+
+def _passes(module: LightningModule) -> Iterator[Iterator[Batch]]:
+    """Endless passes over the training split, each in another order if the loader shuffles."""
+    data = module.trainer.datamodule  # type: ignore[attr-defined]
+    loader = (
+        data.train_dataloader(steps_a_call=1) if isinstance(data, BaseDataModule) else module.trainer.train_dataloader
+    )
+    assert loader is not None
+    dtype = cast(torch.dtype, module.dtype)
     while True:
-        yield (data.on_after_batch_transfer(Batch(*(p.to(module.device) for p in batch)), 0) for batch in loader)
+        yield (as_batch(module.transfer_batch_to_device(batch, module.device, 0), dtype) for batch in loader)
 
 
 def descend(
     module: TrackedModule, optimizer: torch.optim.Optimizer, loss: Callable[[Tensor], Tensor], epochs: int
 ) -> list[float]:
-    """Minimise mean(loss(x)) over the training split for some epochs before the trainer's own; loss: x [B, ...] → [B].
+    """Minimise the mean of loss(x), x [B, ...] → [B], over the training split, before the trainer's own epochs.
 
-    Returns the mean loss of each epoch.
+    Returns:
+        The mean loss of each epoch.
     """
     means = []
     module.train()

@@ -1,26 +1,26 @@
-"""Wasserstein autoencoder with an MMD penalty; with a noisy code, the shapes report's AE + MMD."""
+"""Wasserstein autoencoder with an MMD penalty; with noise on the code it is the AE + MMD of the shapes report."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lit_ae.divergences import Kernel, mmd
-from lit_ae.errors import SettingError
-from lit_ae.models.base import Latent, ReconstructionModule
-from lit_ae.models.stochastic import noisy_code
+from lit_ae.errors import SettingError, require_at_least
+from lit_ae.models.base import Latent, ReconstructionModule, noisy_code
+from lit_ae.objectives.divergences import Kernel, mmd
 
 
 class WAE(ReconstructionModule):
-    """Penalty λ MMD²(codes of the batch, as many draws from N(0, I)) (Tolstikhin et al. 2018, algorithm 2).
+    """Wasserstein autoencoder (WAE-MMD): penalty λ MMD² between the codes of a batch and as many draws from N(0, I).
 
-    Each sample carries its row of the estimate, so that the batch's mean is the unbiased one; it may be negative.
+    Tolstikhin et al. 2018, algorithm 2. The term of a sample is its row of the estimate, so that the mean over the
+    batch is the unbiased estimate of MMD², which may be negative.
 
     Args:
-        weight: λ, β in the shapes report.
+        weight: weight λ of the penalty; the shapes report calls it β.
         kernel: `rbf` exp(-d² / h) or `imq` (inverse multiquadratic) h / (h + d²).
-        bandwidth: h, a squared distance: the paper's is 2 latent_dim; null: the batch's median.
-        sigma: standard deviation of noise on the code; 0 for none.
+        bandwidth: h, a squared distance; 2 latent_dim in the paper; null: the median of the batch.
+        sigma: standard deviation of noise on the code; 0: no noise.
         kwargs: as for `ReconstructionModule`.
 
     Raises:
@@ -36,24 +36,22 @@ class WAE(ReconstructionModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in {"weight": weight, "sigma": sigma}.items():
-            if value < 0:
-                raise SettingError(f"model.{name} is {value}: it must not be negative")
+        require_at_least(0, "model.{}", weight=weight, sigma=sigma)
         if bandwidth is not None and bandwidth <= 0:
             raise SettingError(f"model.bandwidth is {bandwidth}: it must be positive, or null for the batch's median")
         self.weight, self.kernel, self.bandwidth, self.sigma = weight, kernel, bandwidth, sigma
 
     def on_fit_start(self) -> None:
-        """Refuse batches of 1."""
+        """Refuse a batch size of 1."""
         if getattr(self.trainer.datamodule, "batch_size", 2) < 2:  # type: ignore[attr-defined]
-            raise SettingError("data.batch_size is 1, and MMD compares samples of a batch: set it to at least 2")
+            raise SettingError("data.batch_size is 1, but MMD compares the samples of a batch: set it to at least 2")
 
-    def encode(self, x: Tensor) -> Latent:
-        """Codes [B, D], with noise where `sigma` says so."""
-        return noisy_code(self.encoder(x), self.sigma) if self.sigma else super().encode(x)
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Latent:
+        """Codes [B, D], with noise unless `sigma` is 0."""
+        return noisy_code(self.encoder(x), self.sigma) if self.sigma else super().encode(x, y)
 
-    def penalty(self, x_in: Tensor, latent: Latent) -> Tensor:
-        """λ times each sample's part in MMD², [B]; 0 for a sample alone, as an epoch's last batch may hold."""
+    def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> Tensor:
+        """λ times each sample's part of MMD², [B]; 0 for a single sample, which the last batch of an epoch may hold."""
         if len(latent.z) < 2:
-            return super().penalty(x_in, latent)
+            return latent.z.new_zeros(len(latent.z))
         return self.weight * mmd(latent.z, torch.randn_like(latent.z), self.kernel, self.bandwidth)

@@ -1,4 +1,4 @@
-"""Wasserstein autoencoder with an adversary on its codes."""
+"""Wasserstein autoencoder with a discriminator of its codes."""
 
 from typing import Any
 
@@ -6,56 +6,57 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lit_ae.data.base import Batch
-from lit_ae.errors import SettingError
-from lit_ae.models.adversarial import AdversarialModule
+from lit_ae.data.containers import Batch
+from lit_ae.errors import SettingError, require_at_least
+from lit_ae.models.adversarial import AdversarialModule, adversary
 from lit_ae.models.base import Latent, ReconstructionModule
-from lit_ae.nets import EncoderFactory
+from lit_ae.nets import EncoderFactory, MLPEncoder
 
 
 class WAEGAN(ReconstructionModule, AdversarialModule):
-    """Penalty -λ log D(z), with D trained to tell codes from draws of N(0, I) (Tolstikhin et al. 2018, algorithm 1).
+    """Wasserstein autoencoder (WAE-GAN): penalty -λ log D(z), where D distinguishes codes from draws from N(0, I).
 
-    A reconstruction module in every respect but training, where each batch's codes serve both players. The
-    autoencoder moves first, where the algorithm has the discriminator first: the same alternation, a half-step on.
-    At chance the penalty is λ log 2.
+    Tolstikhin et al. 2018, algorithm 1. It differs from other reconstruction modules only in training, where the codes
+    of a batch serve the steps of both players. The autoencoder's step comes first, whereas the paper's algorithm starts
+    with the discriminator's; the alternation is the same. If D cannot distinguish them (D = ½), the penalty is λ log 2.
 
     Args:
-        weight: λ.
-        discriminator: builds the discriminator from ((latent_dim,), 1): an MLPEncoder.
-        optimizer: of encoder and decoder.
-        discriminator_optimizer: from YAML, no default.
+        optimizer: optimiser of encoder and decoder; null: Adam with a learning rate of 1e-3.
+        discriminator: builds the discriminator from ((latent_dim,), 1); null: an MLP with one hidden layer of 256
+            units.
+        discriminator_optimizer: null: Adam with a learning rate of 2e-4 and β₁ = 0.5.
+        weight: weight λ of the penalty.
         kwargs: as for `ReconstructionModule`.
 
     Raises:
-        SettingError: `weight` negative, or an `lr_scheduler`, which its two optimisers do not follow.
+        SettingError: `weight` negative, or an `lr_scheduler` is set, which the two optimisers would not follow.
     """
 
     def __init__(
         self,
-        optimizer: OptimizerCallable,
-        discriminator: EncoderFactory,
-        discriminator_optimizer: OptimizerCallable,
+        optimizer: OptimizerCallable | None = None,
+        discriminator: EncoderFactory | None = None,
+        discriminator_optimizer: OptimizerCallable | None = None,
         weight: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(optimizer=optimizer, **kwargs)
         if self.lr_scheduler is not None:
             raise SettingError("model.lr_scheduler is set, but WAEGAN steps two optimisers by itself: leave it out")
-        if weight < 0:
-            raise SettingError(f"model.weight is {weight}: it must not be negative")
+        require_at_least(0, "model.{}", weight=weight)
         self.weight = weight
-        self.discriminator = discriminator((self.latent_dim,), 1)
-        self.generator_optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
+        self.discriminator = (discriminator or MLPEncoder)((self.latent_dim,), 1)
+        self.generator_optimizer = self.optimizer
+        self.discriminator_optimizer = discriminator_optimizer or adversary
 
     configure_optimizers = AdversarialModule.configure_optimizers  # type: ignore[assignment]
 
-    def penalty(self, x_in: Tensor, latent: Latent) -> Tensor:
+    def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> Tensor:
         """-λ log D(z) of each sample, [B]."""
         return self.weight * self.generator_loss(latent.z)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The autoencoder's step, then the discriminator's; the former's loss."""
+        """The autoencoder's step, whose loss is returned, and then the discriminator's."""
         autoencoder, discriminator = self.optimizers()  # type: ignore[attr-defined]
         with self.frozen_discriminator():
             r = self._step(batch, "train")

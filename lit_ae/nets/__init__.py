@@ -1,6 +1,6 @@
-"""Networks: plain `nn.Module`s, chosen in YAML."""
+"""Networks: plain `nn.Module`s that are chosen in YAML."""
 
-from lit_ae.nets.base import Decoder, DecoderFactory, Encoder, EncoderFactory, Shape
+from lit_ae.nets.base import Decoder, DecoderFactory, Encoder, EncoderFactory
 from lit_ae.nets.mlp import MLPDecoder, MLPEncoder
 
-__all__ = ["Decoder", "DecoderFactory", "Encoder", "EncoderFactory", "MLPDecoder", "MLPEncoder", "Shape"]
+__all__ = ["Decoder", "DecoderFactory", "Encoder", "EncoderFactory", "MLPDecoder", "MLPEncoder"]

@@ -1,4 +1,4 @@
-"""What a model asks of its networks.
+"""The interfaces of encoders and decoders.
 
 YAML names a class and its own settings; the model adds the shapes, which come from the data module.
 """
@@ -8,9 +8,8 @@ from typing import TypeAlias
 
 from torch import nn
 
+from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
-
-Shape: TypeAlias = tuple[int, ...]
 
 
 class Encoder(nn.Module):
@@ -22,7 +21,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Maps codes z [B, in_features] to raw output [B, *output_shape], read by a likelihood."""
+    """Maps codes z [B, in_features] to raw output [B, *output_shape], which a likelihood interprets."""
 
     def __init__(self, in_features: int, output_shape: Shape) -> None:
         super().__init__()
@@ -37,12 +36,12 @@ def image_shape(net: nn.Module, shape: Shape) -> tuple[int, int, int]:
     """(channels, height, width) of image data.
 
     Raises:
-        SettingError: the data are flat vectors, which a convolutional net cannot take.
+        SettingError: the data are flat vectors, which a convolutional network cannot process.
     """
     if len(shape) != 3:
         raise SettingError(
             f"{type(net).__name__} needs images [C, H, W] but the data set gives {tuple(shape)}: "
-            "choose an MLP net (MLPEncoder / MLPDecoder) or an image data set"
+            "choose an MLP network (MLPEncoder / MLPDecoder) or a data set of images"
         )
     channels, height, width = shape
     return channels, height, width

@@ -1,11 +1,12 @@
-"""Strided convolutional encoder and its transposed mirror image."""
+"""Strided convolutional encoder, and the decoder that mirrors it with transposed convolutions."""
 
 from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
 
+from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
-from lit_ae.nets.base import Decoder, Encoder, Shape, image_shape
+from lit_ae.nets.base import Decoder, Encoder, image_shape
 from lit_ae.nets.mlp import ACTIVATIONS, Activation
 
 ConvNorm: TypeAlias = Literal["none", "batch"]
@@ -16,15 +17,15 @@ def _block(conv: nn.Module, channels: int, activation: Activation, norm: ConvNor
 
 
 class ConvEncoder(Encoder):
-    """4 × 4 convolutions of stride 2, each halving height and width, then a linear layer.
+    """4 × 4 convolutions of stride 2, each of which halves height and width, then a linear layer.
 
     Args:
-        channels: filters of each convolution, from the image inwards.
-        activation: after each convolution.
-        norm: between convolution and activation.
+        channels: number of filters of each convolution, from the image to the code.
+        activation: activation after each convolution.
+        norm: normalisation between convolution and activation.
 
     Raises:
-        SettingError: the data are not images.
+        SettingError: the data are not images, or too small for so many convolutions.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class ConvEncoder(Encoder):
             n_in, height, width = n_out, height // 2, width // 2
         if min(height, width) < 1:
             raise SettingError(
-                f"channels {channels} halve images of {tuple(input_shape[1:])} below one pixel: name fewer"
+                f"channels {channels} halve images of {tuple(input_shape[1:])} below one pixel: give fewer channels"
             )
         self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(n_in * height * width, out_features))
 
@@ -54,12 +55,13 @@ class ConvEncoder(Encoder):
 
 
 class ConvDecoder(Decoder):
-    """A linear layer to a small map, then 4 × 4 transposed convolutions of stride 2 up to the image.
+    """A linear layer to a small feature map, then 4 × 4 transposed convolutions of stride 2 up to the image.
 
     Args:
-        channels: filters from the code outwards; the last transposed convolution gives the image's channels.
-        activation: after all but the last layer.
-        norm: between convolution and activation.
+        channels: number of filters, from the code to the image; one more transposed convolution then produces the
+            image's channels.
+        activation: activation after every layer but the last.
+        norm: normalisation between convolution and activation.
 
     Raises:
         SettingError: the data are not images.

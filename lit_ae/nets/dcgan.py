@@ -4,14 +4,15 @@ import math
 
 from torch import nn
 
-from lit_ae.nets.base import Shape, image_shape
+from lit_ae.data.containers import Shape
+from lit_ae.nets.base import image_shape
 from lit_ae.nets.conv import ConvDecoder, ConvEncoder
 
 
 def layer_widths(net: nn.Module, shape: Shape, width: int) -> list[int]:
-    """Filters from the image inwards, doubled as the map halves until a further halving would be below 4 pixels.
+    """Numbers of filters, starting at the image: doubled at each halving of the map, which stays at least 4 × 4.
 
-    28 px: [w, 2w], down to 7 × 7; 32 px: [w, 2w, 4w], down to 4 × 4 (as the paper's 64 px: [w, 2w, 4w, 8w]).
+    28 px: [w, 2w], down to 7 × 7; 32 px: [w, 2w, 4w], down to 4 × 4 (the paper's 64 px: [w, 2w, 4w, 8w]).
     """
     _, height, width_px = image_shape(net, shape)
     halvings = max(1, int(math.log2(min(height, width_px) / 4)))
@@ -19,7 +20,7 @@ def layer_widths(net: nn.Module, shape: Shape, width: int) -> list[int]:
 
 
 def initialise(net: nn.Module) -> None:
-    """N(0, 0.02²) for all weights, around 1 for batch norm's (Radford et al. 2016, section 4)."""
+    """Draw all weights from N(0, 0.02²), those of batch norm from N(1, 0.02²) (Radford et al. 2016, section 4)."""
     for module in net.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(module.weight, 0.0, 0.02)
@@ -30,11 +31,11 @@ def initialise(net: nn.Module) -> None:
 class DCGANGenerator(ConvDecoder):
     """Projection, then fractionally strided convolutions; batch norm and ReLU on all layers but the last.
 
-    Radford et al. 2016, figure 1 and its guidelines. The output's activation is the likelihood's: a sigmoid for
-    pixels in [0, 1], where the paper scales them to [-1, 1] under tanh.
+    Radford et al. 2016, figure 1 and its guidelines. The likelihood applies the activation of the output: a sigmoid
+    for pixels in [0, 1], whereas the paper scales them to [-1, 1] and uses tanh.
 
     Args:
-        width: filters of the layer next to the image; doubled with each layer inwards.
+        width: number of filters of the layer next to the image; it doubles with each layer towards the code.
 
     Raises:
         SettingError: the data are not images.
@@ -53,7 +54,7 @@ class DCGANDiscriminator(ConvEncoder):
     Radford et al. 2016, guidelines and section 4.
 
     Args:
-        width: filters of the first convolution; doubled with each layer inwards.
+        width: number of filters of the first convolution; it doubles with each further layer.
 
     Raises:
         SettingError: the data are not images.

@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
+from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
-from lit_ae.nets.base import Decoder, Encoder, Shape
+from lit_ae.nets.base import Decoder, Encoder
 
 Activation: TypeAlias = Literal["relu", "leaky_relu", "tanh", "elu", "sigmoid"]
 Norm: TypeAlias = Literal["none", "batch", "layer"]
@@ -36,7 +37,7 @@ def mlp(
     dropout: float = 0.0,
     initialisation: Initialisation = "default",
 ) -> nn.Sequential:
-    """Linear layers sizes[0] → … → sizes[-1]; norm, activation and dropout after all but the last.
+    """Linear layers sizes[0] → … → sizes[-1], with norm, activation and dropout after every layer but the last.
 
     Raises:
         SettingError: a width below 1.
@@ -63,14 +64,14 @@ def mlp(
 
 
 class MLPEncoder(Encoder):
-    """Flattens x and maps it through hidden layers of the given widths to a linear output.
+    """A multilayer perceptron from the flattened sample to a linear output.
 
     Args:
-        widths: hidden units, from the input inwards.
-        activation: of the hidden layers.
-        norm: after each hidden linear layer.
-        dropout: probability after each hidden activation (the "dropout AE").
-        initialisation: of the weights: PyTorch's default, Xavier (Glorot) or He.
+        widths: number of units of each hidden layer, from the input to the output.
+        activation: activation of the hidden layers.
+        norm: normalisation after each hidden linear layer.
+        dropout: probability of dropout after each hidden activation (the "dropout AE").
+        initialisation: initialisation of the weights: PyTorch's default, Xavier (Glorot) or He.
     """
 
     def __init__(
@@ -94,14 +95,14 @@ class MLPEncoder(Encoder):
 
 
 class MLPDecoder(Decoder):
-    """Maps codes through hidden layers of the given widths to raw output of the data's shape.
+    """A multilayer perceptron from the code to raw output in the shape of a sample.
 
     Args:
-        widths: hidden units, from the code outwards.
-        activation: of the hidden layers.
-        norm: after each hidden linear layer.
-        dropout: probability after each hidden activation.
-        initialisation: of the weights: PyTorch's default, Xavier (Glorot) or He.
+        widths: number of units of each hidden layer, from the code to the output.
+        activation: activation of the hidden layers.
+        norm: normalisation after each hidden linear layer.
+        dropout: probability of dropout after each hidden activation.
+        initialisation: initialisation of the weights: PyTorch's default, Xavier (Glorot) or He.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The convolutional net of the sparse and contractive report: pooling inwards, strided transposed convolutions out."""
+"""The convolutional networks of the report on sparse and contractive AEs: pooling, and transposed convolutions."""
 
 from itertools import pairwise
 
@@ -6,22 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
-from lit_ae.nets.base import Decoder, Encoder, Shape, image_shape
+from lit_ae.nets.base import Decoder, Encoder, image_shape
 
 
 def _small_map(net: nn.Module, shape: Shape, levels: int) -> tuple[int, int, int]:
     """(image channels, height, width) with height and width halved `levels` times, rounded down.
 
     Raises:
-        SettingError: the data are not images, or so small that nothing would be left.
+        SettingError: the data are not images, or too small to be halved so often.
     """
     n_image, height, width = image_shape(net, shape)
     scale = 2**levels
     if min(height, width) < scale:
         raise SettingError(
             f"{type(net).__name__} halves images {levels} times but they are {height} × {width}: "
-            f"give fewer channels or images of at least {scale} × {scale}"
+            f"give fewer channels, or images of at least {scale} × {scale}"
         )
     return n_image, height // scale, width // scale
 
@@ -29,10 +30,11 @@ def _small_map(net: nn.Module, shape: Shape, levels: int) -> tuple[int, int, int
 class ReportConvEncoder(Encoder):
     """3 × 3 'same' convolutions with ReLU, each followed by 2 × 2 max-pooling, then a linear layer.
 
-    28 → 14 → 7 → 3; 664,704 parameters for one channel and 128 codes. Channels last in memory: twice as fast on a CPU.
+    28 → 14 → 7 → 3 pixels; 664,704 parameters for one image channel and 128 code dimensions. The memory format is
+    channels last, which is twice as fast on a CPU.
 
     Args:
-        channels: filters of each convolution, from the image inwards.
+        channels: number of filters of each convolution, from the image to the code.
 
     Raises:
         SettingError: the data are not images, or too small.
@@ -59,16 +61,17 @@ class ReportConvEncoder(Encoder):
 
 
 class ReportConvDecoder(Decoder):
-    """A linear layer to the small map, 3 × 3 transposed convolutions of stride 2, zero padding, a 3 × 3 convolution.
+    """A linear layer to a small map, 3 × 3 transposed convolutions of stride 2, zero padding, and a 3 × 3 convolution.
 
-    3 → 6 → 12 → 24, padded to 28; 666,635 parameters for one channel and 128 codes. ReLU after every layer but the
-    last, the image-sized channel included: where that dies, no code changes the output any more. With PyTorch's
-    random bias it is dead from the start in every third net, so its bias starts at 1. That of the last convolution
-    starts at -3, a dark image under a sigmoid: the padded margin sees nothing else, and would take Adam thousands of
-    steps to blacken.
+    3 → 6 → 12 → 24 pixels, padded to 28; 666,635 parameters for one image channel and 128 code dimensions. There is a
+    ReLU after every layer but the last, so also on the layer with the image's channels: if all of its units are dead,
+    the output no longer depends on the code. With PyTorch's random bias every third network is dead from the start,
+    so the bias of this layer starts at 1. The bias of the last convolution starts at -3, a dark image under a
+    sigmoid, because the padded margin depends on this bias alone and Adam would need thousands of steps to darken it.
 
     Args:
-        channels: filters from the code outwards; the last transposed convolution gives the image's channels.
+        channels: number of filters, from the code to the image; one more transposed convolution then produces the
+            image's channels.
 
     Raises:
         SettingError: the data are not images, or too small.
@@ -91,7 +94,7 @@ class ReportConvDecoder(Decoder):
             up = nn.ConvTranspose2d(n_in, n_out, 3, stride=2, padding=1, output_padding=1)
             blocks += [up, nn.ReLU()]
         assert up.bias is not None
-        nn.init.ones_(up.bias)  # of the last
+        nn.init.ones_(up.bias)  # of the last transposed convolution
         self.layers = nn.Sequential(*blocks)
         missing_h, missing_w = (full % 2 ** len(channels) for full in output_shape[1:])
         left, top = missing_w // 2, missing_h // 2

@@ -1,23 +1,22 @@
-"""The report's figures: loss curves over all seeds, and pictures that the runs left behind."""
+"""The report's figures: loss curves over all seeds, and pictures that the runs stored."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_ae.report import sweeps
+from lit_ae.report.formats import file_name
 
 if TYPE_CHECKING:
-    from lit_ae.report.collect import Results
+    from lit_ae.report.analyse import Results
     from lit_ae.tracking import Run
 
-LINES = 8  # in one figure of losses, or they cannot be told apart
+LINES = 8  # in one figure of losses; more are hard to distinguish
 
 
 def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[str]]:
-    """Draw the loss curves, copy the study's figures: entries {src, caption}; and what is absent, in words.
+    """Draw the loss curves and copy the study's figures: entries {src, caption}, and which figures are missing.
 
     PNG files that no longer belong to the report are removed from its folder.
     """
@@ -30,13 +29,13 @@ def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[st
         for model in spec.models:
             seeds = results.runs.get(model, {})
             if not seeds:
-                continue  # said already: all its runs are missing
+                continue  # already among the problems: all its runs are missing
             first = seeds[min(seeds, key=results.profile.seeds.index)]
             source = first.artifact(f"figures/{spec.name}.png")
             if source is None:
                 without.append(model)
                 continue
-            target = folder / f"{_slug(model)}-{_slug(spec.name)}.png"
+            target = folder / f"{file_name(model)}-{file_name(spec.name)}.png"
             target.write_bytes(source.read_bytes())
             figures.append(
                 {
@@ -53,12 +52,6 @@ def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[st
     return figures, absent
 
 
-def _slug(name: str) -> str:
-    """A plain ASCII file name; Greek letters by name, so that VAE and β-VAE stay apart."""
-    spelled = (c if c.isascii() else unicodedata.name(c, "").split(" ")[-1] for c in name)
-    return re.sub(r"[^\w.-]+", "-", "".join(spelled).lower()).strip("-")
-
-
 def _loss_figures(results: Results, folder: Path) -> list[dict[str, str]]:
     from lit_ae import plots
 
@@ -68,7 +61,8 @@ def _loss_figures(results: Results, folder: Path) -> list[dict[str, str]]:
         (
             "loss",
             {"train/loss": ""},
-            f"Training loss by epoch, {seeds}. Families add different terms: compare shapes, not heights.",
+            f"Training loss by epoch, {seeds}. The loss has different terms in different families: compare the curves' "
+            "shapes, not their heights.",
         ),
         (
             "adversarial_loss",

@@ -1,18 +1,18 @@
-"""A sweep's figures: each metric against the setting that the rows differ in."""
+"""A sweep's figures: each metric by the setting in which the rows differ."""
 
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 from lit_ae.report.collect import metric_label, seed_values
+from lit_ae.report.formats import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lit_ae.report.collect import Results
-    from lit_ae.study import Sweep
+    from lit_ae.report.analyse import Results
+    from lit_ae.studies.spec import Sweep
 
 
 def draw(results: Results, folder: Path) -> list[dict[str, str]]:
@@ -26,8 +26,9 @@ def draw(results: Results, folder: Path) -> list[dict[str, str]]:
 
 
 def _metric(results: Results, sweep: Sweep, metric: str, folder: Path) -> dict[str, str]:
-    """One metric by x: ours as mean over seeds with its band, the published figures where its column has some."""
-    from lit_ae import plots, plots_sweeps
+    """One metric by x: ours as mean over seeds with its band, and the published figures if its column has some."""
+    from lit_ae import plots
+    from lit_ae.plots import sweeps as plots_sweeps
 
     key = next((c.published for c in results.study.columns if c.metric == metric and c.published), None)
     series, bands, printed = {}, {}, {}
@@ -51,14 +52,15 @@ def _metric(results: Results, sweep: Sweep, metric: str, folder: Path) -> dict[s
     label = metric_label(results.study, metric)
     title = f"{label} by {sweep.label}"
     figure = plots_sweeps.sweep(series | printed, levels, bands, sweep.label, label, title, sweep.log_x)
-    path = plots.save(figure, folder / f"sweep-{_slug(metric)}.png")
+    path = plots.save(figure, folder / f"sweep-{file_name(metric)}.png")
     caption = f"{title}, mean over seeds, band from lowest to highest seed."
     return {"src": f"{folder.name}/{path.name}", "caption": caption}
 
 
 def _trade_off(results: Results, sweep: Sweep, y: str, x: str, folder: Path) -> dict[str, str]:
-    """One metric against another, means over seeds, each point named by its value of the setting."""
-    from lit_ae import plots, plots_sweeps
+    """One metric against another, means over seeds, each point labelled with its value of the setting."""
+    from lit_ae import plots
+    from lit_ae.plots import sweeps as plots_sweeps
 
     series: dict[str, list[tuple[float, float]]] = {}
     names: dict[str, list[str]] = {}
@@ -75,13 +77,12 @@ def _trade_off(results: Results, sweep: Sweep, y: str, x: str, folder: Path) -> 
     x_label, y_label = (metric_label(results.study, metric) for metric in (x, y))
     title = f"{y_label} against {x_label}"
     figure = plots_sweeps.trade_off(series, names, x_label, y_label, title)
-    path = plots.save(figure, folder / f"sweep-{_slug(y)}-{_slug(x)}.png")
-    return {"src": f"{folder.name}/{path.name}", "caption": f"{title}, means over seeds; at each point: {sweep.label}."}
+    path = plots.save(figure, folder / f"sweep-{file_name(y)}-{file_name(x)}.png")
+    return {
+        "src": f"{folder.name}/{path.name}",
+        "caption": f"{title}, means over seeds; the number at each point is {sweep.label}.",
+    }
 
 
 def _by_x(rows: dict[str, float]) -> list[tuple[str, float]]:
     return sorted(rows.items(), key=lambda item: item[1])
-
-
-def _slug(metric: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", metric)

@@ -1,4 +1,4 @@
-"""What every density over codes shares."""
+"""The base class of all densities over codes, and how fitted ones are saved and loaded."""
 
 import inspect
 import pickle
@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_ae.errors import SettingError
 
 
 class Sampler(ABC):
-    """A density over codes: fitted to codes once, then drawn from without touching global random numbers.
+    """A density over codes: it is fitted to codes once and then sampled, without using global random numbers.
 
-    A subclass names its parameters, keeps its settings as attributes of the same name, and writes `_fit` and
-    `_draw`; a fitted one is stored by `save` and read by `load`.
+    A subclass names its parameters, keeps its settings in attributes of the same names, and defines `_fit` and
+    `_draw`. A fitted sampler is stored by `save` and read by `load`.
     """
 
-    name: str  # the class's own in files, an instance's in metric keys
+    name: str  # of the class in files, of an instance in metric keys
     parameter_names: ClassVar[frozenset[str]]
 
     def __init__(self) -> None:
@@ -28,18 +29,19 @@ class Sampler(ABC):
 
     @abstractmethod
     def _fit(self, codes: Tensor, seed: int) -> dict[str, Tensor]:
-        """Parameters for codes [N, D] in float64."""
+        """The fitted parameters for codes [N, D] in float64."""
 
     @abstractmethod
     def _draw(self, n: int, generator: torch.Generator, parameters: dict[str, Tensor]) -> Tensor:
-        """Codes [n, D] on the generator's device, where the parameters are."""
+        """Codes [n, D] on the generator's device, where the parameters also are."""
 
-    def fit(self, codes: Tensor, seed: int = 0) -> Self:
+    def fit(self, codes: Tensor | NDArray[Any], seed: int = 0) -> Self:
         """Fit the density to codes [N, D]; the same codes and seed give the same density.
 
         Raises:
-            ValueError: codes that are not [N, D] with N, D >= 1, or not finite.
+            ValueError: the codes are not [N, D] with N, D >= 1, or not finite.
         """
+        codes = torch.as_tensor(codes)
         if codes.ndim != 2 or not codes.numel():
             raise ValueError(f"a sampler is fitted to codes [N, D], not to shape {tuple(codes.shape)}")
         if not codes.isfinite().all():
@@ -48,7 +50,7 @@ class Sampler(ABC):
         return self
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n codes [n, D], float32, on the generator's device.
+        """Draw n codes [n, D], float32, on the generator's device.
 
         Raises:
             RuntimeError: the sampler has not been fitted.
@@ -67,10 +69,10 @@ class Sampler(ABC):
         return dict(self._parameters)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over the parameters of a fitted sampler of the same kind.
+        """Set the parameters of a fitted sampler of the same kind.
 
         Raises:
-            ValueError: the state is another kind of sampler's.
+            ValueError: the state belongs to another kind of sampler.
         """
         if state.keys() != self.parameter_names:
             raise ValueError(
@@ -79,7 +81,7 @@ class Sampler(ABC):
         self._parameters = dict(state)
 
     def save(self, path: Path) -> None:
-        """Write kind, settings and fitted parameters.
+        """Write the kind of sampler, its settings and its fitted parameters to a file.
 
         Raises:
             RuntimeError: the sampler has not been fitted.
@@ -89,10 +91,12 @@ class Sampler(ABC):
 
 
 def load(path: Path) -> Sampler:
-    """The fitted sampler that `save` wrote, such as a run's artifact samplers/NAME.pt; no code in it is run.
+    """The fitted sampler in a file that `save` wrote, such as a run's artifact samplers/NAME.pt.
+
+    No code in the file is executed.
 
     Raises:
-        SettingError: the file is missing or is no sampler.
+        SettingError: the file is missing or holds no sampler.
     """
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -102,7 +106,7 @@ def load(path: Path) -> Sampler:
     except (OSError, EOFError, pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise SettingError(
             f"{path} cannot be read as a fitted sampler ({type(error).__name__}): give a file samplers/NAME.pt of a "
-            "run that was tested"
+            "run that has been tested"
         ) from error
     return sampler
 
@@ -115,7 +119,7 @@ def _kinds(base: type[Sampler]) -> Iterator[type[Sampler]]:
 
 
 def symmetric_root(covariance: Tensor) -> Tensor:
-    """The symmetric square root [..., D, D] of covariances [..., D, D], which may be singular."""
+    """The symmetric square root, [..., D, D], of covariances [..., D, D], which may be singular."""
     values, vectors = torch.linalg.eigh(covariance)
     root: Tensor = (vectors * values.clamp(min=0).sqrt().unsqueeze(-2)) @ vectors.mT
     return root

@@ -1,28 +1,31 @@
-"""A normalising flow over codes."""
+"""A normalising flow as a density over codes."""
 
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import require_at_least
 from lit_ae.samplers.learned import Learned
 
 
 class Flow(Learned):
-    """Coupling flow, trained by maximum likelihood: affine (Dinh et al. 2017, equations 7 and 8) or splines
-    (Durkan et al. 2019, section 3.1).
+    """A flow of affine or spline couplings that is trained by maximum likelihood.
 
-    The default budget is about half a minute on one core for 100 dimensions, however many codes there are. Splines
-    cost three times as much a step; affine couplings reach the better likelihood within the same time.
+    Affine couplings: Dinh et al. 2017, equations 7 and 8; splines: Durkan et al. 2019, section 3.1. With the default
+    settings training takes about half a minute on one core for 100 dimensions, however many codes there are. A step
+    with splines takes three times as long; affine couplings reach a better likelihood in the same time.
 
     Args:
-        transforms: couplings, each of which changes one half of the dimensions given the other.
-        kind: of the couplings.
-        steps, batch_size, lr, width: as in `Learned`.
+        transforms: number of couplings, each of which changes one half of the dimensions given the other half.
+        kind: kind of couplings.
+        steps: largest number of gradient steps.
+        batch_size: number of codes in a step.
+        lr: initial learning rate.
+        width: number of units of each hidden layer.
 
     Raises:
-        SettingError: as `Learned`.
+        SettingError: a setting is too small, or as for `Learned`.
     """
 
     name = "flow"
@@ -37,8 +40,7 @@ class Flow(Learned):
         width: int = 256,
     ) -> None:
         super().__init__(steps, batch_size, lr, width)
-        if transforms < 1:
-            raise SettingError(f"transforms of the {self.name} sampler is {transforms}: it must be at least 1")
+        require_at_least(1, f"{{}} of the {self.name} sampler", transforms=transforms)
         self.transforms, self.kind = transforms, kind
 
     def _net(self, dimension: int) -> nn.Module:
@@ -49,10 +51,10 @@ class Flow(Learned):
         return net
 
     def _loss(self, net: Any, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """-log p(z), the density of the noise that z comes from times the Jacobian."""
+        """Mean of -log p(z), where p(z) is the density of the noise that z comes from times the Jacobian."""
         loss: Tensor = -net().log_prob(codes).mean()
         return loss
 
-    def _carry(self, net: Any, noise: Tensor) -> Tensor:
+    def _to_codes(self, net: Any, noise: Tensor) -> Tensor:
         codes: Tensor = net().transform.inv(noise)
         return codes

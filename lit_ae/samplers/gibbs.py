@@ -1,26 +1,17 @@
-"""A model's own Markov chain over codes."""
-
-from typing import Protocol, runtime_checkable
+"""Codes from a model's own Markov chain."""
 
 import torch
 from torch import Tensor
 
+from lit_ae.models.capabilities import DrawsCodes
 from lit_ae.samplers.base import Sampler
 
 
-@runtime_checkable
-class DrawsCodes(Protocol):
-    """A model that has a density over its codes to draw from."""
-
-    def draw_codes(self, n: int, generator: torch.Generator) -> Tensor:
-        """Codes [n, D] on the generator's device."""
-
-
 class Gibbs(Sampler):
-    """Codes that the model itself draws; nothing is fitted.
+    """Codes that the model draws itself; nothing is fitted.
 
     Args:
-        module: the model, such as an RBM.
+        module: a model with its own distribution over codes, such as an RBM.
     """
 
     name = "gibbs"

@@ -1,4 +1,4 @@
-"""What samplers share that are trained by gradient descent."""
+"""The base class of samplers that are trained by gradient descent."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -8,80 +8,86 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
 
 from lit_ae.console import terminal
-from lit_ae.errors import SettingError
+from lit_ae.errors import SettingError, require_at_least
 from lit_ae.samplers.base import Sampler
 
-CHECK = 100  # steps between two looks at the held-out codes
-PATIENCE = 5  # looks without a better one after which training stops
-HELD_OUT = 2000  # codes at most; a tenth where there are fewer than ten times as many
-CONSTANT = 1e-6  # a dimension that varies by less than this share of its mean is drawn as its mean
+CHECK = 100  # steps between two evaluations on the held-out codes
+PATIENCE = 5  # evaluations without improvement after which training stops
+HELD_OUT = 2000  # held-out codes at most; a tenth of the codes if that is less
+CONSTANT = 1e-6  # a dimension whose standard deviation is below this share of its mean counts as constant
 
 
 class Learned(Sampler):
-    """A net that carries N(0, I) to the whitened codes; a subclass names net, loss and direction of drawing.
+    """A network that maps N(0, I) to the scaled codes; a subclass defines the network, its loss and how it samples.
 
-    Codes are standardised and turned to their principal axes, each scaled to variance 1, so that what is left to
-    learn is what a Gaussian misses; constant and dependent dimensions leave no axis, and are drawn as they are.
-    Adam under a cosine rate for `steps` at most; the weights are those with the least loss on held-out codes, a
-    tenth, so that few codes are not learnt by heart. Fitted on the CPU; global random numbers stay as they are.
+    Codes are centred, rotated to their principal axes and scaled, so that less remains to be learned. Constant and
+    linearly dependent dimensions are left out of training and reproduced exactly. Adam with a cosine learning rate
+    takes at most `steps` steps; the weights with the lowest loss on held-out codes are kept, so that few codes are not
+    memorised. Fitting runs on the CPU and does not change the global random state.
 
     Args:
-        steps: gradient steps at most.
-        batch_size: codes in one of them.
-        lr: learning rate at the start.
-        width: units of a hidden layer.
+        steps: largest number of gradient steps.
+        batch_size: number of codes in a step.
+        lr: initial learning rate.
+        width: number of units of each hidden layer.
 
     Raises:
-        SettingError: a setting below its least value, fitted to fewer than 2 codes, or a loss that is not finite.
+        SettingError: a setting is too small, it is fitted to fewer than 2 codes, or the loss is not finite.
     """
 
     parameter_names = frozenset({"mean", "basis", "weights"})
 
     def __init__(self, steps: int, batch_size: int, lr: float, width: int) -> None:
         super().__init__()
-        for setting, value in {"steps": steps, "batch_size": batch_size, "width": width}.items():
-            if value < 1:
-                raise SettingError(f"{setting} of the {self.name} sampler is {value}: it must be at least 1")
+        require_at_least(1, f"{{}} of the {self.name} sampler", steps=steps, batch_size=batch_size, width=width)
         if not lr > 0:
             raise SettingError(f"lr of the {self.name} sampler is {lr}: it must be above 0")
         self.steps, self.batch_size, self.lr, self.width = steps, batch_size, lr, width
 
     @abstractmethod
     def _net(self, dimension: int) -> nn.Module:
-        """The net for whitened codes [B, dimension]."""
+        """A new network for scaled codes [B, dimension]."""
 
     @abstractmethod
     def _loss(self, net: nn.Module, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean loss over whitened codes [B, D]."""
+        """Mean loss over scaled codes [B, D]."""
 
     @abstractmethod
-    def _carry(self, net: nn.Module, noise: Tensor) -> Tensor:
-        """Whitened codes [n, D] from noise [n, D]."""
+    def _to_codes(self, net: nn.Module, noise: Tensor) -> Tensor:
+        """Scaled codes [n, D] from noise [n, D]."""
 
     def _fit(self, codes: Tensor, seed: int) -> dict[str, Tensor]:
         if len(codes) < 2:
             raise SettingError(f"the {self.name} sampler needs at least 2 codes: use more training data")
         mean, std = codes.mean(0), codes.std(0, correction=0)
-        std[std <= CONSTANT * mean.abs()] = 0
-        standardised = (codes - mean) / std.where(std > 0, torch.inf)
-        values, axes = torch.linalg.eigh(standardised.T @ standardised / len(codes))
+        centred = (codes - mean).where(std > CONSTANT * mean.abs(), 0.0)
+        values, axes = torch.linalg.eigh(centred.T @ centred / len(codes))
         varied = values > CONSTANT**2 * values.max()
-        scales, axes = values[varied].sqrt(), axes[:, varied]  # [R], [D, R]
-        weights = self._train((standardised @ axes / scales).float(), seed) if varied.any() else torch.zeros(0)
-        return {"mean": mean.float(), "basis": (axes * scales).T.mul(std).float(), "weights": weights}
+        if not varied.any():
+            return {"mean": mean.float(), "basis": torch.zeros(0, len(mean)), "weights": torch.zeros(0)}
+        scales, axes = self._scales(values[varied]), axes[:, varied]  # [R], [D, R]
+        weights = self._train((centred @ axes / scales).float(), seed)
+        return {"mean": mean.float(), "basis": (axes * scales).T.float(), "weights": weights}
+
+    def _scales(self, variances: Tensor) -> Tensor:
+        """What the codes are divided by along principal axes of these variances [R]: [R].
+
+        Their standard deviations, which whiten the codes: the likelihood of a density is the same up to a constant
+        whatever the scales are. A subclass whose loss depends on them chooses others.
+        """
+        return variances.sqrt()
 
     def _train(self, codes: Tensor, seed: int) -> Tensor:
-        """Weights [P] of the best net for whitened codes [N, D]."""
+        """The weights [P] of the best network for scaled codes [N, D]."""
         generator = torch.Generator().manual_seed(seed)
         with torch.inference_mode(False), torch.enable_grad():
-            codes = codes.clone()[
-                torch.randperm(len(codes), generator=generator)
-            ]  # a tensor of inference has no gradient
+            # A copy, since a tensor that was made in inference mode has no gradient
+            codes = codes.clone()[torch.randperm(len(codes), generator=generator)]
             held_out, train = codes.tensor_split([min(HELD_OUT, -(-len(codes) // 10))])
             net = self._built(codes.shape[1], seed)
             optimizer = torch.optim.Adam(net.parameters(), self.lr)
             rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
-            best, weights, looks = float("inf"), torch.zeros(0), 0
+            best, weights, waited = float("inf"), torch.zeros(0), 0
             for step in _shown(range(1, self.steps + 1), f"fitting the {self.name} sampler"):
                 rows = torch.randint(len(train), (self.batch_size,), generator=generator)
                 optimizer.zero_grad()
@@ -91,12 +97,12 @@ class Learned(Sampler):
                 rate.step()
                 if step % CHECK and step != self.steps:
                     continue
-                with torch.no_grad():  # the same noise at every look
+                with torch.no_grad():  # the same noise at every evaluation
                     loss = self._loss(net, held_out, torch.Generator().manual_seed(seed)).item()
-                looks += 1
+                waited += 1
                 if loss < best:
-                    best, weights, looks = loss, parameters_to_vector(net.parameters()).detach(), 0
-                elif looks == PATIENCE:
+                    best, weights, waited = loss, parameters_to_vector(net.parameters()).detach(), 0
+                elif waited == PATIENCE:
                     break
         if not len(weights):
             raise SettingError(f"the {self.name} sampler's loss is not finite: set its lr, now {self.lr}, lower")
@@ -110,17 +116,17 @@ class Learned(Sampler):
         with torch.inference_mode(False), torch.no_grad():
             net = self._built(len(basis), seed=0).to(generator.device)
             vector_to_parameters(weights.clone(), net.parameters())
-            whitened = self._carry(net, noise.clone())
-        return mean + whitened @ basis
+            scaled = self._to_codes(net, noise.clone())
+        return mean + scaled @ basis
 
     def _built(self, dimension: int, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would set the GPUs', too
+            torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would also seed the GPUs
             return self._net(dimension)
 
 
 def _shown(steps: range, title: str) -> Iterable[int]:
-    """The steps, with a bar on a terminal of rank 0."""
+    """The steps, with a progress bar if this is process 0 and standard error is a terminal."""
     from lightning.fabric.utilities.rank_zero import rank_zero_only
     from rich.progress import track
 

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians."""
+"""A mixture of Gaussians that is fitted to codes."""
 
 import torch
 from torch import Tensor
@@ -6,20 +6,20 @@ from torch import Tensor
 from lit_ae.errors import SettingError
 from lit_ae.samplers.base import Sampler, symmetric_root
 
-GAIN = 0.02  # nats a code: EM stops where a step gains less; at half of it every score stays, and takes longer
+GAIN = 0.02  # nats per code: EM stops once a step gains less; half of it takes longer and changes no score
 
 
 class Mixture(Sampler):
-    """Mixture of Gaussians with full covariances, fitted by EM from a KMeans start (scikit-learn).
+    """A mixture of Gaussians with full covariances, fitted by EM that starts from KMeans (scikit-learn).
 
     Args:
         components: number K of Gaussians.
-        reg_covar: added to each covariance's diagonal, as a share of the codes' mean variance.
-        max_fit: fit to this many random codes at most.
-        label: its name in metric keys, for a second mixture beside the first; `mixture` where null.
+        reg_covar: added to the diagonal of each covariance, as a share of the mean variance of the codes.
+        max_fit: largest number of codes that the mixture is fitted to, chosen at random.
+        label: name in metric keys, for a second mixture beside the first; null: `mixture`.
 
     Raises:
-        SettingError: a setting below its least value, or fitted to fewer codes than components.
+        SettingError: a setting is too small, or it is fitted to fewer codes than components.
     """
 
     name = "mixture"
@@ -52,10 +52,11 @@ class Mixture(Sampler):
         scale = codes.var(0, correction=0).mean().sqrt().item() or 1.0
         scaled = (codes[some] / scale).numpy()
         mixture = GaussianMixture(self.components, reg_covar=self.reg_covar, tol=GAIN, random_state=seed)
-        with threadpool_limits(1):  # threads add in any order, and cost as much as they save on matrices this small
+        # One thread: several add in a varying order, and cost as much as they save with matrices of this size
+        with threadpool_limits(1):
             try:
-                mixture.fit(scaled.astype("float32"))  # half the time, and the same density to 1e-3 nats
-            except ValueError:  # a covariance that is singular to so few digits
+                mixture.fit(scaled.astype("float32"))  # half the time, and the same density up to 1e-3 nats
+            except ValueError:  # a covariance is singular in single precision
                 mixture.fit(scaled)
         covariances = torch.from_numpy(mixture.covariances_).double()  # [K, D, D]
         return {

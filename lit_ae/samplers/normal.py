@@ -1,4 +1,4 @@
-"""The prior of VAEs, WAEs and GANs."""
+"""The standard normal distribution, which is the prior of VAEs, WAEs and GANs."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from lit_ae.samplers.base import Sampler
 
 
 class Normal(Sampler):
-    """N(0, I), whatever the codes; fitting reads their dimension only."""
+    """N(0, I), independent of the codes; fitting only reads their dimension."""
 
     name = "normal"
     parameter_names = frozenset({"latent_dim"})

@@ -1,0 +1,40 @@
+"""Generated images of each class."""
+
+import torch
+from lightning.pytorch import Trainer
+
+from lit_ae import plots
+from lit_ae.evaluation.access import reconstruction_module, save_figure
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.models.capabilities import Conditional
+from lit_ae.models.chunks import decoded
+
+
+class ClassSamples(ScoreCallback):
+    """Figure `samples-by-class` of a conditional model: one row for each class, with the same codes in every row.
+
+    The codes are drawn by the first sampler of `Evaluation`. Other models have no such figure.
+
+    Args:
+        n: number of images of each class.
+        every_n_epochs: as for `ScoreCallback`.
+    """
+
+    def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
+        super().__init__(every_n_epochs)
+        self.n = n
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Draw the figure; no values."""
+        module = reconstruction_module(trainer)
+        if not isinstance(module, Conditional):
+            return {}
+        name, sampler = next(iter(evaluation.samplers(trainer).items()))
+        z = sampler.sample(self.n, torch.Generator().manual_seed(evaluation.seed))
+        rows = []
+        for label in range(module.classes):
+            rows.append((str(label), decoded(module, z, torch.full((self.n,), label)).clamp(0, 1)))
+        title = f"Samples by class, with the same codes from the {name} sampler in every row"
+        save_figure(trainer, plots.image_rows(rows, title), "samples-by-class")
+        return {}

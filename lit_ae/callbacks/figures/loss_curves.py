@@ -1,0 +1,36 @@
+"""Loss by epoch."""
+
+from collections import defaultdict
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_ae import plots
+from lit_ae.tracking.logger import run_logger
+
+
+class LossCurves(Callback):
+    """Figure `loss`: every `*loss` of training and validation by epoch (of both networks for a GAN)."""
+
+    def __init__(self) -> None:
+        self.series: dict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def _collect(self, trainer: Trainer, epoch: int) -> None:
+        for key, value in trainer.callback_metrics.items():
+            if key.endswith("loss"):
+                self.series[key].append((epoch, float(value)))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start a new figure."""
+        self.series.clear()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the values of the epoch before: at its own end the module has not logged them yet."""
+        if self.series or trainer.current_epoch > 0:
+            self._collect(trainer, trainer.current_epoch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the values of the last epoch and draw."""
+        self._collect(trainer, trainer.current_epoch)
+        logger = run_logger(trainer)
+        if logger and self.series:
+            logger.log_figure(plots.curves(self.series, "epoch", "loss", "Loss by epoch"), "loss")

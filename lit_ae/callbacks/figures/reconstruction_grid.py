@@ -1,0 +1,33 @@
+"""Samples and their reconstructions."""
+
+import torch
+from lightning.pytorch import Trainer
+
+from lit_ae import plots
+from lit_ae.evaluation.access import first_images, first_labels, reconstruction_module, save_figure
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.score_callback import ScoreCallback
+
+
+class ReconstructionGrid(ScoreCallback):
+    """Figure `reconstructions`: the split's first images (top) and their reconstructions (bottom).
+
+    Args:
+        n: number of images.
+        every_n_epochs: as for `ScoreCallback`.
+    """
+
+    needs_images = True
+
+    def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
+        super().__init__(every_n_epochs)
+        self.n = n
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Draw the figure; no values."""
+        module, x = reconstruction_module(trainer), first_images(trainer, self.n)
+        with torch.no_grad():
+            x_hat = module(x, first_labels(trainer, self.n))
+        rows = [("input", x.cpu()), ("output", x_hat.clamp(0, 1).cpu())]
+        save_figure(trainer, plots.image_rows(rows, "Inputs (top) and reconstructions (bottom)"), "reconstructions")
+        return {}

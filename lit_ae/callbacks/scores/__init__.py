@@ -1,0 +1,1 @@
+"""Callbacks that log numbers, one file each; some also draw figures of them."""

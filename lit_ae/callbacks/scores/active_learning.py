@@ -1,0 +1,82 @@
+"""Active learning on the codes."""
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+
+from lit_ae import plots
+from lit_ae.evaluation.access import datamodule, save_figure
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.codes.active_learning import STRATEGIES, area_between, learning_curve
+
+
+class ActiveLearning(ScoreCallback):
+    """`active_learning/{accuracy_variance,accuracy_random,area}`: a classifier on codes that chooses its labels.
+
+    `accuracy_variance` and `accuracy_random` are accuracies at the last budget: when the samples with the largest
+    predictive variance are labelled, and when random samples are (`learning_curve`); higher is better. `area` is the
+    mean difference of the two over all budgets; positive: choosing by variance is better. All are means over repeats,
+    which differ in pool, start and random choice. Figure `active-learning` shows both accuracies by number of labels,
+    with a band from the lowest to the highest repeat. Codes are centred and divided by one common standard deviation,
+    so that dimensions with a small variance keep it.
+
+    Args:
+        pool: number of training codes that may be labelled, chosen at random.
+        start: number of random labels at the start.
+        step: number of labels that are added at a time.
+        budget: number of labels at the end.
+        members: number of classifiers in the ensemble.
+        repeats: number of repeats of the whole procedure.
+        seed: seed of the first repeat.
+        every_n_epochs: as for `ScoreCallback`.
+    """
+
+    needs_labels = True
+
+    def __init__(
+        self,
+        pool: int = 2000,
+        start: int = 20,
+        step: int = 10,
+        budget: int = 200,
+        members: int = 5,
+        repeats: int = 5,
+        seed: int = 0,
+        every_n_epochs: int = 0,
+    ) -> None:
+        super().__init__(every_n_epochs)
+        self.pool, self.start, self.step, self.budget = pool, start, step, budget
+        self.members, self.repeats, self.seed = members, repeats, seed
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Means over repeats, and the figure."""
+        train, y = evaluation.train_codes(trainer).double(), datamodule(trainer).split("train").y.numpy()
+        codes, labels = evaluation.codes(trainer)
+        mean, scale = train.mean(0), train.std(0, correction=0).square().mean().sqrt().clamp(min=1e-12)
+        x, x_test = ((part - mean).div(scale).numpy() for part in (train, codes.double()))
+        found: dict[str, list[list[tuple[int, float]]]] = {}
+        for seed in range(self.seed, self.seed + self.repeats):
+            some = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[: self.pool].numpy()
+            for strategy in STRATEGIES:
+                settings = (self.start, self.step, self.budget, self.members, seed)
+                curve = learning_curve(x[some], y[some], x_test, labels.numpy(), strategy, *settings)
+                found.setdefault(strategy, []).append(curve)
+        budgets = [n for n, _ in found["random"][0]]
+        accuracy = {name: np.array([[a for _, a in curve] for curve in curves]) for name, curves in found.items()}
+        names = {"variance": "largest predictive variance", "random": "random"}
+        series = {names[s]: list(zip(budgets, accuracy[s].mean(0).tolist(), strict=True)) for s in names}
+        bands = {names[s]: (accuracy[s].min(0).tolist(), accuracy[s].max(0).tolist()) for s in names}
+        title = f"Active learning on codes: mean of {self.repeats} repeats, band from the lowest to the highest"
+        axis = "test accuracy" if trainer.testing else "validation accuracy"
+        figure = plots.curves(series, "number of labels", axis, title, bands)
+        save_figure(trainer, figure, "active-learning")
+        values = {f"active_learning/accuracy_{name}": float(a[:, -1].mean()) for name, a in accuracy.items()}
+        areas = [area_between(a, b) for a, b in zip(found["variance"], found["random"], strict=True)]
+        evaluation.protocol["active_learning"] = (
+            f"logistic regression on codes; {self.start} random labels, then {self.step} more at a time up to "
+            f"{budgets[-1]} of {len(some):,} samples; predictive variance under {self.members} regressions (Bayesian "
+            f"bootstrap); mean of {self.repeats} repeats; area: mean over budgets of the accuracy with labels chosen "
+            "by variance minus that with random labels"
+        )
+        return values | {"active_learning/area": float(np.mean(areas))}

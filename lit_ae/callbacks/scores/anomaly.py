@@ -1,0 +1,90 @@
+"""Detection of a class that was left out of training."""
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from lit_ae.data.containers import ArrayDataset
+from lit_ae.errors import SettingError
+from lit_ae.evaluation.access import datamodule, save_figure, scored_split
+from lit_ae.evaluation.access import reconstruction_module as module_of
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.gathering import gather_in_order
+from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.reconstruction.anomaly import detection_scores, threshold_scores
+from lit_ae.models.chunks import in_chunks
+from lit_ae.objectives.divergences import kl_standard_normal
+from lit_ae.plots.histograms import histograms
+
+LABELS = {"nll": "reconstruction error (nll at the mean code)", "kl": "KL divergence of the code from N(0, I) (nats)"}
+
+
+class Anomaly(ScoreCallback):
+    """`anomaly/{nll,kl}/{auroc,auprc,fpr95,threshold,false_positive_rate,recall}` of the class that `leave_out` names.
+
+    The test samples of that class are the anomalies. A sample's anomaly score is `nll`, the reconstruction error from
+    the mean code (without a random draw, so that it is the same for any number of processes), and, if the code is
+    Gaussian, also `kl`. `auroc`, `auprc`, `fpr95`: see `detection_scores`. The threshold is a quantile of the scores of
+    the validation split, which holds normal samples only; `false_positive_rate` and `recall` are those of this
+    threshold. Figures `anomaly-scores` and `anomaly-scores-kl`. Logs nothing if no class is left out
+    (`data.leave_out`) or no test sample belongs to it.
+
+    Args:
+        quantile: quantile of the validation scores; 1 minus the intended false positive rate.
+
+    Raises:
+        SettingError: `quantile` outside (0, 1).
+    """
+
+    needs_labels = True
+    rank_zero = False
+
+    def __init__(self, quantile: float = 0.95) -> None:
+        super().__init__()
+        if not 0 < quantile < 1:
+            raise SettingError(f"Anomaly.quantile is {quantile}: it must lie between 0 and 1, both excluded")
+        self.quantile = quantile
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Scores by name, the same on every rank."""
+        data = datamodule(trainer)
+        if data.leave_out is None:
+            evaluation.protocol["anomaly"] = "not scored: no class was left out of training; set data.leave_out"
+            return {}
+        test_split = scored_split(trainer)
+        anomalous = test_split.y == data.leave_out
+        if anomalous.all() or not anomalous.any():
+            evaluation.protocol["anomaly"] = (
+                f"not scored: {int(anomalous.sum())} of {len(anomalous):,} test samples are of class {data.leave_out}"
+            )
+            return {}
+        normal = self._scores(trainer, data.split("val"))
+        values: dict[str, float] = {}
+        for name, test in self._scores(trainer, test_split).items():
+            found = detection_scores(test, anomalous)
+            found |= threshold_scores(normal[name], test, anomalous, self.quantile)
+            values |= {f"anomaly/{name}/{key}": value for key, value in found.items()}
+            groups = {"normal": test[~anomalous], f"anomalous, class {data.leave_out}": test[anomalous]}
+            mark = {f"threshold ({self.quantile:.0%} of validation)": found["threshold"]}
+            title = f"Test samples, class {data.leave_out} left out of training: AUROC {found['auroc']:.3f}"
+            figure = histograms(groups, LABELS[name], title, mark)
+            save_figure(trainer, figure, "anomaly-scores" if name == "nll" else f"anomaly-scores-{name}")
+        evaluation.protocol["anomaly"] = (
+            f"anomalies: class {data.leave_out}, left out of training, {int(anomalous.sum()):,} of "
+            f"{len(anomalous):,} test samples; scores at the mean code; threshold: {self.quantile:g} quantile of "
+            f"{len(data.split('val')):,} normal validation samples"
+        )
+        return values
+
+    def _scores(self, trainer: Trainer, data: ArrayDataset) -> dict[str, Tensor]:
+        """Score -> its values [N] in the order of the data; each rank computes its share."""
+        module = module_of(trainer)
+
+        def both(x: Tensor, y: Tensor | None) -> Tensor:  # [B, 1 or 2]
+            mu, logvar = module.encode(x, y)[:2]
+            scores = [module.likelihood.fit(module.raw(mu, y), x).nll]
+            return torch.stack(scores if logvar is None else [*scores, kl_standard_normal(mu, logvar)], 1)
+
+        own = slice(trainer.global_rank, None, trainer.world_size)
+        found = gather_in_order(in_chunks(module, both, data.x[own], data.y[own]), trainer)
+        return dict(zip(LABELS, found.T, strict=False))

@@ -1,0 +1,60 @@
+"""How much of its own noise a denoising model removes."""
+
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from lit_ae import plots
+from lit_ae.evaluation.access import save_figure
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.pass_callback import PassCallback
+from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.reconstruction.psnr import psnr
+from lit_ae.models.base import Reconstruction
+
+
+class Denoising(PassCallback, ScoreCallback):
+    """`psnr_noisy`, `psnr_denoised`: PSNR in dB of corrupted and of reconstructed images against the clean ones.
+
+    Each is the mean over images of the image's own PSNR, clipped to [0, 1]; higher is better. Figure `denoising` shows
+    the first images clean, noisy and denoised. Logs nothing for a model that does not corrupt its input, or for data
+    that are not images.
+
+    Args:
+        n: number of images in the figure.
+        every_n_epochs: as for `ScoreCallback`.
+    """
+
+    rank_zero = False
+
+    def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
+        super().__init__(every_n_epochs)
+        self.n = n
+        self.noisy, self.denoised = MeanMetric(), MeanMetric()
+        self._shown: list[tuple[str, Tensor]] = []
+
+    def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the pass before."""
+        self.noisy.reset()
+        self.denoised.reset()
+        self._shown = []
+
+    def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
+        """Take in one batch."""
+        if outputs.x_in is outputs.x or outputs.x.ndim != 4:
+            return
+        if not self._shown:
+            parts = {"clean": outputs.x, "noisy": outputs.x_in, "denoised": outputs.x_hat}
+            self._shown = [(label, part[: self.n].detach().clamp(0, 1).cpu()) for label, part in parts.items()]
+        self.noisy.to(outputs.x.device).update(psnr(outputs.x_in, outputs.x))
+        self.denoised.to(outputs.x.device).update(psnr(outputs.x_hat.detach(), outputs.x))
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Both means, and the figure."""
+        if not self._shown:
+            return {}
+        title = "Clean (top), noisy (middle) and denoised (bottom)"
+        save_figure(trainer, plots.image_rows(self._shown, title), "denoising")
+        values = {"psnr_noisy": self.noisy.compute().item(), "psnr_denoised": self.denoised.compute().item()}
+        evaluation.protocol["psnr"] = "dB, mean of the images' own values, clipped to [0, 1]"
+        return values

@@ -1,0 +1,48 @@
+"""Linear and nearest-neighbour classification of the codes."""
+
+from lightning.pytorch import Trainer
+
+from lit_ae.evaluation.access import datamodule
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.codes.probe import probe_scores
+
+
+class LinearProbe(ScoreCallback):
+    """`probe_accuracy`, `probe_f1`, `probe_auc`, `probe_converged` and `knn_accuracy` of the mean codes.
+
+    Logistic regression and nearest neighbours learn from the training split and are evaluated on the split being
+    scored. What each value is: see `probe_scores`; higher is better.
+
+    Args:
+        max_train: number of training codes from which the regression learns, stratified by class; if null, all.
+        max_knn: number of training codes among which neighbours are searched, stratified by class.
+        k: number of neighbours.
+        seed: seed of the choice of these codes.
+        every_n_epochs: as for `ScoreCallback`.
+    """
+
+    needs_labels = True
+
+    def __init__(
+        self,
+        max_train: int | None = None,
+        max_knn: int = 10_000,
+        k: int = 5,
+        seed: int = 0,
+        every_n_epochs: int = 0,
+    ) -> None:
+        super().__init__(every_n_epochs)
+        self.max_train, self.max_knn, self.k, self.seed = max_train, max_knn, k, seed
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Scores by name."""
+        codes, labels = evaluation.codes(trainer)
+        learnt, y = evaluation.train_codes(trainer), datamodule(trainer).split("train").y
+        values = probe_scores(learnt, y, codes, labels, self.seed, self.max_train, self.max_knn, self.k)
+        used, near = (min(len(y), most or len(y)) for most in (self.max_train, self.max_knn))
+        evaluation.protocol["probe"] = (
+            f"logistic regression (L2, C = 1) on {used:,} standardised training codes, macro F1, one-vs-rest AUC; "
+            f"{self.k} nearest neighbours among {near:,} training codes"
+        )
+        return values

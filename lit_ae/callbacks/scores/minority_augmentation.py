@@ -1,0 +1,93 @@
+"""Synthetic samples of a rare class as training data of a classifier."""
+
+import torch
+from lightning.pytorch import Trainer
+
+from lit_ae import plots
+from lit_ae.errors import SettingError
+from lit_ae.evaluation.access import datamodule, on_device, reconstruction_module, save_figure, scored_split
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.codes.augmentation import recall_and_accuracy, transferred_codes
+from lit_ae.models.chunks import decoded, mean_codes
+
+
+class MinorityAugmentation(ScoreCallback):
+    """`minority/{recall,accuracy}_{plain,oversampled,synthetic}` of a classifier with few samples of one class.
+
+    The class is the one that `data.leave_out` keeps from the autoencoder, so that the autoencoder has not seen more of
+    it than the classifier. A logistic regression on pixels learns from `per_class` samples of each other class and
+    `few` samples of this class: only these (`plain`), repeated up to `per_class` (`oversampled`), or together with
+    decoded `transferred_codes` up to `per_class` (`synthetic`). Recall is that of the class, accuracy is over all
+    classes, both on the scored samples; higher is better. Values are means over repeats, which differ in the samples
+    drawn. Figure `minority` shows synthetic samples below the samples from which they are made. Logs nothing if no
+    class is left out.
+
+    Args:
+        few: number of samples of the class.
+        per_class: number of samples of each other class, and of this class after augmentation.
+        repeats: number of repeats of the whole procedure.
+        n: number of samples in the figure.
+        seed: seed of the first repeat.
+
+    Raises:
+        SettingError: a number below 1, or `few` not below `per_class`; on scoring, too few samples of the class.
+    """
+
+    needs_labels = True
+    needs_images = True
+
+    def __init__(self, few: int = 5, per_class: int = 100, repeats: int = 3, n: int = 10, seed: int = 0) -> None:
+        super().__init__()
+        if not 0 < few < per_class or repeats < 1:
+            raise SettingError(
+                f"MinorityAugmentation has few = {few}, per_class = {per_class}, repeats = {repeats}: few must be at "
+                "least 1 and below per_class, and repeats at least 1"
+            )
+        self.few, self.per_class, self.repeats, self.n, self.seed = few, per_class, repeats, n, seed
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Means over repeats, and the figure of the first."""
+        data, module = datamodule(trainer), reconstruction_module(trainer)
+        label = data.leave_out
+        test = scored_split(trainer)
+        if label is None or not (test.y == label).any():
+            evaluation.protocol["minority"] = (
+                "not scored: no class of the scored samples was left out of training; set data.leave_out"
+            )
+            return {}
+        train, whole = data.split("train"), data.load().train  # the second still has the class
+        minority = whole.x[whole.y == label]
+        if len(minority) < self.few:
+            raise SettingError(
+                f"MinorityAugmentation.few is {self.few} but class {label} has {len(minority)} samples: lower it"
+            )
+        x_test, codes = on_device(test.x, module).cpu(), evaluation.train_codes(trainer)
+        sums: dict[str, float] = {}
+        for seed in range(self.seed, self.seed + self.repeats):
+            random = torch.Generator().manual_seed(seed)
+            few = on_device(minority[torch.randperm(len(minority), generator=random)[: self.few]], module).cpu()
+            order = torch.randperm(len(train), generator=random)
+            rest = torch.cat([order[train.y[order] == c][: self.per_class] for c in train.y.unique()])
+            n = self.per_class - self.few
+            added = {"plain": few[:0], "oversampled": few[torch.arange(n) % self.few]}
+            own = mean_codes(module, few, torch.full((self.few,), label))
+            z = transferred_codes(own, codes, train.y, n, seed)
+            added["synthetic"] = decoded(module, z, torch.full((n,), label)).clamp(0, 1)
+            for way, more in added.items():
+                x = torch.cat([on_device(train.x[rest], module).cpu(), few, more])
+                y = torch.cat([train.y[rest], torch.full((len(x) - len(rest),), label)])
+                found = recall_and_accuracy(x, y, x_test, test.y, label)
+                for name, value in zip(("recall", "accuracy"), found, strict=True):
+                    key = f"minority/{name}_{way}"
+                    sums[key] = sums.get(key, 0.0) + value / self.repeats
+            if seed == self.seed:
+                shown = {"real": few[torch.arange(self.n) % self.few], "synthetic": added["synthetic"][: self.n]}
+                title = f"Class {label}: {self.few} real samples (top, repeated) and synthetic samples made from them"
+                save_figure(trainer, plots.image_rows(list(shown.items()), title), "minority")
+        evaluation.protocol["minority"] = (
+            f"logistic regression on pixels; {self.few} samples of class {label}, which the model has not seen, and "
+            f"{self.per_class} of each other class; oversampled: the {self.few} repeated up to {self.per_class}; "
+            f"synthetic: decoded codes added up to {self.per_class}; mean of {self.repeats} repeats"
+        )
+        return sums

@@ -1,0 +1,64 @@
+"""Paired tests across seeds, made by the run of a study that finishes last."""
+
+import json
+from typing import ClassVar
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_ae import statistics, tracking
+from lit_ae.tracking.logger import run_logger
+
+
+class PairedTest(Callback):
+    """Once both models of a study's comparison have the metric for every seed, log the test's result to the parent run.
+
+    Keys are `paired/METRIC/A-B/{difference,ci_low,ci_high,effect_size,p,n}`. The report makes the same tests with the
+    same function. A run outside a study logs nothing.
+    """
+
+    version: ClassVar[int] = 1  # as for `ScoreCallback`
+    test_only = True
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare with the study's other runs in MLflow."""
+        logger = run_logger(trainer)
+        if not trainer.is_global_zero or logger is None or logger.run_id is None:
+            return
+        own = tracking.get_run(logger.run_id)
+        parent_id = own.tags.get("mlflow.parentRunId")
+        if parent_id is None:
+            return
+        parent = tracking.get_run(parent_id)
+        siblings = [
+            run
+            for run in tracking.children(own.tags["study"], parent_id)
+            if run.tags["kind"] == "run"
+            and run.status in ("FINISHED", "RUNNING")  # two runs may finish at the same time
+        ]
+        for comparison in json.loads(parent.tags["comparisons"]):
+            metric, a, b = comparison["metric"], comparison["a"], comparison["b"]
+            other = comparison.get("b_metric") or metric
+            key = tracking.valid_key(f"paired/{metric}/{a}-{b if other == metric else other}")
+            if comparison["test"] != "paired" or own.model not in (a, b):
+                continue
+            seeds = set(comparison["seeds"])
+            of_a, of_b = (
+                {r.seed: r.metrics[of] for r in siblings if r.model == model and r.seed in seeds and of in r.metrics}
+                for model, of in ((a, metric), (b, other))
+            )
+            if not of_a.keys() == of_b.keys() == seeds or len(seeds) < 2:
+                continue
+            try:
+                result = statistics.paired_test(of_a, of_b)
+            except ValueError as error:  # such as values that are equal for every seed: there is nothing to test
+                tracking.set_tags(parent_id, {key: str(error)})
+                continue
+            numbers = {
+                "difference": result.mean_difference,
+                "ci_low": result.ci_low,
+                "ci_high": result.ci_high,
+                "effect_size": result.effect_size,
+                "p": result.p,
+                "n": result.n,
+            }
+            tracking.log_metrics(parent_id, {f"{key}/{k}": v for k, v in numbers.items()})

@@ -1,0 +1,59 @@
+"""What each code dimension contributes to the reconstruction."""
+
+from functools import partial
+
+import torch
+from lightning.pytorch import Trainer
+
+from lit_ae import plots
+from lit_ae.evaluation.access import first_images, first_labels, save_figure
+from lit_ae.evaluation.access import reconstruction_module as module_of
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.codes.zeroing import zeroing_errors
+
+
+class ZeroedDimensions(ScoreCallback):
+    """`zeroed_mse_max`, the largest increase of the error when one code dimension is set to 0, and two figures.
+
+    Figure `zeroed`: inputs, reconstructions, and reconstructions with one dimension set to 0, those with the largest
+    increase of the mean squared error first. Figure `zeroed-mse`: this increase for every dimension. 0 is the mean of
+    the prior; the codes of a model without a prior may have another mean.
+
+    Args:
+        dimensions: number of dimensions in the figure.
+        n: number of images in the figure.
+        max_images: number of images over which the error is computed, the first ones of the split.
+        every_n_epochs: as for `ScoreCallback`.
+    """
+
+    needs_images = True
+
+    def __init__(self, dimensions: int = 6, n: int = 8, max_images: int = 100, every_n_epochs: int = 0) -> None:
+        super().__init__(every_n_epochs)
+        self.dimensions, self.n, self.max_images = dimensions, n, max_images
+
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Largest increase in squared pixels in [0, 1]."""
+        module, x = module_of(trainer), first_images(trainer, self.max_images)
+        y = first_labels(trainer, self.max_images)
+        decode = partial(module.decode, y=y)
+        with torch.no_grad():
+            z = module.encode(x, y).mu.float()
+            increase = zeroing_errors(decode, z, x).cpu()  # [D]
+            ranked = increase.sort(descending=True, stable=True)
+            rows = [("input", x), ("output", decode(z))]
+            for dimension, change in zip(*(part[: self.dimensions].tolist() for part in ranked[::-1]), strict=True):
+                without = z.clone()
+                without[:, dimension] = 0
+                rows.append((f"z {dimension} = 0\nMSE {change:+.4f}".replace("-", "−"), decode(without)))
+        rows = [(label, images[: self.n].float().clamp(0, 1).cpu()) for label, images in rows]
+        save_figure(trainer, plots.image_rows(rows, "Reconstructions with one code dimension set to 0"), "zeroed")
+        points = [(float(rank), value) for rank, value in enumerate(ranked.values.tolist(), 1)]
+        title = "Increase of the error when one code dimension is set to 0"
+        curve = plots.curves(
+            {"increase": points}, "code dimension, largest increase first", "MSE increase (pixel²)", title
+        )
+        save_figure(trainer, curve, "zeroed-mse")
+        evaluation.protocol["zeroed"] = f"one dimension of the mean code set to 0 at a time, first {len(x):,} images"
+        return {"zeroed_mse_max": ranked.values[0].item()}

@@ -1,0 +1,36 @@
+"""L1 penalty on the weights of any family."""
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.optim import Optimizer
+
+from lit_ae.errors import SettingError
+
+
+class L1Penalty(Callback):
+    """Adds the gradient of λ Σ |w| over all weight matrices and filters (not biases and norms) before each step.
+
+    The logged loss does not include the term. For an L2 penalty ½ λ Σ w² set the optimiser's `weight_decay` (of Adam or
+    SGD; that of AdamW is decoupled from the gradient).
+
+    Args:
+        weight: λ.
+
+    Raises:
+        SettingError: `weight` not positive.
+    """
+
+    per_step = False  # its only hook for steps is also called for each of several steps in one call
+
+    def __init__(self, weight: float = 1e-5) -> None:
+        if weight <= 0:
+            raise SettingError(f"L1Penalty.weight is {weight}: it must be positive")
+        self.weight = weight
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Add λ sign(w) to the gradients of all tensors at once."""
+        parameters = (p for group in optimizer.param_groups for p in group["params"])
+        moved = [p for p in parameters if p.ndim > 1 and p.grad is not None]
+        if moved:
+            with torch.no_grad():
+                torch._foreach_add_([p.grad for p in moved], torch._foreach_sign(moved), alpha=self.weight)

@@ -1,0 +1,5 @@
+"""`python -m lit_ae.cli`."""
+
+from lit_ae.cli.dispatcher import entry_point
+
+entry_point()

@@ -1,0 +1,79 @@
+"""Typed access to what a trainer holds, and the one place that decides which samples are scored."""
+
+import math
+from typing import cast
+
+from lightning.pytorch import LightningModule, Trainer
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset, SplitName
+from lit_ae.models.base import GenerativeModule, ReconstructionModule
+from lit_ae.models.chunks import model_input
+from lit_ae.models.tracked import TrackedModule
+from lit_ae.tracking.logger import run_logger
+
+
+def datamodule(trainer: Trainer) -> BaseDataModule:
+    """The trainer's data module."""
+    return cast(BaseDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+
+
+def generative_module(trainer: Trainer) -> GenerativeModule:
+    """The trainer's module."""
+    return cast(GenerativeModule, trainer.lightning_module)
+
+
+def reconstruction_module(trainer: Trainer) -> ReconstructionModule:
+    """The trainer's module, which has an encoder."""
+    return cast(ReconstructionModule, trainer.lightning_module)
+
+
+def split_name(trainer: Trainer) -> SplitName:
+    """The split being scored: test, or val during training."""
+    return "test" if trainer.testing else "val"
+
+
+def scored_split(trainer: Trainer) -> ArrayDataset:
+    """The samples that are scored: the split being scored, or as many of its first samples as the limit leaves.
+
+    The limit is `trainer.limit_test_batches`, during training `trainer.limit_val_batches`.
+    """
+    data = datamodule(trainer)
+    whole = data.split(split_name(trainer))
+    limit = trainer.limit_test_batches if trainer.testing else trainer.limit_val_batches
+    # Batches of rank 0, which has the most samples where the processes cannot share them evenly
+    batches = math.ceil(math.ceil(len(whole) / trainer.world_size) / data.eval_batch_size)
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    n = batches * data.eval_batch_size * trainer.world_size
+    if n >= len(whole):
+        return whole
+    return ArrayDataset(whole.x[:n], whole.y[:n], None if whole.factors is None else whole.factors[:n])
+
+
+def whole_split_is_scored(trainer: Trainer) -> bool:
+    """Whether no limit leaves samples out."""
+    return len(scored_split(trainer)) == len(datamodule(trainer).split(split_name(trainer)))
+
+
+def first_images(trainer: Trainer, n: int) -> Tensor:
+    """The first n of the scored samples [n, *shape], as floats on the module's device."""
+    return on_device(scored_split(trainer).x[:n], trainer.lightning_module)
+
+
+def first_labels(trainer: Trainer, n: int) -> Tensor:
+    """The labels [n] of the first n scored samples, on the module's device."""
+    return scored_split(trainer).y[:n].to(trainer.lightning_module.device)
+
+
+def on_device(x: Tensor, module: LightningModule) -> Tensor:
+    """Stored samples on the module's device as floats; bytes become values in [0, 1]."""
+    return model_input(x, cast(TrackedModule, module))
+
+
+def save_figure(trainer: Trainer, figure: Figure, name: str) -> None:
+    """Store a figure with the run; the name of a figure of the validation split gets the epoch as its ending."""
+    logger = run_logger(trainer)
+    if logger:
+        logger.log_figure(figure, name if trainer.testing else f"{name}-epoch{trainer.current_epoch + 1:04d}")

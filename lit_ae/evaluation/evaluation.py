@@ -1,0 +1,142 @@
+"""What scores and figures share: one pass over a split, the training codes, the fitted samplers."""
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lit_ae.errors import SettingError
+from lit_ae.evaluation.access import (
+    datamodule,
+    generative_module,
+    reconstruction_module,
+    whole_split_is_scored,
+)
+from lit_ae.evaluation.gathering import gather_in_order
+from lit_ae.evaluation.pass_callback import PassCallback, is_due
+from lit_ae.models.base import Reconstruction, ReconstructionModule
+from lit_ae.models.capabilities import DrawsCodes
+from lit_ae.models.chunks import decoded, mean_codes
+from lit_ae.samplers import FittedGaussian, Mixture, Normal, Sampler
+from lit_ae.samplers.gibbs import Gibbs
+from lit_ae.tracking.logger import run_logger
+
+
+class Evaluation(PassCallback):
+    """Holds what scores and figures share; list it before them.
+
+    Args:
+        samplers: densities over codes from which samples are drawn; a GAN has only its own prior N(0, I).
+        seed: seed of fits and draws, so that a score depends on the run's own seed only through the model.
+    """
+
+    def __init__(self, samplers: list[Sampler] | None = None, seed: int = 0) -> None:
+        self.seed = seed
+        self._samplers = samplers or [Normal(), FittedGaussian(), Mixture()]
+        self._fitted: dict[str, Sampler] = {}
+        self._train_codes: Tensor | None = None
+        self._parts: list[tuple[Tensor, ...]] = []  # of each batch: codes [b, D], labels [b], log variances [b, D]
+        self._gathered: list[Tensor] = []  # the same of the whole pass
+        self.protocol: dict[str, object] = {}
+
+    @staticmethod
+    def of(trainer: Trainer) -> "Evaluation":
+        """The trainer's Evaluation.
+
+        Raises:
+            SettingError: there is none.
+        """
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Evaluation):
+                return callback
+        raise SettingError(
+            "trainer.callbacks holds scores but no Evaluation: list it first, as configs/callbacks/scores.yaml does"
+        )
+
+    # -- the pass -----------------------------------------------------------------------------------------------
+
+    def due(self, trainer: Trainer) -> bool:
+        """Whether any score follows this validation pass."""
+        return any(is_due(callback, trainer) for callback in score_callbacks(trainer))
+
+    def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the pass before, and all that was computed from the model as it was then."""
+        self._parts, self._gathered, self._train_codes, self._fitted = [], [], None, {}
+
+    def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
+        """Keep codes and labels."""
+        mu, logvar = outputs.latent.mu, outputs.latent.logvar
+        kept = (mu, outputs.y) if logvar is None else (mu, outputs.y, logvar)
+        self._parts.append(tuple(part.detach().cpu() for part in kept))
+
+    def codes(self, trainer: Trainer) -> tuple[Tensor, Tensor]:
+        """Mean codes [N, D] and labels [N] of the scored samples, in the split's order, on every rank.
+
+        The first call is a collective operation: every rank has to make it.
+        """
+        if not self._gathered:
+            columns = (torch.cat(column) for column in zip(*self._parts, strict=True))
+            self._gathered = [gather_in_order(column, trainer) for column in columns]
+            self._parts = []
+        return self._gathered[0].float(), self._gathered[1]
+
+    def logvar(self, trainer: Trainer) -> Tensor | None:
+        """Log variances [N, D] of the codes; None if they have no noise. The first call is a collective operation."""
+        self.codes(trainer)
+        return self._gathered[2].float() if len(self._gathered) > 2 else None
+
+    def train_codes(self, trainer: Trainer) -> Tensor:
+        """Mean codes [N, D] of the training split, computed once."""
+        if self._train_codes is None:
+            module, data = reconstruction_module(trainer), datamodule(trainer).split("train")
+            self._train_codes = mean_codes(module, data.x, data.y)
+        return self._train_codes
+
+    def samplers(self, trainer: Trainer) -> dict[str, Sampler]:
+        """Samplers by name, fitted to the training codes on first use."""
+        if not self._fitted:
+            module = generative_module(trainer)
+            fitted = isinstance(module, ReconstructionModule)
+            if fitted:
+                codes, samplers = self.train_codes(trainer), self._samplers
+            else:
+                codes, samplers = torch.zeros(1, module.latent_dim), [Normal()]
+            if isinstance(module, DrawsCodes):
+                samplers = [*samplers, Gibbs(module)]
+            self._fitted = {s.name: s.fit(codes, self.seed) for s in samplers}
+            names = ", ".join(self._fitted)
+            self.protocol["samplers"] = f"fitted to the mean codes of the training split: {names}" if fitted else names
+        return self._fitted
+
+    def generate(self, trainer: Trainer, sampler: Sampler, n: int) -> Tensor:
+        """This rank's share of n images drawn through the sampler, [n / world, *shape] in [0, 1]."""
+        z = sampler.sample(n, torch.Generator().manual_seed(self.seed))
+        return decoded(generative_module(trainer), z[trainer.global_rank :: trainer.world_size]).clamp_(0, 1)
+
+    # -- the record ---------------------------------------------------------------------------------------------
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Store the protocol, the versions of the scores, and the fitted samplers except for a model's own.
+
+        Scores of fewer samples than the split holds leave the stored versions as they are.
+        """
+        logger = run_logger(trainer)
+        if logger is None:
+            return
+        if self.protocol:
+            logger.log_protocol(self.protocol)
+        if whole_split_is_scored(trainer):
+            logger.log_score_versions(score_versions(trainer))
+        for sampler in self._fitted.values():
+            if not isinstance(sampler, Gibbs):
+                logger.log_sampler(sampler)
+
+
+def score_callbacks(trainer: Trainer) -> list[Callback]:
+    """The trainer's callbacks whose values have a version."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if hasattr(type(callback), "version")]
+
+
+def score_versions(trainer: Trainer) -> dict[str, int]:
+    """Version of each score by its class's name."""
+    return {type(callback).__name__: callback.version for callback in score_callbacks(trainer)}  # type: ignore[attr-defined]

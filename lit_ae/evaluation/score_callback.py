@@ -1,0 +1,79 @@
+"""The base class of every score and figure."""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import ClassVar
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_ae.console import terminal
+from lit_ae.evaluation.access import datamodule
+from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.pass_callback import is_due
+from lit_ae.models.base import GenerativeModule, ReconstructionModule
+
+
+class ScoreCallback(Callback, ABC):
+    """A score or figure that is made after the test pass, and on request after validation every N epochs.
+
+    Args:
+        every_n_epochs: also score the validation split after each Nth epoch; 0: only at test.
+    """
+
+    version: ClassVar[int] = 1
+    """Raise it in a subclass whenever a change of its code changes its values or their names.
+
+    The number is part of a study's hash: scores of an older version are computed again, without training. It is read
+    from the source, so write it as a plain number: `version = 2`.
+    """
+
+    needs_codes: ClassVar[bool] = True  # False: also for models without an encoder
+    needs_labels: ClassVar[bool] = False
+    needs_images: ClassVar[bool] = False  # True: not for flat vectors such as genes
+    rank_zero: ClassVar[bool] = True  # False: every rank takes part in `score`
+
+    def __init__(self, every_n_epochs: int = 0) -> None:
+        self.every_n_epochs = every_n_epochs
+
+    @property
+    def test_only(self) -> bool:
+        """Whether the callback has nothing to do during training."""
+        return not self.every_n_epochs
+
+    @abstractmethod
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """Values by name without the stage, the same on every rank; figures go to `save_figure`."""
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the test split."""
+        self._run(trainer, pl_module, "test")
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the validation split if this epoch is due."""
+        if is_due(self, trainer):
+            self._run(trainer, pl_module, "val")
+
+    def _run(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, ReconstructionModule if self.needs_codes else GenerativeModule):
+            return
+        if self.needs_labels and not datamodule(trainer).num_classes:
+            return
+        if self.needs_images and len(datamodule(trainer).input_shape) != 3:
+            return
+        evaluation = Evaluation.of(trainer)
+        if self.rank_zero and trainer.world_size > 1 and self.needs_codes:
+            evaluation.codes(trainer)  # a collective operation: every rank takes part before rank 0 goes on alone
+        values: dict[str, float] = {}
+        if not self.rank_zero or trainer.is_global_zero:
+            with working(type(self).__name__, trainer):
+                values = self.score(trainer, evaluation)
+        if self.rank_zero:
+            values = trainer.strategy.broadcast(values)
+        if values:
+            pl_module.log_dict({f"{stage}/{name}": value for name, value in values.items()})
+
+
+def working(what: str, trainer: Trainer) -> AbstractContextManager[object]:
+    """A spinner on the terminal of rank 0 during work that may take seconds."""
+    shown = trainer.is_global_zero and terminal().is_terminal
+    return terminal().status(what) if shown else nullcontext()

@@ -1,0 +1,1 @@
+"""Scores of generated images, and the networks that extract the features on which they are computed."""

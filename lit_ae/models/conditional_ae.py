@@ -1,0 +1,92 @@
+"""Conditional autoencoder, whose decoder is given the class."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lit_ae.errors import SettingError
+from lit_ae.models.base import ReconstructionModule
+from lit_ae.models.training_pass import training_labels
+from lit_ae.nets import Decoder, DecoderFactory, MLPDecoder
+
+
+class LabelledDecoder(Decoder):
+    """A decoder of codes [B, D] that are concatenated with one-hot labels [B, K].
+
+    Codes without labels get all classes in the proportions of the training data: the first codes of a batch get the
+    first class, the next ones the second class, and so on, without random numbers.
+    """
+
+    frequencies: Tensor  # [K], of the training labels
+
+    def __init__(self, decoder: Decoder, num_classes: int) -> None:
+        super().__init__(decoder.in_features - num_classes, decoder.output_shape)
+        self.decoder, self.num_classes = decoder, num_classes
+        self.register_buffer("frequencies", torch.full((num_classes,), 1 / num_classes))
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """[B, D], labels [B] → [B, *output_shape]."""
+        if y is None:
+            quantiles = (torch.arange(len(z), device=z.device) + 0.5) / len(z)
+            y = torch.bucketize(quantiles, self.frequencies.cumsum(0)[:-1])
+        out: Tensor = self.decoder(torch.cat([z, F.one_hot(y, self.num_classes).to(z.dtype)], 1))
+        return out
+
+
+class ConditionalAE(ReconstructionModule):
+    """Conditional autoencoder: the decoder gets the label as well as the code.
+
+    Sohn et al. 2015, without their stochastic code. `model.decode(z, y)` and `model.sample(n, y=y)` give samples of
+    the classes y.
+
+    Args:
+        num_classes: number K of classes, linked from the data module.
+        decoder: builds the decoder from (latent_dim + num_classes, input_shape); null: as for `ReconstructionModule`.
+        kwargs: as for `ReconstructionModule`.
+
+    Raises:
+        SettingError: the data have no labels, or labels are missing.
+    """
+
+    decoder: LabelledDecoder
+
+    def __init__(self, num_classes: int, decoder: DecoderFactory | None = None, **kwargs: Any) -> None:
+        if num_classes < 1:
+            raise SettingError(
+                f"model {type(self).__name__} needs labels and the data set has none: "
+                "choose a labelled data set, or a model that needs no labels"
+            )
+        make = decoder or MLPDecoder
+        super().__init__(decoder=lambda n, shape: LabelledDecoder(make(n + num_classes, shape), num_classes), **kwargs)
+        self.classes = num_classes
+
+    def on_train_start(self) -> None:
+        """Count the training labels."""
+        super().on_train_start()
+        y = training_labels(self)
+        self.decoder.frequencies.copy_(torch.bincount(y, minlength=self.classes) / len(y))
+
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The decoder's output [B, *input_shape] for codes [B, D] of classes y [B], of all classes if y is null."""
+        out: Tensor = self.decoder(z, y)
+        return out
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstruction [B, *shape] of x [B, *shape] with labels y [B].
+
+        Raises:
+            ValueError: no labels are given.
+        """
+        return super().forward(x, self.needed(y))
+
+    def needed(self, y: Tensor | None) -> Tensor:
+        """The labels y [B].
+
+        Raises:
+            ValueError: no labels are given.
+        """
+        if y is None:
+            raise ValueError(f"{type(self).__name__} needs the labels of x: give them as the argument y")
+        return y

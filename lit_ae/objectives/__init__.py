@@ -1,0 +1,1 @@
+"""What training minimises: likelihoods, divergences, penalties, corruptions, and schedules of weights."""

@@ -1,0 +1,21 @@
+"""Objectives in single precision at least, whatever the networks are computed in.
+
+In bfloat16, exp(x) - 1 - x of a small x comes out negative, and so does a KL divergence; sums over pixels lose all but
+three digits.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def full(x: Tensor) -> Tensor:
+    """x in float32 if it has half precision, else unchanged."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Inside it autocast does not lower the precision of what is computed on the device."""
+    enabled = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if enabled else nullcontext()

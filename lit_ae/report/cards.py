@@ -1,0 +1,82 @@
+"""What was run and how it was scored, as lists of keys and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lit_ae.report.formats import DASH, duration, seeds_text
+
+if TYPE_CHECKING:
+    from lit_ae.report.collect import Collected, Entries
+
+Card = list[tuple[str, str]]
+
+
+def run_card(collected: Collected) -> Card:
+    """What was run: data, seeds, epochs, revision, times."""
+    profile, runs = collected.profile, collected.all_runs
+    counts = [len(collected.study.seeds(model, profile)) for model in collected.runs]
+    each = seeds_text(min(counts), max(counts))
+    finished = {model: list(own.values()) for model, own in collected.runs.items() if own}
+    seconds = {model: [run.seconds for run in own] for model, own in finished.items()}
+    by_model = "; ".join(
+        f"{model}: {duration(sum(own))} ({duration(sum(own) / len(own))} a run)" for model, own in seconds.items()
+    )
+    total = duration(sum(map(sum, seconds.values())))
+    epochs = {model: [run.params.get("trainer.max_epochs", DASH) for run in own] for model, own in finished.items()}
+    revisions = sorted({run.tags.get("git_sha", "unknown") for run in runs})
+    return [
+        ("profile", f"{collected.profile_name}{f': {profile.note}' if profile.note else ''}"),
+        ("data", ", ".join(sorted({run.data for run in runs}))),
+        ("runs", f"{len(runs)} of {sum(counts)} ({len(counts)} models × {each})"),
+        ("seeds", ", ".join(map(str, profile.seeds))),
+        ("epochs", differing(epochs)),
+        ("git revision", ", ".join(revisions)),
+        ("wall time", f"{total} summed over runs"),
+        ("wall time by model", by_model),
+    ]
+
+
+def model_card(collected: Collected) -> Card:
+    """What each row of Table 1 is: its model file, what the study changes of it, its note."""
+    rows = []
+    for label, spec in collected.study.models.items():
+        args = [*spec.args, *spec.profile_args.get(collected.profile_name, [])]
+        text = " ".join([f"configs/model/{spec.config}.yaml", *args])
+        if spec.start:
+            text += f" (initialised from {spec.start})"
+        rows.append((label, f"{text}: {spec.note}" if spec.note else text))
+    return rows
+
+
+def merged_card(entries: Entries) -> Card:
+    """What the runs stored of themselves: one text for each key, split by model where models differ."""
+    return [
+        (key, differing({model: map(_text, values) for model, values in by_model.items()}))
+        for key, by_model in entries.items()
+    ]
+
+
+def differing(values: Mapping[str, Iterable[str]]) -> str:
+    """One text for model -> values: the value alone if all models agree, else each value with its models."""
+    distinct = {model: " / ".join(dict.fromkeys(texts)) for model, texts in values.items()}
+    by_text: dict[str, list[str]] = {}
+    for model, text in distinct.items():
+        if text:
+            by_text.setdefault(text, []).append(model)
+    if len(by_text) == 1 and all(distinct.values()):
+        return next(iter(by_text))
+    return "; ".join(f"{', '.join(models)}: {text}" for text, models in by_text.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return str(value)

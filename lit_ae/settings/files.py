@@ -1,0 +1,26 @@
+"""Where the YAML files are: in the checkout, or inside the installed package."""
+
+from pathlib import Path
+
+from lit_ae.errors import SettingError
+from lit_ae.settings.suggestions import near_match
+
+
+def config_folder() -> Path:
+    """The folder `configs`."""
+    package = Path(__file__).parent.parent
+    checkout = package.parent / "configs"
+    return checkout if checkout.is_dir() else package / "configs"
+
+
+def config_file(kind: str, name: str) -> Path:
+    """The path of configs/KIND/NAME.yaml.
+
+    Raises:
+        SettingError: there is no such file; the message suggests a similar name or lists all.
+    """
+    path = config_folder() / kind / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise SettingError(f"no {kind} config {name!r}{near_match(name, known)} (in {path.parent})")
+    return path

@@ -1,0 +1,31 @@
+"""Statistics across seeds: paired and variance tests, corrections for many tests, intervals, power."""
+
+from lit_ae.statistics.corrections import benjamini_hochberg, holm
+from lit_ae.statistics.intervals import confidence_interval, mean_std
+from lit_ae.statistics.paired import PairedResult, paired_test, sign_flip_p
+from lit_ae.statistics.power import (
+    detectable_effect,
+    power,
+    seeds_for_difference,
+    seeds_needed,
+    smallest_two_sided_p,
+)
+from lit_ae.statistics.variances import VarianceResult, variance_test_paired, variance_test_unpaired
+
+__all__ = [
+    "PairedResult",
+    "VarianceResult",
+    "benjamini_hochberg",
+    "confidence_interval",
+    "detectable_effect",
+    "holm",
+    "mean_std",
+    "paired_test",
+    "power",
+    "seeds_for_difference",
+    "seeds_needed",
+    "sign_flip_p",
+    "smallest_two_sided_p",
+    "variance_test_paired",
+    "variance_test_unpaired",
+]

@@ -1,0 +1,51 @@
+"""Values by seed, checked before a test is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def pairs(a: Mapping[int, float], b: Mapping[int, float], test: str, least: int) -> tuple[Floats, Floats]:
+    """Values of both models in the order of their seeds.
+
+    Raises:
+        ValueError: a seed that only one of them has, fewer than `least` seeds, or a value that is not finite.
+    """
+    unmatched = sorted(a.keys() ^ b.keys())
+    if unmatched:
+        raise ValueError(f"{test} needs both values of every seed: only one side has seed {_list(unmatched)}")
+    order = sorted(a)
+    return finite({s: a[s] for s in order}, test, least), finite({s: b[s] for s in order}, test, least)
+
+
+def finite(values: Mapping[int, float], test: str, least: int) -> Floats:
+    """The values as an array.
+
+    Raises:
+        ValueError: fewer than `least` seeds, or a value that is not finite.
+    """
+    import numpy as np
+
+    if len(values) < least:
+        raise ValueError(f"{test} needs at least {least} seeds, got {len(values)}")
+    x = np.fromiter(values.values(), dtype=np.float64)
+    wrong = [seed for seed, value in values.items() if not np.isfinite(value)]
+    if wrong:
+        raise ValueError(f"{test} needs finite values: seed {_list(wrong)} has none")
+    return x
+
+
+def constant(x: Floats, scale: float) -> bool:
+    """Whether x varies by no more than rounding error, for terms of the size `scale`."""
+    return bool(x.max() - x.min() <= 1e-12 * scale)
+
+
+def _list(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,1 @@
+"""Studies: experiments/NAME.yaml expanded into jobs, and jobs done as runs."""

@@ -1,0 +1,140 @@
+"""experiments/NAME.yaml read and checked."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lit_ae.errors import SettingError
+from lit_ae.settings.files import config_file
+from lit_ae.settings.suggestions import near_match
+from lit_ae.settings.yaml_reader import read_yaml
+from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study, Sweep
+
+PARTS: tuple[Any, ...] = (Profile, ModelSpec, Column, Comparison, FigureSpec, Sweep, Note, Study)
+
+
+def load_study(path: Path) -> Study:
+    """Read and check an experiment file.
+
+    Raises:
+        SettingError: the file is missing or not YAML, a key is unknown, missing or of the wrong type, or a row or
+            profile is named that the file does not define.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    raw = read_yaml(path)
+    if not isinstance(raw, Mapping):
+        raise SettingError(f"{path} does not hold settings (KEY: VALUE): see experiments/stochastic.yaml for the keys")
+    for cls in PARTS:
+        cls.__pydantic_config__ = ConfigDict(extra="forbid")
+    try:
+        study = TypeAdapter(Study).validate_json(json.dumps(_completed(raw), default=str), strict=True)
+    except ValidationError as error:
+        unknown = "unexpected_keyword_argument"
+        first = min(error.errors(), key=lambda found: found["type"] != unknown)  # it explains what is missing, too
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == unknown:
+            known = sorted({f.name for cls in PARTS for f in fields(cls)})
+            raise SettingError(f"{path}: unknown key {where!r}{near_match(str(first['loc'][-1]), known)}") from error
+        what = "is missing" if first["type"] == "missing" else f"is {str(first['input'])[:60]!r}: {first['msg']}"
+        raise SettingError(f"{path}: {where} {what}") from error
+    _check_rows(study, path)
+    _check_columns(study, path)
+    _check_profiles(study, path)
+    _check_starts(study, path)
+    if study.sweep:
+        _check_sweep(study.sweep, path)
+    return study
+
+
+def sweep_rows(sweep: Sweep) -> list[str]:
+    """The rows that a sweep names."""
+    return [*(row for rows in sweep.lines.values() for row in rows), *sweep.references]
+
+
+def _completed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's content with each profile's key as its name, and plain notes as notes without a title."""
+    content = dict(raw)
+    if isinstance(profiles := raw.get("profiles"), Mapping):
+        content["profiles"] = {
+            name: {"name": name, **value} if isinstance(value, Mapping) else value for name, value in profiles.items()
+        }
+    if isinstance(notes := raw.get("notes"), list):
+        content["notes"] = [{"text": note} if isinstance(note, str) else note for note in notes]
+    return content
+
+
+def _check_rows(study: Study, path: Path) -> None:
+    """Every row that is named somewhere is a row of `models`."""
+    named = [
+        *((c.a, "comparisons") for c in study.comparisons),
+        *((c.b, "comparisons") for c in study.comparisons),
+        *((m, "figures") for f in study.figures for m in f.models),
+        *((m, "published") for m in study.published),
+        *((spec.start, "start") for spec in study.models.values() if spec.start),
+        *((m, "sweep") for m in (sweep_rows(study.sweep) if study.sweep else [])),
+    ]
+    for label, where in named:
+        if label not in study.models:
+            near = near_match(label, list(study.models))
+            raise SettingError(f"{path}: {where} names the row {label!r}, which is not under models{near}")
+
+
+def _check_columns(study: Study, path: Path) -> None:
+    for column in study.columns:
+        key, at, epoch = column.metric.partition("@")
+        if at and not epoch.isdecimal():
+            raise SettingError(f"{path}: columns.metric {column.metric!r} must end in an epoch number, as in {key}@5")
+        try:
+            format(0.0, column.format)
+        except ValueError as error:
+            raise SettingError(
+                f"{path}: columns.format {column.format!r} is not a number format: write one such as '.3f'"
+            ) from error
+
+
+def _check_profiles(study: Study, path: Path) -> None:
+    """The profiles' seeds are different numbers, rows speak of known profiles, and all files are there."""
+    for profile in study.profiles.values():
+        config_file("data", profile.data)
+        if not profile.seeds or len(set(profile.seeds)) != len(profile.seeds):
+            raise SettingError(f"{path}: profiles.{profile.name}.seeds must be a list of different numbers")
+    for label, spec in study.models.items():
+        for key in ("profile_args", "profile_data", "profile_seeds"):
+            for name in getattr(spec, key):
+                if name not in study.profiles:
+                    near = near_match(name, list(study.profiles))
+                    raise SettingError(
+                        f"{path}: models.{label}.{key} names the profile {name!r}, which does not exist{near}"
+                    )
+        config_file("model", spec.config)
+        for data in spec.profile_data.values():
+            config_file("data", data)
+        for name, number in spec.profile_seeds.items():
+            if number < 1:
+                raise SettingError(f"{path}: models.{label}.profile_seeds.{name} must be at least 1")
+
+
+def _check_starts(study: Study, path: Path) -> None:
+    """A row that another is initialised from stands above it and has all its seeds."""
+    labels = list(study.models)
+    for label, spec in study.models.items():
+        if not spec.start:
+            continue
+        if labels.index(spec.start) >= labels.index(label):
+            raise SettingError(f"{path}: models.{label}.start is {spec.start!r}: that row must stand above it")
+        for profile in study.profiles.values():
+            if len(study.seeds(label, profile)) > len(study.seeds(spec.start, profile)):
+                raise SettingError(f"{path}: models.{label} has more seeds than {spec.start!r}, its start")
+
+
+def _check_sweep(sweep: Sweep, path: Path) -> None:
+    if not (sweep.metrics or sweep.against):
+        raise SettingError(f"{path}: sweep has nothing to plot: give it metrics, against or both")
+    for line, rows in (sweep.lines or {"": {}}).items():
+        if not rows:
+            raise SettingError(f"{path}: sweep.lines {line!r} has no row: give it ROW: x")
+        if sweep.log_x and min(rows.values()) <= 0:
+            raise SettingError(f"{path}: sweep.lines {line!r} has an x of 0 or less, which log_x cannot show")

@@ -1,0 +1,142 @@
+"""What experiments/NAME.yaml says, as dataclasses."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lit_ae.errors import SettingError
+from lit_ae.settings.suggestions import near_match
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way to run a study: its data set, seeds and budget."""
+
+    name: str
+    data: str
+    seeds: list[int]
+    note: str = ""
+    args: list[str] = field(default_factory=list)
+    published_seeds: int | None = None  # also report the tests over as many seeds as the published report had
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A row of the tables: a file of configs/model and what it changes in it, for all profiles or for one.
+
+    `start` names the row that it is initialised from: `model.pretrained` is that row's checkpoint of the same seed.
+    """
+
+    config: str
+    args: list[str] = field(default_factory=list)
+    profile_args: dict[str, list[str]] = field(default_factory=dict)
+    profile_data: dict[str, str] = field(default_factory=dict)  # data of this row in place of the profile's
+    profile_seeds: dict[str, int] = field(default_factory=dict)  # number of the profile's seeds, if not all
+    configs: list[str] = field(default_factory=list)  # files of configs/ that it stacks on the study's
+    start: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of Table 1: a metric's last value, or for KEY@5 the one of epoch 5, beside the published figure."""
+
+    metric: str
+    label: str
+    format: str = ".3f"
+    better: Literal["lower", "higher", "none"] = "none"
+    published: str | None = None
+    optional: bool = False  # on some data no run logs the metric: the column then holds dashes, which is no error
+    mark_best: bool = True  # false for columns whose rows differ in more than the model, so that no row is the best
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One declared test, a - b: of means paired by seed, or of variances.
+
+    `b_metric` is the metric of row b if it is not the same: with b = a, a row is compared with a baseline that its
+    own runs logged.
+    """
+
+    metric: str
+    a: str
+    b: str
+    test: Literal["paired", "variance"] = "paired"
+    claim: str = ""
+    b_metric: str | None = None
+
+    @property
+    def metrics(self) -> tuple[str, str]:
+        """The metric of a and that of b."""
+        return self.metric, self.b_metric or self.metric
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A figure of each named model's first seed."""
+
+    name: str
+    models: list[str]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Rows that differ in one setting: a figure of each metric by that setting, with a line for each group of rows.
+
+    `against` holds pairs of metrics, y -> x, plotted against each other along the same lines, such as reconstruction
+    against KL. `references` are rows without that setting: horizontal lines.
+    """
+
+    label: str  # of the x axis, with its unit
+    lines: dict[str, dict[str, float]]  # line -> row -> x
+    metrics: list[str] = field(default_factory=list)
+    against: dict[str, str] = field(default_factory=dict)
+    references: list[str] = field(default_factory=list)
+    log_x: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """A remark under a report; the title says in a few words what the text explains."""
+
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The whole file."""
+
+    name: str
+    title: str
+    question: str
+    profiles: dict[str, Profile]
+    models: dict[str, ModelSpec]
+    columns: list[Column]
+    configs: list[str] = field(default_factory=list)  # files of configs/ that every run stacks on its own
+    scores: list[str] = field(default_factory=list)  # the same for the test only: a change never trains again
+    comparisons: list[Comparison] = field(default_factory=list)
+    published: dict[str, dict[str, float]] = field(default_factory=dict)
+    figures: list[FigureSpec] = field(default_factory=list)
+    sweep: Sweep | None = None
+    order: int = 99  # place among the reports of a page, lowest first
+    notes: list[Note] = field(default_factory=list)
+
+    def seeds(self, label: str, profile: Profile) -> list[int]:
+        """The seeds that a row is run with."""
+        return profile.seeds[: self.models[label].profile_seeds.get(profile.name)]
+
+    def common_seeds(self, comparison: Comparison, profile: Profile) -> list[int]:
+        """The seeds that both rows of a comparison are run with."""
+        other = self.seeds(comparison.b, profile)
+        return [seed for seed in self.seeds(comparison.a, profile) if seed in other]
+
+    def profile(self, name: str) -> Profile:
+        """A profile by name.
+
+        Raises:
+            SettingError: the study has none of that name.
+        """
+        if name not in self.profiles:
+            raise SettingError(f"study {self.name} has no profile {name!r}{near_match(name, list(self.profiles))}")
+        return self.profiles[name]

@@ -1,0 +1,105 @@
+"""Lightning's view of one MLflow run."""
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers.logger import Logger
+from matplotlib.figure import Figure
+
+from lit_ae import plots, tracking
+from lit_ae.samplers import Sampler
+
+
+class RunLogger(Logger):
+    """Writes to a run that others open and close; does nothing on ranks above 0.
+
+    Lightning's own MLFlowLogger cuts parameters, logs by step, and leaves the status of a killed run at RUNNING.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run_id: str | None = None
+        self.epochs_before = 0  # epochs of training behind the weights of a separate test
+        self.limited = False  # the test takes fewer samples than the split holds
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "mlflow"
+
+    @property
+    def version(self) -> str | None:
+        """The run's id."""
+        return self.run_id
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Log a flat mapping as parameters."""
+        values = vars(params) if isinstance(params, Namespace) else params
+        if self.run_id and values:
+            tracking.log_params(self.run_id, values)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log values; those of the end of an epoch have its number, counted from 1, as their step."""
+        values = dict(metrics)
+        epoch = values.pop("epoch", None)
+        if self.run_id and values:
+            at = step or 0 if epoch is None else self.epochs_before + int(epoch) + 1
+            tracking.log_metrics(self.run_id, {self._kept_apart(key): v for key, v in values.items()}, at)
+
+    @rank_zero_only
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Store a figure as figures/NAME.png, which reports show, and vector/NAME.pdf."""
+        if self.run_id:
+            with TemporaryDirectory() as folder:
+                for kind, ending in (("figures", "png"), ("vector", "pdf")):
+                    path = plots.save(figure, Path(folder) / f"{'limited-' if self.limited else ''}{name}.{ending}")
+                    tracking.log_file(self.run_id, path, kind)
+
+    @rank_zero_only
+    def log_sampler(self, sampler: Sampler) -> None:
+        """Store a fitted sampler as samplers/NAME.pt, which `lit_ae.samplers.load` reads."""
+        if self.run_id and not self.limited:
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / f"{sampler.name}.pt"
+                sampler.save(path)
+                tracking.log_file(self.run_id, path, "samplers")
+
+    @rank_zero_only
+    def log_json(self, value: object, path: str) -> None:
+        """Store a value as a JSON artifact."""
+        if self.run_id:
+            tracking.log_json(self.run_id, value, path)
+
+    @rank_zero_only
+    def log_protocol(self, protocol: Mapping[str, object]) -> None:
+        """Store how scores were computed as protocol.json; entries of scores that were not computed now are kept."""
+        if not self.run_id:
+            return
+        path = "protocol-limited.json" if self.limited else "protocol.json"
+        stored = tracking.get_run(self.run_id).artifact(path)
+        before = json.loads(stored.read_text(encoding="utf-8")) if stored else {}
+        tracking.log_json(self.run_id, {**before, **protocol}, path)
+
+    @rank_zero_only
+    def log_score_versions(self, versions: Mapping[str, int]) -> None:
+        """Store the versions of the score callbacks that ran, beside those of others, as tag `score_versions`."""
+        if self.run_id and not self.limited:
+            before = json.loads(tracking.get_run(self.run_id).tags.get("score_versions", "{}"))
+            tracking.set_tags(self.run_id, {"score_versions": json.dumps({**before, **versions}, sort_keys=True)})
+
+    def _kept_apart(self, key: str) -> str:
+        """`test_limited/...` for `test/...` of a limited test."""
+        return f"test_limited/{key.removeprefix('test/')}" if self.limited and key.startswith("test/") else key
+
+
+def run_logger(trainer: Trainer) -> RunLogger | None:
+    """The trainer's RunLogger, or None if the run is not tracked."""
+    return next((logger for logger in trainer.loggers if isinstance(logger, RunLogger)), None)

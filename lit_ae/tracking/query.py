@@ -1,0 +1,141 @@
+"""Reading runs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from lit_ae.errors import SettingError
+from lit_ae.tracking.store import client, store_uri
+
+
+def last_checkpoint(run_id: str) -> Path:
+    """The run's last checkpoint as a local file.
+
+    Raises:
+        SettingError: the run has none.
+    """
+    path = get_run(run_id).artifact("checkpoints/last.ckpt")
+    if path is None:
+        raise SettingError(f"run {run_id} has no checkpoint last.ckpt: train it first, or give --ckpt_path")
+    return path
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run; times in seconds since 1970."""
+
+    id: str
+    model: str
+    seed: int
+    data: str
+    status: str  # FINISHED | FAILED | KILLED | RUNNING
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    params: dict[str, str]
+    start: float
+    end: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Duration of training and of all scoring; for a run outside a study, from start to end."""
+        return float(self.tags.get("seconds", (self.end or self.start) - self.start))
+
+    def history(self, key: str) -> list[tuple[int, float]]:
+        """(epoch, value) pairs of a metric, in order."""
+        history = client().get_metric_history(self.id, key)
+        return sorted({m.step: m.value for m in history}.items())
+
+    def artifact(self, path: str) -> Path | None:
+        """Local path of an artifact; None if the run does not have it."""
+        from mlflow.exceptions import MlflowException
+
+        uri = str(client().get_run(self.id).info.artifact_uri)
+        try:
+            if uri.startswith("file://"):  # `download_artifacts` would leave a copy at every call
+                local = Path(url2pathname(urlparse(uri).path)) / path
+            else:
+                local = Path(client().download_artifacts(self.id, path))
+        except (MlflowException, OSError):
+            return None
+        return local if local.exists() else None
+
+
+def _as_run(run: Any) -> Run:
+    tags = dict(run.data.tags)
+    return Run(
+        id=run.info.run_id,
+        model=tags.get("model", ""),
+        seed=int(tags.get("seed", -1)),
+        data=tags.get("data", ""),
+        status=run.info.status,
+        metrics=dict(run.data.metrics),
+        tags=tags,
+        params=dict(run.data.params),
+        start=run.info.start_time / 1000,
+        end=run.info.end_time / 1000 if run.info.end_time else None,
+    )
+
+
+def get_run(run_id: str) -> Run:
+    """One run.
+
+    Raises:
+        SettingError: no such run in this store.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _as_run(client().get_run(run_id))
+    except MlflowException as error:
+        raise SettingError(f"run_id {run_id!r} is not in {store_uri()}: `make ui` shows its runs") from error
+
+
+def search(experiment: str, **tags: str) -> list[Run]:
+    """Runs of an experiment with these tags, newest first."""
+    found = client().get_experiment_by_name(experiment)
+    if found is None:
+        return []
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client().search_runs(
+            [found.experiment_id], where, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        runs += [_as_run(run) for run in page]
+        token = page.token
+        if not token:
+            return runs
+
+
+def study_parent(study: str, profile: str) -> Run | None:
+    """The study's newest parent run for a profile."""
+    parents = search(study, kind="study", profile=profile)
+    return parents[0] if parents else None
+
+
+def children(study: str, parent_id: str) -> list[Run]:
+    """All child runs of a parent, newest first, including those of settings that the study no longer has."""
+    return search(study, **{"mlflow.parentRunId": parent_id})
+
+
+def newest(runs: Iterable[Run]) -> list[Run]:
+    """The newest run for each model and seed, sorted by model and seed."""
+    kept: dict[tuple[str, int], Run] = {}
+    for run in runs:
+        key = (run.model, run.seed)
+        if key not in kept or run.start > kept[key].start:
+            kept[key] = run
+    return [kept[key] for key in sorted(kept)]
+
+
+def study_runs(study: str, profile: str) -> list[Run]:
+    """The newest FINISHED child run for each model and seed of the newest parent, sorted by model and seed."""
+    parent = study_parent(study, profile)
+    if parent is None:
+        return []
+    runs = children(study, parent.id)
+    return newest(run for run in runs if run.status == "FINISHED" and run.tags["kind"] == "run")

@@ -1,0 +1,134 @@
+"""Writing to a run."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from lit_ae.tracking import machine
+from lit_ae.tracking.store import STORE, client, experiment_id
+
+BATCH = 1000  # MLflow's limit on metrics in one call
+
+
+PARAM_LENGTH = 6000  # MLflow's limit on a parameter's value
+
+
+def create_run(experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
+    """Create a run and return its id; its status is RUNNING until `end_run` changes it."""
+    all_tags = {"git_sha": machine.git_sha(), **tags}
+    if parent is not None:
+        all_tags["mlflow.parentRunId"] = parent
+    run = client().create_run(experiment_id(experiment), run_name=name, tags=all_tags)
+    return str(run.info.run_id)
+
+
+def reopen(run_id: str) -> None:
+    """Set the status back to RUNNING."""
+    client().update_run(run_id, status="RUNNING")
+
+
+def end_run(run_id: str, status: str) -> None:
+    """Set the final status: FINISHED, FAILED or KILLED."""
+    client().set_terminated(run_id, status)
+
+
+@contextmanager
+def run_status(run_id: str) -> Iterator[None]:
+    """Set the run's status at its end: FINISHED, FAILED after an exception, or KILLED after Ctrl-C or SIGTERM."""
+    reopen(run_id)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        try:
+            end_run(run_id, "KILLED")
+        except Exception:  # an interrupted write leaves its connection unusable: the second attempt takes a new one
+            end_run(run_id, "KILLED")
+        raise
+    except BaseException as error:
+        client().set_tag(run_id, "error", f"{type(error).__name__}: {error}"[:PARAM_LENGTH])
+        end_run(run_id, "FAILED")
+        raise
+    end_run(run_id, "FINISHED")
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+    """Log values under the same step in one call."""
+    import time
+
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    entries = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+    for start in range(0, len(entries), BATCH):
+        client().log_batch(run_id, metrics=entries[start : start + BATCH])
+
+
+def valid_key(text: str) -> str:
+    """The text without characters that MLflow refuses in a metric's key, such as the brackets of a row's label."""
+    return re.sub(r"[^\w/. :-]", "", text)
+
+
+def log_params(run_id: str, params: Mapping[str, object]) -> None:
+    """Log parameters; a parameter that the run already has keeps its value, since MLflow does not let it change."""
+    from mlflow.entities import Param
+
+    known = client().get_run(run_id).data.params
+    new = [Param(k, str(v)[:PARAM_LENGTH]) for k, v in params.items() if k not in known]
+    for start in range(0, len(new), 100):  # MLflow's limit on parameters in one call
+        client().log_batch(run_id, params=new[start : start + 100])
+
+
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run."""
+    for key, value in tags.items():
+        client().set_tag(run_id, key, value)
+
+
+def log_text(run_id: str, text: str, path: str) -> None:
+    """Store text as an artifact."""
+    client().log_text(run_id, text, path)
+
+
+def log_json(run_id: str, value: object, path: str) -> None:
+    """Store a value as a JSON artifact."""
+    log_text(run_id, json.dumps(value, indent=1, sort_keys=True, default=str), path)
+
+
+def log_file(run_id: str, path: Path, folder: str) -> None:
+    """Store a file as an artifact."""
+    client().log_artifact(run_id, str(path), folder)
+
+
+def log_dataset(run_id: str, name: str, digest: str, context: str, profile: Mapping[str, object]) -> None:
+    """Log the data set's name and digest as an MLflow input; the data are not stored."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.exceptions import MlflowException
+
+    source = json.dumps({"name": name, "digest": digest})
+    data = Dataset(name=name, digest=digest, source_type="local", source=source, profile=json.dumps(profile))
+    inputs = [DatasetInput(data, [InputTag("mlflow.data.context", context)])]
+    try:
+        client().log_inputs(run_id, inputs)
+    except (
+        MlflowException
+    ):  # another run that started at the same moment has created the data set's entry: now it exists
+        client().log_inputs(run_id, inputs)
+
+
+def checkpoint_folder(run_id: str) -> Path:
+    """Folder that a run's checkpoints are written to: within its artifacts if these are local files."""
+    uri = str(client().get_run(run_id).info.artifact_uri)
+    if uri.startswith("file://"):
+        return Path(url2pathname(urlparse(uri).path)) / "checkpoints"
+    return STORE.resolve() / "checkpoints" / run_id
+
+
+def upload_checkpoints(run_id: str) -> None:
+    """Copy the checkpoints to the run's artifacts if these are on another machine."""
+    folder = checkpoint_folder(run_id)
+    if folder.parent.name == "checkpoints" and folder.is_dir():
+        client().log_artifacts(run_id, str(folder), "checkpoints")

@@ -1,0 +1,67 @@
+"""The MLflow store: where it is, and the client for it."""
+
+import logging
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+STORE = Path("mlruns")  # relative to the folder that the command is run in
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow opens its pages for language models
+
+
+def store_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or the sqlite store under ./mlruns, absolute."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STORE / 'mlflow.db').resolve()}"
+
+
+@cache
+def _client(uri: str) -> "MlflowClient":
+    from filelock import FileLock
+
+    from lit_ae.tracking.store_check import check_store
+
+    check_store(uri)
+    from mlflow import MlflowClient
+
+    if uri != f"sqlite:///{(STORE / 'mlflow.db').resolve()}":
+        return MlflowClient(uri)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)  # it logs a line for each table that it creates
+    # Several processes that open a new store at the same time corrupt its schema: one creates it, the others wait.
+    with FileLock(STORE / ".lock"):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def client() -> "MlflowClient":
+    """Client of the store, created on first use.
+
+    Raises:
+        SettingError: the store cannot be used.
+    """
+    return _client(store_uri())
+
+
+def experiment_id(name: str) -> str:
+    """Id of the experiment `name`; a new one is created with its artifacts beside the store."""
+    from mlflow.exceptions import MlflowException
+
+    found = client().get_experiment_by_name(name)
+    if found is None:
+        local = store_uri().startswith("sqlite:")
+        location = (STORE / "artifacts").resolve().as_uri() if local else None
+        try:
+            return str(client().create_experiment(name, artifact_location=location, tags=KIND))
+        except MlflowException:  # another process has just created it
+            found = client().get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)

@@ -1,0 +1,68 @@
+"""A check of the MLflow store before MLflow opens it: MLflow retries for minutes and prints tracebacks."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlparse
+from urllib.request import urlopen
+
+from lit_ae.errors import SettingError
+
+DATABASES = ("postgresql", "mysql", "mssql", "databricks", "databricks-uc")  # checked by MLflow itself
+LOCK_TIMEOUT = 60.0  # seconds to wait while another process is writing
+NETWORK_TIMEOUT = 10.0  # seconds to wait for an answer
+
+
+def check_store(uri: str) -> None:
+    """Try to write to an sqlite file, or to reach a server.
+
+    Raises:
+        SettingError: the file cannot be written or is not a database, the server does not answer, or MLflow does not
+            support such a URI.
+    """
+    scheme = urlparse(uri).scheme.partition("+")[0]
+    if scheme == "sqlite":
+        _check_sqlite(uri)
+    elif scheme in ("http", "https"):
+        _check_server(uri)
+    elif scheme not in DATABASES:
+        raise SettingError(
+            f"MLFLOW_TRACKING_URI is {uri!r}: MLflow no longer keeps runs in plain files; unset it to use ./mlruns, or "
+            "give sqlite:////ABSOLUTE/PATH/mlflow.db or the address of a server"
+        )
+
+
+def _check_sqlite(uri: str) -> None:
+    database = uri.partition(":///")[2]
+    is_uri = database.startswith("file:")
+    path = Path(database.partition("?")[0].removeprefix("file:"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(database if is_uri else path, LOCK_TIMEOUT, uri=is_uri)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "CREATE TABLE lit_ae_may_write (x)"
+            )  # the lock alone is granted on a read-only file as well
+            connection.rollback()
+    except (OSError, sqlite3.Error) as error:
+        if "locked" in str(error):  # another process is writing to it, so it can be written
+            return
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingError(
+            f"the MLflow store {path} cannot be written ({reason}): make it writable, run in another folder, or set "
+            "MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def _check_server(uri: str) -> None:
+    try:
+        with urlopen(f"{uri.rstrip('/')}/health", timeout=NETWORK_TIMEOUT):
+            pass
+    except HTTPError:  # the server has answered
+        return
+    except (URLError, OSError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise SettingError(
+            f"MLFLOW_TRACKING_URI {uri} does not answer ({reason}): start the server, or unset it to use ./mlruns"
+        ) from error

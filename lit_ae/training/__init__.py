@@ -1,0 +1,1 @@
+"""Training runs: the Lightning command line and its loop."""

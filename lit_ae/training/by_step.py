@@ -1,0 +1,97 @@
+"""Which settings, callbacks and models need Lightning's own step, one call of `training_step` for each batch."""
+
+import inspect
+from collections.abc import Iterator
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ModelSummary, ProgressBar
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset
+from lit_ae.models.tracked import TrackedModule
+from lit_ae.tracking.logger import RunLogger
+
+WITHIN_A_CALL = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")  # still called at each step
+BY_STEP = ("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", *WITHIN_A_CALL)
+OF_A_MODULE = (
+    "backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping", "configure_callbacks",
+    "on_before_batch_transfer", "transfer_batch_to_device", *BY_STEP,
+)  # fmt: skip
+OF_THE_DATA = ("on_before_batch_transfer", "transfer_batch_to_device")
+COUNTS = {"estimated_stepping_batches", "num_training_batches", "is_last_batch"}  # of a trainer, in calls
+
+
+def why_by_step(trainer: Trainer, module: TrackedModule, data: BaseDataModule) -> str:
+    """The first setting, callback or property of the model that needs Lightning's own step; empty if there is none.
+
+    To be asked once the optimisers are made and before the training loader is.
+    """
+    fits = {
+        "trainer.devices": type(trainer.strategy) is SingleDeviceStrategy,
+        "trainer.precision": type(trainer.precision_plugin) is Precision,
+        "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches == 1,
+        "trainer.gradient_clip_val": not trainer.gradient_clip_val,
+        "trainer.max_steps": trainer.max_steps == -1,
+        "trainer.limit_train_batches": is_whole(trainer.limit_train_batches),
+        "trainer.val_check_interval": is_whole(trainer.val_check_interval),
+        "trainer.profiler": isinstance(trainer.profiler, PassThroughProfiler),  # type: ignore[attr-defined]
+        "trainer.logger": all(isinstance(logger, RunLogger) for logger in trainer.loggers),  # others count steps
+    }
+    fits |= {f"callback {type(c).__name__}": not acts_by_step(c) for c in callbacks_of(trainer)}
+    fits |= {f"model.{name}": not is_overridden(name, module) for name in OF_A_MODULE}
+    fits |= {
+        "model.on_after_batch_transfer": _is_ours(module, TrackedModule, "on_after_batch_transfer"),
+        "model.training_step": "dataloader_iter" not in inspect.signature(module.training_step).parameters,
+        "model.lr_scheduler": not any(
+            c.reduce_on_plateau and c.interval == "step" for c in trainer.lr_scheduler_configs
+        ),
+        # loaded by now: somebody has asked for the number of batches
+        "trainer.estimated_stepping_batches": trainer.train_dataloader is None,
+    }
+    fits |= {f"trainer.{name} in {type(module).__name__}": False for name in counts_read_by(module)}
+    fits |= {f"data.{name}": not is_overridden(name, data) for name in OF_THE_DATA}
+    fits |= {
+        "data.on_after_batch_transfer": _is_ours(data, BaseDataModule, "on_after_batch_transfer"),
+        "data.train_dataloader": _is_ours(data, BaseDataModule, "train_dataloader"),
+        "data.load": type(data.split("train")) is ArrayDataset,
+    }
+    return next((name for name, fit in fits.items() if not fit), "")
+
+
+def is_whole(setting: object) -> bool:
+    """Whether a share of batches, such as `limit_train_batches`, is all of them; the integer 1 is one batch."""
+    return isinstance(setting, float) and setting == 1.0
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """The trainer's callbacks."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return callbacks
+
+
+def acts_by_step(callback: Callback) -> bool:
+    """Whether a callback has to see every step; one that need not says so with an attribute `per_step = False`."""
+    if type(callback) is ModelCheckpoint:  # its key holds the settings that say when it acts
+        key = callback.state_key
+        by_epoch = "'every_n_train_steps': 0" in key and "'train_time_interval': None" in key
+        return not by_epoch or getattr(callback, "save_on_exception", False)
+    if type(callback).__module__.startswith("lightning."):
+        return not isinstance(callback, (EarlyStopping, ModelSummary, ProgressBar))
+    return getattr(callback, "per_step", True) and any(is_overridden(name, callback) for name in BY_STEP)
+
+
+def counts_read_by(module: LightningModule) -> Iterator[str]:
+    """Counts of batches that the own methods of a family outside this project ask its trainer for."""
+    for cls in type(module).__mro__:
+        if cls.__module__.split(".")[0] not in ("lit_ae", "lightning", "torch"):
+            for method in vars(cls).values():
+                yield from sorted(COUNTS.intersection(getattr(getattr(method, "__code__", None), "co_names", ())))
+
+
+def _is_ours(owner: object, base: type, name: str) -> bool:
+    """Whether `name` is still the base class's method."""
+    return getattr(type(owner), name) is getattr(base, name)

@@ -1,0 +1,250 @@
+"""`lit-ae fit | validate | test | predict`: stock LightningCLI over stacked YAML, tracked in MLflow."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+import lit_ae.callbacks
+import lit_ae.data
+import lit_ae.models
+import lit_ae.nets
+import lit_ae.samplers
+from lit_ae import tracking
+from lit_ae.data.base import BaseDataModule
+from lit_ae.errors import SettingError
+from lit_ae.models.checkpoints import read_checkpoint
+from lit_ae.models.settings import bare, import_all
+from lit_ae.models.tracked import TrackedModule
+from lit_ae.settings.files import config_folder
+from lit_ae.settings.suggestions import near_match
+from lit_ae.tracking.logger import RunLogger, run_logger
+from lit_ae.training.faults import explained, refused
+from lit_ae.training.loop import several_steps_a_call
+from lit_ae.training.progress_bar import StepsBar
+from lit_ae.training.run_settings import flat, settings_hash, stored_hash
+from lit_ae.training.tracking_callback import Tracking
+
+warnings.filterwarnings("ignore", ".*does not have many workers.*")
+warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
+warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec..*")
+warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # terms are logged by the epoch
+warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # values are reduced over all processes before they are logged
+warnings.filterwarnings("ignore", ".*intended to run from within Python.*")  # sys.argv is kept: ddp needs it
+logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
+
+if not torch.cuda.is_available():
+    # Lightning makes PyTorch look for GPUs by NVML, and every optimiser step would then search for its library again
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+
+LINKED = ("input_shape", "num_classes")  # what a model takes from the data module
+
+for _package in (lit_ae.data, lit_ae.nets, lit_ae.models, lit_ae.samplers, lit_ae.callbacks):
+    import_all(_package)
+
+
+class AutoencoderCLI(LightningCLI):
+    """LightningCLI in subclass mode, with the data module's shape linked to the model and an MLflow run around it.
+
+    Args:
+        args: subcommand and settings, as on the command line.
+        run_id: run to write to; None: a new one for `fit`, and for other commands the one that holds the weights.
+        then_test: test in the same run when `fit` has ended.
+    """
+
+    def __init__(self, args: Sequence[str], run_id: str | None = None, then_test: bool = False) -> None:
+        self.run_id, self.then_test = run_id, then_test
+        self.requested = next((a for a in args if a in LightningCLI.subcommands()), "fit")
+        defaults = {"default_config_files": [str(config_folder() / "defaults.yaml")], "exit_on_error": False}
+        super().__init__(
+            TrackedModule,
+            BaseDataModule,
+            save_config_callback=None,
+            seed_everything_default=0,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            load_from_checkpoint_support=False,
+            auto_configure_optimizers=False,
+            parser_kwargs={"exit_on_error": False, self.requested: defaults},
+            args=list(args),
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Only the requested subcommand: each parser takes seconds to build."""
+        return {self.requested: LightningCLI.subcommands()[self.requested]}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Settings of the run, and those that the model takes from the data module."""
+        parser.add_argument("--experiment", type=str, default="lit_ae", help="MLflow experiment of a new run")
+        parser.add_argument("--run_name", type=str | None, default=None, help="name of a new run")
+        parser.add_argument(
+            "--run_id",
+            type=str | None,
+            default=None,
+            help="MLflow run to write to; `test` also takes its last checkpoint",
+        )
+        parser.add_argument(
+            "--steps_per_call",
+            type=int | None,
+            default=None,
+            help="optimiser steps in a call of training_step; null: up to 16 where possible; 1: Lightning's own step",
+        )
+        if self.requested == "test":
+            parser.add_argument(
+                "--only_scores",
+                type=list[str] | None,
+                default=None,
+                help="class names of the score callbacks to run, such as [Clustering,LinearProbe]; null: all of them",
+            )
+        for name in LINKED:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; what cannot be parsed becomes an error of one line."""
+        with explained(args, self._subcommand_parsers[self.requested]):
+            super().parse_arguments(parser, args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: settings come from YAML and the command line, not from a checkpoint."""
+
+    # -- the MLflow run -----------------------------------------------------------------------------------------
+
+    def _resolved(self) -> str:
+        self._dump_config()
+        return yaml.safe_dump(self.config_dump, sort_keys=False)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with the run's logger, unless the settings name another or switch logging off."""
+        if self._get(self.config_init, "trainer.logger") in (None, True):
+            kwargs["logger"] = RunLogger()
+        extra: list[Callback] = [Tracking(self._resolved())]
+        if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
+            extra.append(StepsBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
+        self.trainer_defaults["callbacks"] = extra
+        with refused("trainer"):
+            return super().instantiate_trainer(**kwargs)
+
+    def instantiate_classes(self) -> None:
+        """Model, data and trainer; the model keeps its settings as plain data, for its checkpoints."""
+        super().instantiate_classes()
+        linked = {name: self.model.init_args[name] for name in LINKED if name in self.model.init_args}
+        self.model.init_args = {**(bare(self.config_dump)["model"].get("init_args") or {}), **linked}
+        if names := self._get(self.config, "only_scores"):
+            keep_only_scores(self.trainer, names)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        logger = run_logger(self.trainer)
+        if logger is None:
+            self._execute(subcommand)
+            return
+        logger.run_id = self.run_id or self._find_run(subcommand)  # on every rank, since each loads its weights
+        self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed
+        if getattr(rank_zero_only, "rank", 0) != 0:
+            self._execute(subcommand)
+            return
+        logger.run_id = logger.run_id or self._create_run()
+        with tracking.run_status(logger.run_id):
+            self._execute(subcommand)
+        if subcommand == "fit" and not self.run_id:
+            print(f"run finished; to score it: lit-ae test (the same settings) --run_id {logger.run_id}")
+
+    def _execute(self, subcommand: str) -> None:
+        logger = run_logger(self.trainer)
+        if logger and logger.run_id:
+            logger.log_hyperparams(dict(flat(self.config_dump)))
+        if subcommand == "fit":
+            steps = self._get(self.config, "steps_per_call")
+            calls = several_steps_a_call(self.trainer, self.model, self.datamodule, steps)
+            with set_aside(self.trainer), calls:
+                super()._run_subcommand(subcommand)
+            if logger and logger.run_id and self.trainer.is_global_zero:
+                tracking.set_tags(logger.run_id, {"trained": "true"})
+        else:
+            super()._run_subcommand(subcommand)
+        if self.then_test and subcommand == "fit":
+            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        return {**kwargs, "weights_only": True, "ckpt_path": self._checkpoint(subcommand)}
+
+    def _checkpoint(self, subcommand: str) -> str | None:
+        """The checkpoint to load, which must fit the model: --ckpt_path, else, except for `fit`, the run's last one."""
+        path = self._get(self.config, "ckpt_path")
+        logger = run_logger(self.trainer)
+        if path is None and subcommand != "fit" and logger and logger.run_id:
+            path = tracking.last_checkpoint(logger.run_id)
+        if path is None and subcommand != "fit" and logger is None:
+            raise SettingError(f"{subcommand} of an untracked run needs --ckpt_path: the weights to load")
+        if path is None:
+            return None
+        self.model.on_load_checkpoint(read_checkpoint(Path(path)))
+        return str(path)
+
+    def _find_run(self, subcommand: str) -> str | None:
+        if run_id := self._get(self.config, "run_id"):
+            return tracking.get_run(run_id).id
+        if path := self._get(self.config, "ckpt_path"):
+            found = read_checkpoint(Path(path)).get("run_id")
+            return tracking.get_run(found).id if found else None
+        if subcommand == "fit":
+            return None
+        experiment, own, tags = self._get(self.config, "experiment"), self._hash(), self._tags()
+        del tags["model"]  # in a study it is a label, such as "Deep AE"
+        runs = tracking.search(experiment, config_hash=own) or [
+            run for run in tracking.search(experiment, **tags) if stored_hash(run) == own
+        ]
+        if not runs:
+            raise SettingError(
+                f"{subcommand} needs a trained model, and no run in this store was trained with these settings: "
+                "run `lit-ae fit` with them first, or give --run_id or --ckpt_path"
+            )
+        return runs[0].id
+
+    def _hash(self) -> str:
+        return settings_hash(self.config_dump)
+
+    def _tags(self) -> dict[str, str]:
+        seed = str(self._get(self.config, "seed_everything"))
+        return {"model": type(self.model).__name__, "data": self.datamodule.name, "seed": seed}
+
+    def _create_run(self) -> str:
+        tags = self._tags()
+        name = self._get(self.config, "run_name") or f"{tags['model']} {tags['data']} seed {tags['seed']}"
+        tags |= {"kind": "single", "config_hash": self._hash()}
+        return tracking.create_run(self._get(self.config, "experiment"), name, tags)
+
+
+def keep_only_scores(trainer: Trainer, names: Sequence[str]) -> None:
+    """Remove the score callbacks with other class names from the trainer.
+
+    Raises:
+        SettingError: there is no score callback of such a name.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    scores = {type(c).__name__ for c in callbacks if hasattr(type(c), "version")}
+    for name in names:
+        if name not in scores:
+            raise SettingError(f"--only_scores names {name!r}{near_match(name, sorted(scores))}")
+    kept = [c for c in callbacks if not hasattr(type(c), "version") or type(c).__name__ in names]
+    trainer.callbacks = kept  # type: ignore[attr-defined]
+
+
+@contextmanager
+def set_aside(trainer: Trainer) -> Iterator[None]:
+    """Inside it the trainer is without callbacks that only act in a test: Lightning calls six hooks a step on each."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    trainer.callbacks = [c for c in callbacks if not getattr(c, "test_only", False)]  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        trainer.callbacks = callbacks  # type: ignore[attr-defined]

@@ -1,0 +1,71 @@
+"""What connects Lightning's trainer to an MLflow run."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from lit_ae import tracking
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import SPLITS
+from lit_ae.evaluation.access import whole_split_is_scored
+from lit_ae.tracking import machine
+from lit_ae.tracking.logger import run_logger
+
+
+class Tracking(Callback):
+    """Stores a run's config, data set, machine and checkpoints in MLflow, and the run's id in the checkpoints.
+
+    Args:
+        config: the resolved settings as YAML.
+    """
+
+    def __init__(self, config: str) -> None:
+        self.config = config
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put checkpoints beside the run's artifacts, and log config and machine."""
+        logger = run_logger(trainer)
+        run_id = trainer.strategy.broadcast(logger.run_id if logger else None)
+        for callback in trainer.checkpoint_callbacks:
+            if run_id and isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(tracking.checkpoint_folder(run_id))
+        if logger and logger.run_id and trainer.is_global_zero and stage == "fit":
+            tracking.log_text(logger.run_id, self.config, "config.yaml")
+            logger.log_json(machine.environment(), "environment.json")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the data set, which is loaded by now."""
+        logger, data = run_logger(trainer), trainer.datamodule  # type: ignore[attr-defined]
+        if logger and logger.run_id and trainer.is_global_zero and isinstance(data, BaseDataModule):
+            sizes = {str(name): len(data.split(name)) for name in SPLITS}
+            tracking.log_dataset(logger.run_id, data.name, data.digest(), "train", sizes)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Store the run's id, so that `test --ckpt_path` finds the run."""
+        logger = run_logger(trainer)
+        checkpoint["run_id"] = logger.run_id if logger else None
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Log a separate test or validation under the epoch that the weights are from."""
+        logger = run_logger(trainer)
+        if logger and trainer.state.fn in (TrainerFn.TESTING, TrainerFn.VALIDATING):
+            logger.epochs_before = checkpoint["epoch"] + (trainer.state.fn == TrainerFn.TESTING)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Upload the checkpoints if the artifacts are on another machine."""
+        logger = run_logger(trainer)
+        if logger and logger.run_id and trainer.is_global_zero:
+            tracking.upload_checkpoints(logger.run_id)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the scores of fewer samples apart from those of the whole split."""
+        logger = run_logger(trainer)
+        if logger and isinstance(trainer.datamodule, BaseDataModule):  # type: ignore[attr-defined]
+            logger.limited = not whole_split_is_scored(trainer)
+            if logger.limited and trainer.is_global_zero:
+                print(
+                    "trainer.limit_test_batches leaves samples out: metrics are logged as test_limited/..., figures as "
+                    "limited-..., beside those of the whole test split"
+                )
