@@ -26,7 +26,9 @@ from torch import Tensor, nn
 BATCHES = (64, 512, 4096)
 RUNS = (1, 4, 10)  # that share the device
 IMAGES = 55_000
+# terms computed from drawn codes or noise, which differ from device to device
 DRAWN = ("loss", "nll", "penalty", "uncertainty", "generator_loss", "discriminator_loss", "mse_noisy_input")
+DRAWN += ("mi", "tc", "dimension_kl")
 FOUND: dict[str, float | str] = {}
 
 
