@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import DATA
 from PIL import Image
-from test_families import FAMILIES, MODELS
+from test_families import EACH, FAMILIES
 
 import lit_ae.training.lightning_cli  # noqa: F401 - knows every family by name
 from lit_ae import tracking
@@ -45,7 +45,7 @@ def figures(run):
     return {path.stem for path in run.artifact("figures").iterdir()}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EACH)
 def test_fit_then_test_of_every_model_is_one_finished_run(name, store, lit_ae, settings, scores):
     """The first YAML of every family on digits is scored as well."""
     scored = name in FAMILIES and name not in DATA
