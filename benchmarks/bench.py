@@ -1,7 +1,8 @@
 """`make bench`: ratios of this project's own paths to plain PyTorch, each measured in one run, sides alternating.
 
-Prints lines `ratio NAME VALUE wanted OP BOUND`, since ratios vary less from machine to machine than times, and lines
-`calls NAME N`: Python function calls in one optimiser step, which do not vary at all.
+Prints lines `ratio NAME VALUE wanted OP BOUND`, of CPU seconds, since ratios vary less between machines than times and
+CPU seconds less with other processes than wall time; and lines `calls NAME N`: Python function calls in one optimiser
+step, which do not vary at all.
 """
 
 import math
@@ -48,12 +49,12 @@ class Made(BaseDataModule):
 
 
 class Alternating(Callback):
-    """Seconds of an epoch of ours and of as many steps of a bare loop, taken in turns of one call of `training_step`.
+    """CPU seconds of an epoch of ours and of as many steps of a bare loop, in turns of one call of `training_step`.
 
     Whole epochs one after the other would measure the machine as well, which may be twice as fast a few seconds later.
     """
 
-    per_step = False  # called once for all the steps that a call takes
+    per_step = False  # one call of its hooks for all steps in a call is enough
 
     def __init__(self, steps: Callable[[int], None]) -> None:
         self.steps = steps
@@ -77,18 +78,18 @@ class Counting(Callback):
 
     def on_train_epoch_start(self, trainer, pl_module) -> None:
         self.start = trainer.global_step
-        self.profile = count_calls()
-        self.profile.__enter__()
+        self.counter = CallCounter()
+        self.counter.__enter__()
 
     def on_validation_start(self, trainer, pl_module) -> None:
-        self.profile.__exit__(None, None, None)
-        self.calls = self.profile.calls / (trainer.global_step - self.start)
+        self.counter.__exit__(None, None, None)
+        self.calls = self.counter.calls / (trainer.global_step - self.start)
 
 
-class count_calls:  # noqa: N801 - a context manager
-    """Python function calls made inside it, as `calls`."""
+class CallCounter:
+    """A context that counts the Python function calls made inside it."""
 
-    def __enter__(self) -> "count_calls":
+    def __enter__(self) -> "CallCounter":
         self.calls = 0
         sys.setprofile(self.note)
         return self
@@ -133,7 +134,7 @@ def images() -> Tensor:
 
 
 def fit(callback: Callback, batch: int, epochs: int, *options: str) -> None:
-    """`lit-ae fit` of the AE, MLflow logging on, with a further callback."""
+    """Run `lit-ae fit` for the AE with a further callback."""
     from lit_ae.training.lightning_cli import AutoencoderCLI
 
     original = AutoencoderCLI.instantiate_trainer
@@ -153,19 +154,19 @@ def fit(callback: Callback, batch: int, epochs: int, *options: str) -> None:
 
 
 def training(batch: int) -> float:
-    """Samples/s of `lit-ae fit` over the bare loop's: the median epoch's."""
+    """Speed of `lit-ae fit`, MLflow logging included, relative to the bare loop: the median over epochs."""
     timer = Alternating(bare_steps(*autoencoder(), images(), batch))
     fit(timer, batch, ROUNDS + 2)
     return statistics.median(timer.ratios[1:])
 
 
 def calls() -> dict[str, float]:
-    """Python calls in a step: of the bare loop, of Lightning's own step, and of several steps in a call."""
+    """Python calls in a step of the bare loop, of Lightning's own loop, and with several steps in a call."""
     steps = bare_steps(*autoencoder(), images(), 64)
-    with count_calls() as bare:
+    with CallCounter() as bare:
         steps(CALLED)
     found = {"bare_loop": bare.calls / CALLED}
-    for name, options in (("lightning_step", ["--steps_per_call=1"]), ("several_steps_a_call", [])):
+    for name, options in (("lightning_loop", ["--steps_per_call=1"]), ("several_steps_a_call", [])):
         counting = Counting()
         fit(counting, 64, 1, *options)
         found[name] = counting.calls

@@ -1,4 +1,4 @@
-"""Which settings, callbacks and models need Lightning's own step, one call of `training_step` for each batch."""
+"""Which settings, callbacks and models need Lightning's own loop, with one call of `training_step` for each step."""
 
 import inspect
 from collections.abc import Iterator
@@ -22,13 +22,17 @@ OF_A_MODULE = (
     "on_before_batch_transfer", "transfer_batch_to_device", *BY_STEP,
 )  # fmt: skip
 OF_THE_DATA = ("on_before_batch_transfer", "transfer_batch_to_device")
-COUNTS = {"estimated_stepping_batches", "num_training_batches", "is_last_batch"}  # of a trainer, in calls
+COUNTS = {
+    "estimated_stepping_batches",
+    "num_training_batches",
+    "is_last_batch",
+}  # attributes of a trainer that count calls
 
 
 def why_by_step(trainer: Trainer, module: TrackedModule, data: BaseDataModule) -> str:
-    """The first setting, callback or property of the model that needs Lightning's own step; empty if there is none.
+    """The first setting, callback or part of the model that needs Lightning's own loop; empty if none does.
 
-    To be asked once the optimisers are made and before the training loader is.
+    Call it when the optimisers have been created and the training loader has not.
     """
     fits = {
         "trainer.devices": type(trainer.strategy) is SingleDeviceStrategy,
@@ -39,7 +43,7 @@ def why_by_step(trainer: Trainer, module: TrackedModule, data: BaseDataModule) -
         "trainer.limit_train_batches": is_whole(trainer.limit_train_batches),
         "trainer.val_check_interval": is_whole(trainer.val_check_interval),
         "trainer.profiler": isinstance(trainer.profiler, PassThroughProfiler),  # type: ignore[attr-defined]
-        "trainer.logger": all(isinstance(logger, RunLogger) for logger in trainer.loggers),  # others count steps
+        "trainer.logger": all(isinstance(logger, RunLogger) for logger in trainer.loggers),  # others use step numbers
     }
     fits |= {f"callback {type(c).__name__}": not acts_by_step(c) for c in callbacks_of(trainer)}
     fits |= {f"model.{name}": not is_overridden(name, module) for name in OF_A_MODULE}
@@ -49,7 +53,7 @@ def why_by_step(trainer: Trainer, module: TrackedModule, data: BaseDataModule) -
         "model.lr_scheduler": not any(
             c.reduce_on_plateau and c.interval == "step" for c in trainer.lr_scheduler_configs
         ),
-        # loaded by now: somebody has asked for the number of batches
+        # The loader exists already if the model or a callback has asked for the number of batches
         "trainer.estimated_stepping_batches": trainer.train_dataloader is None,
     }
     fits |= {f"trainer.{name} in {type(module).__name__}": False for name in counts_read_by(module)}
@@ -63,7 +67,7 @@ def why_by_step(trainer: Trainer, module: TrackedModule, data: BaseDataModule) -
 
 
 def is_whole(setting: object) -> bool:
-    """Whether a share of batches, such as `limit_train_batches`, is all of them; the integer 1 is one batch."""
+    """Whether a setting such as `limit_train_batches` means all batches; the integer 1 means one batch."""
     return isinstance(setting, float) and setting == 1.0
 
 
@@ -74,8 +78,8 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
 
 
 def acts_by_step(callback: Callback) -> bool:
-    """Whether a callback has to see every step; one that need not says so with an attribute `per_step = False`."""
-    if type(callback) is ModelCheckpoint:  # its key holds the settings that say when it acts
+    """Whether a callback has to be called at every step; one that need not be sets an attribute `per_step = False`."""
+    if type(callback) is ModelCheckpoint:  # its key contains the settings for when it saves
         key = callback.state_key
         by_epoch = "'every_n_train_steps': 0" in key and "'train_time_interval': None" in key
         return not by_epoch or getattr(callback, "save_on_exception", False)
@@ -85,7 +89,7 @@ def acts_by_step(callback: Callback) -> bool:
 
 
 def counts_read_by(module: LightningModule) -> Iterator[str]:
-    """Counts of batches that the own methods of a family outside this project ask its trainer for."""
+    """The trainer's counts that methods of a family outside this project read."""
     for cls in type(module).__mro__:
         if cls.__module__.split(".")[0] not in ("lit_ae", "lightning", "torch"):
             for method in vars(cls).values():
@@ -93,5 +97,5 @@ def counts_read_by(module: LightningModule) -> Iterator[str]:
 
 
 def _is_ours(owner: object, base: type, name: str) -> bool:
-    """Whether `name` is still the base class's method."""
+    """Whether no subclass overrides the base class's method `name`."""
     return getattr(type(owner), name) is getattr(base, name)

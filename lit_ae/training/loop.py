@@ -1,9 +1,9 @@
 """Several optimiser steps in one call of `training_step`, by Lightning's public manual optimisation.
 
-The step of a small net on a CPU takes as long as what Lightning does around it: about 1,250 Python calls for 165 of the
-step itself. So the training loader gives several batches at a time, and one call of `training_step` takes them one
-after another: the same samples in the same batches and order, the same weights, metrics and step counts. Wherever a
-setting, a callback or the model acts step by step, Lightning's own step is kept (`by_step`).
+In Lightning's own loop, a step of a small network on a CPU makes about 1,640 Python calls, of which a plain loop needs
+170. So the training loader gives several batches at a time, and one call of `training_step` takes a step for each of
+them, with about 370 Python calls. The samples, their order, the weights, the logged values and the step counts stay the
+same. If a setting, a callback or the model needs to act at every step, Lightning's own loop is kept (`by_step`).
 """
 
 import inspect
@@ -22,6 +22,7 @@ from lit_ae.data.containers import Batch
 from lit_ae.errors import SettingError
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.training.by_step import WITHIN_A_CALL, callbacks_of, why_by_step
+from lit_ae.training.step_counts import batches_trained_on, count_manual_steps, count_single_steps, is_within_an_epoch
 
 STEPS = 16  # in one call at most
 BYTES = 2**23  # of samples as floats in one call at most: more would not stay in a processor's caches
@@ -31,15 +32,16 @@ BYTES = 2**23  # of samples as floats in one call at most: more would not stay i
 def several_steps_a_call(
     trainer: Trainer, module: TrackedModule, data: BaseDataModule, steps: int | None = None
 ) -> Iterator["Calls"]:
-    """Inside it `trainer.fit(module, data)` takes several steps in a call of `training_step` if nothing changes by it.
+    """Inside it `trainer.fit(module, data)` takes several steps in a call of `training_step` if this changes no result.
 
-    Gives the callback that does so; its `steps` and `why` say, once training has begun, how many and if 1, why.
+    It yields the callback that does so. Once training has started, the callback's `steps` is the number of steps in a
+    call, and its `why` names the reason if that number is 1 because something needs Lightning's own loop.
 
     Args:
-        trainer: not fitting yet.
-        module: any family.
+        trainer: a trainer that is not training yet.
+        module: a model of any family.
         data: its data module.
-        steps: in one call; null: 16, or fewer if their samples as floats would take more than 8 MiB.
+        steps: number of steps in a call; None: 16, or fewer if their samples as floats would take more than 8 MiB.
 
     Raises:
         SettingError: `steps` below 1.
@@ -56,26 +58,28 @@ def several_steps_a_call(
 
 
 class Calls(Callback):
-    """Replaces a module's `training_step` while it is trained, and does what Lightning does around a step.
+    """Replaces a module's `training_step` during training, and does what Lightning's own loop does around a step.
 
     Args:
-        module: any family.
+        module: a model of any family.
         data: its data module.
-        wanted: steps in a call; null: as many as `STEPS` and `BYTES` allow.
+        wanted: number of steps in a call; None: as many as `STEPS` and `BYTES` allow.
     """
 
     def __init__(self, module: TrackedModule, data: BaseDataModule, wanted: int | None = None) -> None:
         self.module, self.data, self.wanted = module, data, wanted
         self.steps, self.why = 1, ""
         self.automatic = module.automatic_optimization
-        self.ended = 0  # epochs, if the schedules that watch a value have not been told of the last one
-        self.samples: int | None = None  # in the step that is being taken
-        self.batches_before = 0  # of the training that a checkpoint continues
+        self.ended = (
+            0  # number of epochs so far, while schedules that watch a value have not yet reacted to the last one
+        )
+        self.samples: int | None = None  # in the current step
+        self.batches_before = 0  # trained on before the checkpoint from which training continues
 
     # -- taking over, and back -----------------------------------------------------------------------------------
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Decide, now that data and optimisers are there, and replace `training_step`."""
+        """Decide how many steps a call takes, now that data and optimisers exist, and replace `training_step`."""
         module, data = self.module, self.data
         fitting = BYTES // (4 * data.batch_size * math.prod(data.input_shape))
         number = self.wanted or max(1, min(STEPS, fitting))
@@ -92,7 +96,7 @@ class Calls(Callback):
         module.log = self._log  # type: ignore[method-assign]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Optimise manually from here on, with the optimiser and schedules that Lightning has made for its own step."""
+        """Switch to manual optimisation, with the optimiser and schedules that Lightning has already set up."""
         if self.steps == 1:
             return
         self.acting = [c for c in callbacks_of(trainer) if any(is_overridden(name, c) for name in WITHIN_A_CALL)]
@@ -102,7 +106,7 @@ class Calls(Callback):
         optimizer = self.module.optimizers()
         assert not isinstance(optimizer, list)
         self.optimizer = optimizer
-        # In full precision on one device `manual_backward` does nothing beyond `backward` but call these hooks
+        # In full precision on one device, `manual_backward` only adds calls of these hooks to `backward`
         watched = any(is_overridden(name, c) for name in WITHIN_A_CALL if "backward" in name for c in self.acting)
         self.backward = self.module.manual_backward if watched else Tensor.backward
         schedules = trainer.lr_scheduler_configs
@@ -113,7 +117,7 @@ class Calls(Callback):
         }
 
     def undo(self, trainer: Trainer) -> None:
-        """Give the module, the data and the trainer's count of steps back as they are after Lightning's own steps."""
+        """Restore the module and the data module, and set the trainer's step count as Lightning's own loop would."""
         if self.steps == 1:
             return
         del self.module.training_step, self.module.log
@@ -126,10 +130,10 @@ class Calls(Callback):
     # -- the steps -----------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """A step for each `batch_size` samples, and the learning rates' schedules where they are due."""
+        """Take one step for each `batch_size` samples, and those of the learning rate schedules that are due."""
         trainer, size = self.trainer, self.data.batch_size
         everybody = callbacks_of(trainer)
-        trainer.callbacks = self.acting  # type: ignore[attr-defined] # the rest have nothing to do within a call
+        trainer.callbacks = self.acting  # type: ignore[attr-defined] # the others have no hook that is called here
         try:
             for index, part in enumerate(map(Batch, batch.x.split(size), batch.y.split(size)), batch_idx * self.steps):
                 self.samples = len(part.x)
@@ -159,7 +163,7 @@ class Calls(Callback):
         optimizer.step(closure)
 
     def _log(self, *args: Any, **kwargs: Any) -> None:
-        """`log`, which weighs a value by the samples of its step and not of the call."""
+        """`log`, with the number of samples in the step and not in the call as a value's weight."""
         if kwargs.get("batch_size") is None:
             kwargs["batch_size"] = self.samples
         self.log(*args, **kwargs)
@@ -172,12 +176,12 @@ class Calls(Callback):
                 self.module.lr_scheduler_step(config.scheduler, None)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that the schedules that watch a value are due, which they are after this epoch's checkpoint."""
+        """Note that schedules that watch a value are due: Lightning lets them act after this epoch's checkpoint."""
         if self.steps > 1 and self.automatic and trainer.is_last_batch:
             self.ended = trainer.current_epoch + 1
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the steps of the schedules that watch a value of the epoch before."""
+        """Let the schedules that watch a value react to the previous epoch."""
         if not self.ended:
             return
         for config in self.by_value:
@@ -193,52 +197,32 @@ class Calls(Callback):
         self.ended = 0
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The same after the last epoch."""
+        """Let them react to the last epoch."""
         self.on_train_epoch_start(trainer, pl_module)
 
-    # -- checkpoints: Lightning counts the steps of automatic and of manual optimisation apart, and batches as loaded -
+    # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Store the counts that single steps give, so that any trainer goes on from the file."""
-        if self.steps == 1:
-            return
-        loop = checkpoint["loops"]["fit_loop"]
-        calls, before = math.ceil(self.batches / self.steps), self.batches_before
-        total, current = (loop["epoch_loop.batch_progress"][name] for name in ("total", "current"))
-        behind = total["completed"] - loop["epoch_loop.state_dict"]["_batches_that_stepped"]
-        for key in total:
-            epochs = (total[key] - before - current[key]) // calls
-            current[key] = min(current[key] * self.steps, self.batches)
-            total[key] = before + epochs * self.batches + current[key]
-        loop["epoch_loop.state_dict"]["_batches_that_stepped"] = total["completed"] - behind
-        if self.automatic:
-            optimizer = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
-            for progress in (optimizer["step"], optimizer["zero_grad"]):
-                progress["total"] = dict.fromkeys(progress["total"], checkpoint["global_step"])
-                progress["current"] = dict.fromkeys(progress["current"], current["completed"])
-            manual = loop["epoch_loop.manual_optimization.optim_step_progress"]
-            for part in ("total", "current"):
-                manual[part] = dict.fromkeys(manual[part], 0)
+        """Store the counts that Lightning's own loop would store."""
+        if self.steps > 1:
+            count_single_steps(checkpoint, self.batches, self.steps, self.batches_before, self.automatic)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on from the counts in the file; where it was written within an epoch, by Lightning's own step."""
-        loop = checkpoint.get("loops", {}).get("fit_loop")
-        if not loop:
+        """Continue from the stored counts; a file that was written within an epoch needs Lightning's own loop."""
+        if "loops" not in checkpoint:
             return
-        epoch = loop["epoch_progress"]["current"]
-        if not epoch["ready"] == epoch["started"] == epoch["processed"]:
+        if is_within_an_epoch(checkpoint):
             self.why = "ckpt_path, which was written within an epoch"
-        self.batches_before = loop["epoch_loop.batch_progress"]["total"]["completed"]
+        self.batches_before = batches_trained_on(checkpoint)
         if self.automatic:
-            manual = loop["epoch_loop.manual_optimization.optim_step_progress"]
-            manual["total"] = dict.fromkeys(manual["total"], checkpoint["global_step"])
+            count_manual_steps(checkpoint)
 
 
 def loss_of(result: Tensor | Mapping[str, Any] | None) -> Tensor | None:
-    """The loss in what `training_step` returns; None where the step is to be skipped.
+    """The loss in the result of `training_step`; None means that the step is skipped.
 
     Raises:
-        MisconfigurationException: there is none, and the result is not None.
+        MisconfigurationException: the result is neither None nor a loss, nor a dict with one.
     """
     loss = result.get("loss") if isinstance(result, Mapping) else result
     if result is not None and not isinstance(loss, Tensor):
