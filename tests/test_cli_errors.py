@@ -24,7 +24,7 @@ UNTRACKED = "--trainer.logger=false"
 
 
 class Flat(BaseDataModule):
-    """Vectors, which are no images."""
+    """Vectors, which are not images."""
 
     name = "flat"
     input_shape = (6,)
@@ -307,7 +307,7 @@ def test_no_weights_to_test(failing):
     assert "--ckpt_path" in failing("test", *MODEL, *DATA, UNTRACKED)
 
 
-def test_run_that_there_is_not(failing_test):
+def test_run_that_does_not_exist(failing_test):
     assert "run_id 'deadbeef'" in failing_test("--run_id=deadbeef")
     assert "lit-ae fit" in failing_test("--model.latent_dim=9")
 
@@ -410,7 +410,7 @@ def test_study_that_cannot_be_read(failing):
     assert "does not hold settings" in failing("study", "run", written("x.yaml", b"- a\n"))
 
 
-def test_profile_that_there_is_not(failing):
+def test_profile_that_does_not_exist(failing):
     for command in (["study", "run"], ["study", "status"], ["report"]):
         line = failing(*command, written("x.yaml", STUDY), "--profile=quik")
         assert "'quik'" in line

@@ -20,7 +20,7 @@ LIMIT = 60
 
 
 def families(base=TrackedModule):
-    """Class by bare name, of all families there are."""
+    """All family classes by their name without the module."""
     below = [family for child in base.__subclasses__() for family in families(child).values()]
     return {family.__name__: family for family in [*below, base]}
 

@@ -105,16 +105,16 @@ def test_status_after(store, raised, status):
 
 
 class Trouble(Callback):
-    """Raises what it is told to in the middle of training or testing."""
+    """Raises the given kind of exception in the middle of training, or a ValueError in the middle of testing."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
     def on_train_batch_end(self, *args):
-        raise {"exception": ValueError("amid training"), "interrupt": KeyboardInterrupt()}[self.kind]
+        raise {"exception": ValueError("raised while training"), "interrupt": KeyboardInterrupt()}[self.kind]
 
     def on_test_batch_end(self, *args):
-        raise ValueError("amid test")
+        raise ValueError("raised while testing")
 
 
 @pytest.fixture
@@ -129,11 +129,11 @@ def trouble(tmp_path):
 
 
 def test_exception_in_training_makes_the_run_failed(store, lit_ae, settings, trouble):
-    with pytest.raises(ValueError, match="amid training"):
+    with pytest.raises(ValueError, match="raised while training"):
         lit_ae("fit", *settings("ae"), "--config", trouble("exception"))
     run = run_from_command_line()
     assert run.status == "FAILED"
-    assert run.tags["error"] == "ValueError: amid training"
+    assert run.tags["error"] == "ValueError: raised while training"
 
 
 def test_interrupt_in_training_makes_the_run_killed(store, lit_ae, settings, trouble):
@@ -152,7 +152,7 @@ def test_loss_that_is_no_number_makes_the_run_failed(store, lit_ae, settings, ca
 
 def test_exception_in_a_test_makes_the_run_failed(store, lit_ae, settings, trouble):
     assert lit_ae("fit", *settings("ae")) == 0
-    with pytest.raises(ValueError, match="amid test"):
+    with pytest.raises(ValueError, match="raised while testing"):
         lit_ae("test", *settings("ae"), "--config", trouble("exception"))
     assert run_from_command_line().status == "FAILED"
 
@@ -182,7 +182,7 @@ def test_stop_that_a_library_swallows_is_an_interrupt_all_the_same(monkeypatch):
         signal.signal(signal.SIGTERM, before)
 
 
-def test_run_interrupted_amid_a_write_is_killed_on_the_second_attempt(store, monkeypatch):
+def test_run_interrupted_during_a_write_is_killed_on_the_second_attempt(store, monkeypatch):
     run_id = tracking.create_run("some", "run", {})
     end_run, statuses = tracking.end_run, []
 
@@ -231,7 +231,7 @@ def test_sigterm_makes_the_run_killed(store, settings):
 
 
 def wait_for(condition, process, seconds=120):
-    """Look every tenth of a second while the process lives."""
+    """Check the condition every tenth of a second until it holds; fail if the process ends first."""
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "the process has ended too soon"

@@ -12,8 +12,6 @@ from lit_ae.tracking import machine
 from lit_ae.tracking.store import STORE, client, experiment_id
 
 BATCH = 1000  # MLflow's limit on metrics in one call
-
-
 PARAM_LENGTH = 6000  # MLflow's limit on a parameter's value
 
 
@@ -113,9 +111,7 @@ def log_dataset(run_id: str, name: str, digest: str, context: str, profile: Mapp
     inputs = [DatasetInput(data, [InputTag("mlflow.data.context", context)])]
     try:
         client().log_inputs(run_id, inputs)
-    except (
-        MlflowException
-    ):  # another run that started at the same moment has created the data set's entry: now it exists
+    except MlflowException:  # another run has created the data set's entry at the same moment, so now it exists
         client().log_inputs(run_id, inputs)
 
 

@@ -41,9 +41,8 @@ def _check_sqlite(uri: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(database if is_uri else path, LOCK_TIMEOUT, uri=is_uri)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                "CREATE TABLE lit_ae_may_write (x)"
-            )  # the lock alone is granted on a read-only file as well
+            # The lock alone is granted on a read-only file as well, so a table is created and rolled back.
+            connection.execute("CREATE TABLE lit_ae_may_write (x)")
             connection.rollback()
     except (OSError, sqlite3.Error) as error:
         if "locked" in str(error):  # another process is writing to it, so it can be written
