@@ -3,19 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from test_families import trainer
 
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
 from lit_ae.models.pca import PCA
-
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +17,9 @@ def digits():
 
 @pytest.fixture(scope="module")
 def fitted(digits):
-    module, trainer = PCA((1, 28, 28), latent_dim=12, pixels="mean"), Trainer(max_epochs=5, **QUIET)
-    trainer.fit(module, datamodule=digits)
-    return module, trainer
+    module, run = PCA((1, 28, 28), latent_dim=12, pixels="mean"), trainer(5)
+    run.fit(module, datamodule=digits)
+    return module, run
 
 
 def test_training_error_is_the_share_of_variance_left_out(fitted, digits):
@@ -59,7 +51,7 @@ def test_codes_are_centred_uncorrelated_and_ordered_by_variance(fitted, digits):
 def test_another_seed_gives_the_same_components(fitted, digits):
     torch.manual_seed(99)
     other = PCA((1, 28, 28), latent_dim=12)
-    Trainer(max_epochs=1, **QUIET).fit(other, datamodule=digits)
+    trainer(1).fit(other, datamodule=digits)
     ours, theirs = fitted[0].state_dict(), other.state_dict()
     assert all(torch.allclose(ours[key], theirs[key], atol=1e-5) for key in ours)
 

@@ -6,6 +6,7 @@ from functools import partial
 import lightning.pytorch as pl
 import pytest
 import torch
+from test_families import trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_ae.data.containers import Batch
@@ -16,14 +17,6 @@ from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.nets.quantiser import VectorQuantiser
 from lit_ae.objectives.likelihoods import Gaussian
 from lit_ae.samplers.gibbs import Gibbs
-
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
 
 
 def model(features=6, latent_dim=4, entries=5, entry_dim=2, **settings):
@@ -136,7 +129,7 @@ def test_entries_that_nothing_chooses_are_drawn_from_the_batch_and_no_entry_beco
 def test_an_epoch_moves_the_entries_into_the_data():
     module = model(entries=8)
     x = torch.randn(64, 6) + 5
-    pl.Trainer(**QUIET, max_epochs=3).fit(module, loader(x, 16))
+    trainer(3).fit(module, loader(x, 16))
     outputs = module.encoder(x).view(-1, 2)
     module.eval()
     chosen = module.quantiser.nearest(module.encoder(x))
@@ -155,7 +148,7 @@ def test_perplexity_and_dead_codes_of_a_known_assignment(stage):
         [[0.1, 1.2, 2.0], [0.0, 0.9, 0.2], [-3.0, 0.0, 1.1], [0.0, 0.3, 0.0]]
     )  # 8 times 0, 3 times 1, once 2
     expected = math.exp(-sum(n / 12 * math.log(n / 12) for n in (8, 3, 1)))
-    run = pl.Trainer(**QUIET)
+    run = trainer()
     evaluate = run.validate if stage == "val" else run.test
     for _ in range(2):  # counts start anew with each evaluation
         (found,) = evaluate(module, loader(x, 3), verbose=False)
@@ -165,7 +158,7 @@ def test_perplexity_and_dead_codes_of_a_known_assignment(stage):
 
 
 def test_metrics_are_logged_after_validation_and_not_of_training():
-    run = pl.Trainer(**QUIET, max_epochs=1)
+    run = trainer(1)
     x = torch.randn(20, 6)
     run.fit(model(), loader(x), loader(x))
     names = {key for key in run.callback_metrics if "code" in key}
@@ -219,7 +212,7 @@ def test_resumed_training_goes_on_from_the_codebook_and_its_counts(tmp_path):
 
     def trained(epochs, **settings):
         module = model()
-        run = pl.Trainer(**QUIET, max_epochs=epochs)
+        run = trainer(epochs)
         run.fit(module, loader(x), **settings)
         return module, run
 
@@ -234,7 +227,7 @@ def test_resumed_training_goes_on_from_the_codebook_and_its_counts(tmp_path):
             seen.setdefault("counts", module.quantiser.counts.clone())
 
     resumed = model()
-    run = pl.Trainer(**QUIET, max_epochs=2, callbacks=[Start()])
+    run = trainer(2, callbacks=[Start()])
     run.fit(resumed, loader(x), ckpt_path=tmp_path / "model.ckpt", weights_only=True)
     assert torch.equal(seen["codebook"], half.quantiser.codebook)
     assert torch.equal(seen["counts"], half.quantiser.counts)

@@ -21,7 +21,7 @@ import lit_ae.models
 import lit_ae.nets
 import lit_ae.objectives
 from lit_ae.data.base import BaseDataModule
-from lit_ae.data.containers import Batch, Shape, Splits, as_float
+from lit_ae.data.containers import ArrayDataset, Batch, Shape, Splits, as_float
 from lit_ae.models.settings import import_all
 from lit_ae.models.tracked import TrackedModule
 
@@ -106,7 +106,7 @@ def asks_for(family: type, setting: str) -> bool:
 
 
 class NoData(BaseDataModule):
-    """Gives a model's settings that come from a data module, and holds no data."""
+    """Gives a model's settings that come from a data module, and holds no samples."""
 
     name = "none"
 
@@ -115,8 +115,9 @@ class NoData(BaseDataModule):
         self.input_shape, self.num_classes = input_shape, num_classes
 
     def load(self) -> Splits:
-        """There is nothing to load."""
-        raise NotImplementedError
+        """Splits without samples."""
+        part = ArrayDataset(torch.zeros(0, *self.input_shape), torch.zeros(0, dtype=torch.int64))
+        return Splits(part, part, part)
 
 
 def from_yaml(model: dict[str, Any], input_shape: Shape, classes: int) -> TrackedModule:
