@@ -201,6 +201,15 @@ def test_schedules_move_the_learning_rate_as_they_should(tmp_path):
     assert rates["plateau"][-1] == pytest.approx(1e-3 * 0.5**2)  # the first value is the best
 
 
+@pytest.mark.parametrize(("limit", "workers"), [(16 * BATCH, 0), (19 * BATCH, 0), (32 * BATCH, 0), (19 * BATCH, 1)])
+def test_order_of_samples_in_every_epoch_is_that_of_single_steps(limit, workers, tmp_path):
+    """Also if the batches divide the samples evenly and the calls do not, or both do."""
+    data = {"limit": limit, "batch_size": BATCH, "num_workers": workers}
+    ours, theirs = (fitted(tmp_path / str(steps), steps, data=Digits(**data)) for steps in (16, 1))
+    assert (ours.steps, theirs.steps) == (16, 1)
+    assert same(ours.module.state_dict(), theirs.module.state_dict())
+
+
 @pytest.mark.parametrize("case", ["VAE with annealing", "plateau", "GAN", "step schedule"])
 def test_training_goes_on_the_same_from_either_kind_of_checkpoint(case, tmp_path):
     for steps in (1, 16):

@@ -11,6 +11,7 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
 from lit_ae.data.containers import ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
+from lit_ae.data.joined_batches import JoinedBatches
 from lit_ae.data.subsets import binarised, labelled_subset, without_class
 from lit_ae.errors import require_at_least
 
@@ -100,8 +101,12 @@ class BaseDataModule(LightningDataModule, ABC):
         # A separate generator: with the same seed every model sees the same batches, however many random numbers it
         # draws itself, so that runs can be paired by seed.
         generator = torch.Generator().manual_seed(torch.initial_seed())
-        size = self.batch_size * (steps_a_call or self.steps_a_call)
-        return self._loader("train", size, shuffle=True, generator=generator)
+        single = self._loader("train", self.batch_size, shuffle=True, generator=generator)
+        steps = steps_a_call or self.steps_a_call
+        if steps == 1:
+            return single
+        joined = JoinedBatches(single.batch_sampler, steps)
+        return self._loader("train", 1, batch_sampler=joined, generator=generator)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split in its own order."""
@@ -130,6 +135,7 @@ class BaseDataModule(LightningDataModule, ABC):
         batch_size: int,
         shuffle: bool = False,
         sampler: UnrepeatedDistributedSampler | None = None,
+        batch_sampler: JoinedBatches | None = None,
         generator: torch.Generator | None = None,
     ) -> DataLoader[Batch]:
         return DataLoader(
@@ -137,6 +143,7 @@ class BaseDataModule(LightningDataModule, ABC):
             batch_size=batch_size,  # by keyword: Lightning builds the loader again in `predict`
             shuffle=shuffle,
             sampler=sampler,
+            batch_sampler=batch_sampler,
             generator=generator,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
