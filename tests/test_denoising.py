@@ -11,6 +11,7 @@ from lit_ae.data.containers import Batch
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.reconstruction.psnr import psnr
 from lit_ae.objectives.corruptions import GaussianNoise, Masking, SaltAndPepper
 
@@ -74,15 +75,44 @@ def test_unfit_noise_is_refused(make):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_encoder_sees_the_noisy_image_and_the_loss_the_clean_one(name):
+def test_training_encodes_the_noisy_image_and_the_loss_compares_with_the_clean_one(name):
     module, batch = build(name), images(6, (1, 28, 28))
-    for stage in ("train", "val", "test"):
-        r = module._step(batch, stage)
-        assert torch.equal(r.x, batch.x)
-        assert not torch.equal(r.x_in, batch.x)
-        assert torch.equal(r.latent.mu, module.encoder(r.x_in))
-        assert torch.allclose(r.nll, (r.x_hat - batch.x).square().flatten(1).mean(1))
+    r = module._step(batch, "train")
+    assert torch.equal(r.x, batch.x)
+    assert not torch.equal(r.x_in, batch.x)
+    assert torch.equal(r.latent.mu, module.encoder(r.x_in))
+    assert torch.allclose(r.nll, (r.x_hat - batch.x).square().flatten(1).mean(1))
     assert torch.equal(module.predict_step(batch, 0).x_in, batch.x)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "hopfield"])
+@pytest.mark.parametrize("stage", ["validation", "test"])
+def test_evaluation_encodes_the_clean_image_and_names_what_is_of_the_noisy_one(name, stage):
+    module, batch = build(name).eval(), images(6, (1, 28, 28))
+    r = getattr(module, f"{stage}_step")(batch, 0)
+    assert torch.equal(r.x_in, batch.x)
+    assert torch.equal(r.latent.mu, module.encode(batch.x).mu)
+    assert torch.allclose(r.terms["mse"], (module(batch.x) - batch.x).square().flatten(1).mean(1))
+    assert not torch.equal(r.corrupted.x_in, batch.x)
+    assert torch.equal(r.corrupted.x_hat, module(r.corrupted.x_in))
+    (tracked,) = module._waiting["val" if stage == "validation" else "test"]["mse_corrupted"]
+    assert torch.allclose(tracked, (r.corrupted.x_hat - batch.x).square().flatten(1).mean(1))
+
+
+def test_codes_of_training_and_test_are_of_clean_images(digits):
+    found = {}
+
+    class Keep(ScoreCallback):
+        def score(self, trainer, evaluation):
+            found["test"], found["train"] = evaluation.codes(trainer)[0], evaluation.train_codes(trainer)
+            return {}
+
+    module = build("denoising_masking")
+    trainer(callbacks=[Evaluation(), Keep()]).test(module, datamodule=digits, verbose=False)
+    with torch.no_grad():
+        for split, codes in found.items():
+            expected = module.encoder(digits.split(split).x / 255)
+            assert torch.allclose(codes, expected, atol=1e-5), split
 
 
 def test_noise_of_evaluation_is_the_same_for_every_pass_and_model(digits):
@@ -90,7 +120,7 @@ def test_noise_of_evaluation_is_the_same_for_every_pass_and_model(digits):
 
     class Keep(pl.Callback):
         def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
-            seen.append(outputs.x_in)
+            seen.append(outputs.corrupted.x_in)
 
     for seed in (0, 0, 1):
         module = build("denoising_gaussian", seed=seed)
@@ -135,7 +165,8 @@ def test_denoised_images_are_nearer_to_the_clean_ones(name, digits, monkeypatch)
 
     scores, _ = scored(name, digits, 10, [Keep()])
     assert scores["test/psnr_denoised"] > scores["test/psnr_noisy"] + 1
-    x, x_in, x_hat = (torch.cat([getattr(r, part) for r in kept]) for part in ("x", "x_in", "x_hat"))
+    x = torch.cat([r.x for r in kept])
+    x_in, x_hat = (torch.cat([getattr(r.corrupted, part) for r in kept]) for part in ("x_in", "x_hat"))
     assert len(x) == len(digits.split("test"))
     for key, image in (("noisy", x_in), ("denoised", x_hat)):
         by_image = [-10 * (a.clamp(0, 1) - b).square().mean().log10() for a, b in zip(image, x, strict=True)]
@@ -161,3 +192,4 @@ def test_contractive_leaf_is_no_noise():
     with torch.inference_mode():
         r = module.test_step(Batch(GREY, torch.zeros(50)), 0)
     assert r.x_in is r.x
+    assert r.corrupted is None

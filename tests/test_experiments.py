@@ -160,6 +160,12 @@ def test_bare_names_are_the_callbacks_of_this_package(tmp_path, monkeypatch):
     assert score_versions([content("LinearProbe", "Evaluation", "ModelCheckpoint")]) == {"LinearProbe": 7}
 
 
+def test_a_family_whose_own_terms_changed_has_a_version_as_well():
+    assert score_versions([{"model": {"class_path": "DenoisingAE"}}]) == {"DenoisingAE": 2}
+    assert score_versions([{"model": {"class_path": "lit_ae.models.hopfield.Hopfield"}}]) == {"Hopfield": 2}
+    assert score_versions([{"model": {"class_path": "AE"}}]) == {}
+
+
 def test_every_score_of_a_shipped_file_has_a_file_named_after_it():
     names = set()
     for path in (config_folder() / "callbacks").glob("*.yaml"):

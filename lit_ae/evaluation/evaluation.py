@@ -138,5 +138,7 @@ def score_callbacks(trainer: Trainer) -> list[Callback]:
 
 
 def score_versions(trainer: Trainer) -> dict[str, int]:
-    """Version of each score by its class's name."""
-    return {type(callback).__name__: callback.version for callback in score_callbacks(trainer)}  # type: ignore[attr-defined]
+    """Version of each score, and of a family whose own terms have one, by the class's name."""
+    versioned = (*score_callbacks(trainer), trainer.lightning_module)
+    found = {type(part).__name__: getattr(type(part), "version", None) for part in versioned}
+    return {name: version for name, version in found.items() if isinstance(version, int)}

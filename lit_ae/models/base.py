@@ -3,9 +3,10 @@
     x ─corrupt─> x_in ─encode─> Latent(mu, logvar, z) ─decode─> x_hat;   loss = mean(nll + penalty)
 
 A family overrides one or two of `corrupt`, `encode` and `penalty`, or, if its step has another order,
-`reconstruct_batch`. All terms have one value for each sample ([B]) until the loss averages them. Convention for nll
-and KL: sum over pixels and code dimensions, mean over the batch, natural logarithm; the YAML of a report that averages
-over pixels says so (`likelihood.pixels: mean`).
+`reconstruct_batch`. Only training corrupts: validation and test encode the clean x, as prediction does. All terms have
+one value for each sample ([B]) until the loss averages them. Convention for nll and KL: sum over pixels and code
+dimensions, mean over the batch, natural logarithm; the YAML of a report that averages over pixels says so
+(`likelihood.pixels: mean`).
 """
 
 import math
@@ -20,11 +21,11 @@ from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import Batch, Shape, SplitName, finite_range
 from lit_ae.errors import SettingError
 from lit_ae.models.api import CodingMethods, SamplingMethods
-from lit_ae.models.latent import Latent, Reconstruction, Terms, in_full, noisy_code, split_terms
+from lit_ae.models.latent import Corrupted, Latent, Reconstruction, Terms, in_full, noisy_code, split_terms
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.nets import DecoderFactory, EncoderFactory, MLPDecoder, MLPEncoder
 from lit_ae.objectives.divergences import kl_standard_normal
-from lit_ae.objectives.likelihoods import Gaussian, Likelihood
+from lit_ae.objectives.likelihoods import Gaussian, Likelihood, squared_error
 from lit_ae.objectives.precision import full, full_precision
 
 __all__ = [
@@ -128,7 +129,7 @@ class ReconstructionModule(CodingMethods, GenerativeModule):
     # -- what a family overrides --------------------------------------------------------------------------------
 
     def corrupt(self, x: Tensor) -> Tensor:
-        """The encoder's input, [B, *shape], for clean x [B, *shape]; x itself unless a family overrides this."""
+        """The encoder's input in training, [B, *shape], for clean x [B, *shape]; x itself unless overridden."""
         return x
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Latent:
@@ -150,7 +151,7 @@ class ReconstructionModule(CodingMethods, GenerativeModule):
     def reconstruct_batch(self, batch: Batch, stage: Stage) -> Reconstruction:
         """The whole step except for logging; families whose step has another order override this."""
         x, y = batch
-        x_in = self.corrupt(x)
+        x_in = self.corrupt(x) if stage == "train" else x
         latent = self.encode(x_in, y)
         raw = self.raw(latent.z, y)
         from_mean = self.raw(latent.mu, y) if stage != "train" and latent.z is not latent.mu else None
@@ -185,17 +186,27 @@ class ReconstructionModule(CodingMethods, GenerativeModule):
             self.check_finite(r.loss, nll=r.nll, penalty=r.penalty)
         return r
 
+    def _evaluate(self, batch: Batch, stage: Stage) -> Reconstruction:
+        """The step on clean inputs and, if the family corrupts, `mse_corrupted` of what it makes of corrupted ones."""
+        r = self._step(batch, stage)
+        x_in = self.corrupt(batch.x)
+        if x_in is batch.x:
+            return r
+        x_hat = full(self(x_in, batch.y))
+        self.track(stage, mse_corrupted=squared_error(x_hat, full(batch.x)))
+        return r._replace(corrupted=Corrupted(x_in, x_hat))
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean of nll + penalty over the batch."""
         return self._step(batch, "train").loss.mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Reconstruction:  # type: ignore[override]
         """The terms and the reconstruction of a batch."""
-        return self._step(batch, "val")
+        return self._evaluate(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> Reconstruction:  # type: ignore[override]
         """The terms and the reconstruction of a batch, for the callbacks."""
-        return self._step(batch, "test")
+        return self._evaluate(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Reconstruction:
         """Codes, reconstructions and terms of a batch, which are not logged."""

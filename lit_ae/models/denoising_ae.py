@@ -12,15 +12,17 @@ from lit_ae.objectives.corruptions import Corruption, GaussianNoise
 class DenoisingAE(ReconstructionModule):
     """Denoising autoencoder: the encoder sees a corrupted x, and the loss compares x_hat with the clean x.
 
-    Vincent et al. 2010, section 3.1. Validation and test also corrupt their inputs, so that terms, codes and scores
-    are those of noisy inputs; only prediction uses clean inputs. The noise of validation and test is the same in every
-    pass, for every model and for every seed of training.
+    Vincent et al. 2010, section 3.1. Terms, codes and scores of validation and test are those of clean inputs, as for
+    any other family; `mse_corrupted` is the error of what is reconstructed from corrupted inputs. The noise of
+    validation and test is the same in every pass, for every model and for every seed of training.
 
     Args:
         corruption: the noise that is applied to x; null: Gaussian noise with σ = 0.3.
         noise_seed: seed of the noise in validation and test.
         kwargs: as for `ReconstructionModule`.
     """
+
+    version = 2  # codes and errors of clean inputs
 
     def __init__(self, corruption: Corruption | None = None, noise_seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -120,13 +120,14 @@ class Hopfield(ClosedFormModule):
         rule: how the weights are computed, `hebb` or `pseudo_inverse`.
         updates: `asynchronous` (one unit after the other) or `synchronous` (all at once).
         sweeps: largest number of sweeps over all units.
-        noise: share of pixels that are flipped before retrieval.
+        noise: share of pixels that are flipped before retrieval, for `mse_corrupted` and recall.
         pixels: whether the squared error is the sum or the mean over pixels.
 
     Raises:
         SettingError: `sweeps` below 1, `noise` outside [0, ½], or more patterns than units.
     """
 
+    version = 2  # codes and errors of clean inputs
     encoder: Overlaps
     decoder: Pattern
 

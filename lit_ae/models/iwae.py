@@ -39,7 +39,7 @@ class IWAE(VAE):
     def reconstruct_batch(self, batch: Batch, stage: Stage) -> Reconstruction:
         """The bound from K draws, of which `latent.z` is the first; x_hat is decoded from the mean code."""
         x, y = batch
-        x_in = self.corrupt(x)
+        x_in = self.corrupt(x) if stage == "train" else x
         latent = self.encode(x_in, y)
         assert latent.logvar is not None
         q = Normal(latent.mu, (0.5 * latent.logvar).exp(), validate_args=False)

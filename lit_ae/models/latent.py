@@ -22,11 +22,18 @@ class Latent(NamedTuple):
     terms: Terms = NO_TERMS  # further terms of the encoder, such as a commitment term
 
 
+class Corrupted(NamedTuple):
+    """What a family that corrupts its input makes of a corrupted one in evaluation."""
+
+    x_in: Tensor  # [B, *shape]
+    x_hat: Tensor  # [B, *shape]
+
+
 class Reconstruction(NamedTuple):
     """The result of a step, for callbacks; `x_hat` is decoded from `latent.mu`, the terms from the draw `latent.z`."""
 
     x: Tensor  # [B, *shape]
-    x_in: Tensor  # [B, *shape], the input of the encoder
+    x_in: Tensor  # [B, *shape], the input of the encoder: x itself except in the training of a family that corrupts it
     x_hat: Tensor  # [B, *shape]
     latent: Latent
     nll: Tensor  # [B]
@@ -34,6 +41,7 @@ class Reconstruction(NamedTuple):
     loss: Tensor  # [B], nll + penalty
     y: Tensor  # [B], -1 for unlabelled samples
     terms: Terms = NO_TERMS  # logged beside loss, nll and penalty: mse, kl, ...
+    corrupted: Corrupted | None = None  # in evaluation, if the family corrupts its input
 
 
 def in_full(latent: Latent) -> Latent:

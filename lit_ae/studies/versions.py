@@ -1,4 +1,4 @@
-"""The versions of the scores that YAML files name, read from the callbacks' source: importing them takes seconds."""
+"""The versions of the scores and families that YAML files name, read from the source: importing takes seconds."""
 
 import ast
 import sys
@@ -7,18 +7,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-CALLBACKS = Path(__file__).parent.parent / "callbacks"
-FOLDERS = (CALLBACKS / "scores", CALLBACKS / "figures")  # of the classes that YAML names without their module
+PACKAGE = Path(__file__).parent.parent
+# Of the classes that YAML names without their module
+FOLDERS = (PACKAGE / "callbacks" / "scores", PACKAGE / "callbacks" / "figures", PACKAGE / "models")
 
 
 def score_versions(contents: Iterable[Any]) -> dict[str, int]:
-    """Class name -> `version` of every callback in these parsed YAML files whose class or base class defines one."""
-    found = {path: _version(path) for content in contents for path in _callbacks(content)}
+    """Class name -> `version` of every callback and family in these YAML files whose class or base class has one."""
+    found = {path: _version(path) for content in contents for path in _classes(content)}
     return {path.rpartition(".")[2]: version for path, version in sorted(found.items()) if version is not None}
 
 
-def _callbacks(content: Any) -> Iterator[str]:
-    """The class paths under `trainer.callbacks` and `trainer.callbacks+`."""
+def _classes(content: Any) -> Iterator[str]:
+    """The class paths under `model`, `trainer.callbacks` and `trainer.callbacks+`."""
+    model = content.get("model") if isinstance(content, Mapping) else None
+    if isinstance(model, Mapping) and isinstance(model.get("class_path"), str):
+        yield model["class_path"]
     trainer = content.get("trainer") if isinstance(content, Mapping) else None
     if not isinstance(trainer, Mapping):
         return
@@ -73,7 +77,7 @@ def _stated(node: ast.ClassDef) -> int | None:
 
 
 def _of_bare_name(name: str) -> Path | None:
-    """The file of one of this package's own scores or figures, which is named after its class."""
+    """The file of one of this package's own scores, figures or families, which is named after its class."""
     paths = (path for folder in FOLDERS for path in folder.glob("*.py"))
     return next((path for path in paths if path.stem.replace("_", "") == name.lower()), None)
 

@@ -41,13 +41,14 @@ class Denoising(PassCallback, ScoreCallback):
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
         """Take in one batch."""
-        if outputs.x_in is outputs.x or outputs.x.ndim != 4:
+        if outputs.corrupted is None or outputs.x.ndim != 4:
             return
+        noisy, denoised = outputs.corrupted
         if not self._shown:
-            parts = {"clean": outputs.x, "noisy": outputs.x_in, "denoised": outputs.x_hat}
+            parts = {"clean": outputs.x, "noisy": noisy, "denoised": denoised}
             self._shown = [(label, part[: self.n].detach().clamp(0, 1).cpu()) for label, part in parts.items()]
-        self.noisy.to(outputs.x.device).update(psnr(outputs.x_in, outputs.x))
-        self.denoised.to(outputs.x.device).update(psnr(outputs.x_hat.detach(), outputs.x))
+        self.noisy.to(outputs.x.device).update(psnr(noisy, outputs.x))
+        self.denoised.to(outputs.x.device).update(psnr(denoised.detach(), outputs.x))
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Both means, and the figure."""

@@ -19,11 +19,11 @@ from lit_ae.models.base import Reconstruction, ReconstructionModule
 class ReconstructionScores(PassCallback, ScoreCallback):
     """`mae`, `rmse`, `psnr`, `ssim`, `bits`, `compression_ratio` and `mse_noisy_input` of the reconstructions.
 
-    The first five are those of `ReconstructionErrors`, for reconstructions from the mean code (for a denoising model,
-    from the code of the corrupted input): `psnr` and `bits` only for data in [0, 1], `ssim` only for images. Higher
-    `psnr` and `ssim` and lower `mae`, `rmse`, `bits` and `mse_noisy_input` are better. `compression_ratio` is the
-    number of values of a sample over the number of code dimensions. `mse_noisy_input`, for data in [0, 1]: mean squared
-    error of the reconstruction of clip(x + ε, 0, 1), ε ~ N(0, noise²), against the clean x.
+    The first five are those of `ReconstructionErrors`, for reconstructions from the mean code of the clean input:
+    `psnr` and `bits` only for data in [0, 1], `ssim` only for images. Higher `psnr` and `ssim` and lower `mae`, `rmse`,
+    `bits` and `mse_noisy_input` are better. `compression_ratio` is the number of values of a sample over the number of
+    code dimensions. `mse_noisy_input`, for data in [0, 1]: mean squared error of the reconstruction of
+    clip(x + ε, 0, 1), ε ~ N(0, noise²), against the clean x.
 
     Args:
         noise: standard deviation of ε, in units of the pixel range; 0 leaves `mse_noisy_input` out.
