@@ -23,7 +23,7 @@ from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.metrics.images import manifold
 from lit_ae.metrics.images.extractors import extract
 from lit_ae.metrics.images.feature_cache import FeatureCache
-from lit_ae.metrics.images.frechet import FrechetDistance, frechet_infinity
+from lit_ae.metrics.images.frechet import FrechetDistance, frechet_infinity, total_variance
 from lit_ae.metrics.images.inception_score import InceptionScore
 from lit_ae.metrics.images.kernel_distance import kernel_distance
 from lit_ae.metrics.images.lenet import LeNet, LeNetExtractor
@@ -95,6 +95,13 @@ def frechet(real, fake):
     metric.update(real, real=True)
     metric.update(fake, real=False)
     return metric.compute().item()
+
+
+def test_normalised_fid_of_images_without_variety_is_one_whatever_the_scale_of_features():
+    for scale in (0.01, 1.0, 100.0):
+        real = scale * made(500)
+        fake = real.double().mean(0).expand(300, -1)
+        assert frechet(real, fake) / total_variance(real) == pytest.approx(1, rel=1e-6)
 
 
 def test_fid_infinity_agrees_with_a_line_through_torch_fidelity(agrees):
@@ -262,7 +269,7 @@ def test_copies_of_training_images_have_a_small_distance_ratio():
 # -- the callback -----------------------------------------------------------------------------------------------------
 
 MORE = {"kid", "kid_std", "precision", "recall", "density", "coverage"}
-ALL = {"fid", "is", "is_std", "train_distance_ratio"} | MORE
+ALL = {"fid", "fid_normalised", "is", "is_std", "train_distance_ratio"} | MORE
 
 
 @pytest.fixture
@@ -307,6 +314,7 @@ def test_every_sampler_has_every_score(cache, digits):
         kid = kernel_distance(real, fake.features)
         ratio = median_ratio(nearest_distances(fake.features, train), nearest_distances(real, train))
         expected = Manifold(real).scores(fake.features) | {"kid": kid.mean, "kid_std": 0, "train_distance_ratio": ratio}
+        expected["fid_normalised"] = ours["fid"] / real.double().var(0).sum().item()
         assert {key: ours[key] for key in expected} == pytest.approx(expected, rel=1e-5, abs=1e-9)
     protocol = evaluation.protocol
     assert "60 images are few, which biases FID upwards" in protocol["fid_bias"]

@@ -26,7 +26,10 @@ UNBIASED = 10_000  # images that published FIDs usually have at least
 class GenerationScores(ScoreCallback):
     """Scores of every sampler's images, compared with the split being scored, and the protocol of these scores.
 
-    - `fid/SAMPLER`: Heusel et al. 2017, equation 6; lower is better.
+    - `fid/SAMPLER`: Heusel et al. 2017, equation 6; lower is better. Compare it only with FIDs of the same extractor on
+      the same data: docs/fid.md has measured what it reacts to.
+    - `fid_normalised/SAMPLER`: the FID divided by the trace of the covariance of the reference features
+      (`total_variance`), which varies less between extractors; lower is better.
     - `is/SAMPLER`, `is_std/SAMPLER`: Inception Score, Salimans et al. 2016, section 4; higher is better.
     - `kid/SAMPLER`, `kid_std/SAMPLER`: see `kernel_distance`; lower is better. Unlike FID it is not biased if there are
       few images.
@@ -55,6 +58,7 @@ class GenerationScores(ScoreCallback):
         SettingError: `fid_sizes` is 1 or negative, or `train_images` negative.
     """
 
+    version = 2  # fid_normalised
     needs_images = True
     needs_codes = False
     rank_zero = False
@@ -92,7 +96,7 @@ class GenerationScores(ScoreCallback):
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """All scores of each sampler."""
-        from lit_ae.metrics.images.frechet import FrechetDistance
+        from lit_ae.metrics.images.frechet import FrechetDistance, total_variance
         from lit_ae.metrics.images.inception_score import InceptionScore
 
         extractor = self._extractor(trainer)
@@ -104,7 +108,13 @@ class GenerationScores(ScoreCallback):
             "generated": f"{n:,} images per sampler",
             "reference": f"{split} split, {len(real):,} images",
             "inception_score_splits": self.splits,
+            "fid": (
+                "depends on the extractor's own training and does not compare between data sets; it reacts more to "
+                "brightness and blur than to noise or a missing class (docs/fid.md)"
+            ),
+            "fid_normalised": "the FID divided by the trace of the covariance of the reference features",
         }
+        variance = total_variance(real)
         fewest = min(n, len(real))
         if fewest < max(UNBIASED, 5 * extractor.num_features):
             evaluation.protocol["fid_bias"] = (
@@ -123,6 +133,8 @@ class GenerationScores(ScoreCallback):
             score.update(fake.probs)
             mean, std = score.compute()
             found = {"fid": fid.compute().item(), "is": mean.item(), "is_std": std.item()}
+            if variance > 0:
+                found["fid_normalised"] = found["fid"] / variance
             whole = gather_in_order(fake.features.cpu(), trainer)
             found |= trainer.strategy.broadcast(others.scores(whole) if trainer.is_global_zero else {})
             values |= {f"{key}/{name}": value for key, value in found.items()}

@@ -37,6 +37,15 @@ class FrechetDistance(FrechetInceptionDistance):
         super().update(features.double(), real)
 
 
+def total_variance(features: Tensor) -> float:
+    """The trace of the covariance (divisor N - 1) of features [N, F], by which a FID is divided to normalise it.
+
+    The FID of images that are all the mean of the real ones is the trace of the real covariance, so that a normalised
+    FID is about 1 for them, whatever the scale of the features.
+    """
+    return features.double().var(0).sum().item()
+
+
 def frechet_infinity(real: Tensor, fake: Tensor, sizes: int, seed: int = 0) -> float:
     """FID∞: FID extrapolated to infinitely many generated images (Chong & Forsyth 2020).
 
