@@ -23,7 +23,7 @@ from lit_ae.errors import SettingError
 from lit_ae.models.api import CodingMethods, SamplingMethods
 from lit_ae.models.latent import Corrupted, Latent, Reconstruction, Terms, in_full, noisy_code, split_terms
 from lit_ae.models.tracked import Stage, TrackedModule
-from lit_ae.nets import DecoderFactory, EncoderFactory, MLPDecoder, MLPEncoder
+from lit_ae.nets import DecoderFactory, EncoderFactory, default_decoder, default_encoder, warn_if_narrow
 from lit_ae.objectives.divergences import kl_standard_normal
 from lit_ae.objectives.likelihoods import Gaussian, Likelihood, squared_error
 from lit_ae.objectives.precision import full, full_precision
@@ -47,7 +47,8 @@ class GenerativeModule(SamplingMethods, TrackedModule):
         input_shape: shape of one sample, linked from the data module.
         latent_dim: size D of the code.
         likelihood: interprets the decoder's raw output; null: squared error, after a sigmoid for images.
-        decoder: builds the decoder from (latent_dim, input_shape); null: an MLP with one hidden layer of 256 units.
+        decoder: builds the decoder from (latent_dim, input_shape); null: an MLP with one hidden layer of 256 units, or
+            of latent_dim if that is larger.
 
     Raises:
         SettingError: `latent_dim` below 1.
@@ -65,7 +66,8 @@ class GenerativeModule(SamplingMethods, TrackedModule):
             raise SettingError(f"model.latent_dim is {latent_dim}: it must be at least 1")
         self.input_shape, self.latent_dim = tuple(input_shape), latent_dim
         self.likelihood = likelihood or Gaussian(output="sigmoid" if len(self.input_shape) == 3 else "linear")
-        self.decoder = (decoder or MLPDecoder)(latent_dim, self.input_shape)
+        self.decoder = (decoder or default_decoder(latent_dim))(latent_dim, self.input_shape)
+        warn_if_narrow(self.decoder, "model.decoder", latent_dim)
 
     def setup(self, stage: str) -> None:
         """Refuse data that the likelihood does not fit; those of a plain loader are checked batch by batch."""
@@ -102,8 +104,10 @@ class ReconstructionModule(CodingMethods, GenerativeModule):
         input_shape: shape of one sample, linked from the data module.
         latent_dim: size D of the code.
         optimizer: optimiser; null: Adam with a learning rate of 1e-3.
-        encoder: builds the encoder from (input_shape, out_features); null: an MLP with one hidden layer of 256 units.
-        decoder: builds the decoder from (latent_dim, input_shape); null: an MLP with one hidden layer of 256 units.
+        encoder: builds the encoder from (input_shape, out_features); null: an MLP with one hidden layer of 256 units,
+            or of latent_dim if that is larger.
+        decoder: builds the decoder from (latent_dim, input_shape); null: an MLP with one hidden layer of 256 units, or
+            of latent_dim if that is larger.
         likelihood: interprets the decoder's raw output; null: squared error, after a sigmoid for images.
         lr_scheduler: how the learning rate changes from epoch to epoch; null: constant. A scheduler that depends on a
             logged value (`lightning.pytorch.cli.ReduceLROnPlateau`) names it as its `monitor`.
@@ -124,7 +128,8 @@ class ReconstructionModule(CodingMethods, GenerativeModule):
         super().__init__(input_shape, latent_dim, likelihood, decoder)
         self.optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3)
         self.lr_scheduler = lr_scheduler
-        self.encoder = (encoder or MLPEncoder)(self.input_shape, self.heads * latent_dim)
+        self.encoder = (encoder or default_encoder(latent_dim))(self.input_shape, self.heads * latent_dim)
+        warn_if_narrow(self.encoder, "model.encoder", latent_dim)
 
     # -- what a family overrides --------------------------------------------------------------------------------
 

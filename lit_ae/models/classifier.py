@@ -12,7 +12,7 @@ from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.checkpoints import load_pretrained, saved_part
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.models.training_pass import training_labels
-from lit_ae.nets import EncoderFactory, MLPEncoder
+from lit_ae.nets import EncoderFactory, default_encoder, warn_if_narrow
 
 
 class Classifier(TrackedModule):
@@ -27,7 +27,7 @@ class Classifier(TrackedModule):
         latent_dim: size D of the code.
         optimizer: optimiser; null: Adam with a learning rate of 1e-3.
         encoder: builds the encoder from (input_shape, out_features), as for the autoencoder; null: an MLP with one
-            hidden layer of 256 units.
+            hidden layer of 256 units, or of latent_dim if that is larger.
         pretrained: checkpoint of the autoencoder.
         freeze: whether only the linear layer is trained.
 
@@ -57,7 +57,8 @@ class Classifier(TrackedModule):
         state = saved_part(pretrained, "encoder") if pretrained else {}
         # A variational encoder gives the mean first and then the log variance
         heads = len(list(state.values())[-1]) // latent_dim if state else 1
-        self.encoder = (encoder or MLPEncoder)(tuple(input_shape), max(1, heads) * latent_dim)
+        self.encoder = (encoder or default_encoder(latent_dim))(tuple(input_shape), max(1, heads) * latent_dim)
+        warn_if_narrow(self.encoder, "model.encoder", latent_dim)
         if pretrained:
             load_pretrained(self.encoder, state, pretrained)
         self.head = nn.Linear(latent_dim, num_classes)

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
 from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.training_pass import training_labels
-from lit_ae.nets import Decoder, DecoderFactory, MLPDecoder
+from lit_ae.nets import Decoder, DecoderFactory, default_decoder
 
 
 class LabelledDecoder(Decoder):
@@ -24,6 +25,7 @@ class LabelledDecoder(Decoder):
     def __init__(self, decoder: Decoder, num_classes: int) -> None:
         super().__init__(decoder.in_features - num_classes, decoder.output_shape)
         self.decoder, self.num_classes = decoder, num_classes
+        self.hidden_sizes = decoder.hidden_sizes
         self.register_buffer("frequencies", torch.full((num_classes,), 1 / num_classes))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -58,8 +60,12 @@ class ConditionalAE(ReconstructionModule):
                 f"model {type(self).__name__} needs labels and the data set has none: "
                 "choose a labelled data set, or a model that needs no labels"
             )
-        make = decoder or MLPDecoder
-        super().__init__(decoder=lambda n, shape: LabelledDecoder(make(n + num_classes, shape), num_classes), **kwargs)
+
+        def labelled(latent_dim: int, shape: Shape) -> LabelledDecoder:
+            make = decoder or default_decoder(latent_dim)
+            return LabelledDecoder(make(latent_dim + num_classes, shape), num_classes)
+
+        super().__init__(decoder=labelled, **kwargs)
         self.classes = num_classes
 
     def on_train_start(self) -> None:

@@ -19,7 +19,8 @@ class GAN(AdversarialModule):
         latent_dim: size D of the noise.
         generator_optimizer: null: Adam with a learning rate of 2e-4 and β₁ = 0.5 (Radford et al. 2016).
         discriminator_optimizer: null: the same as for the generator.
-        decoder: builds the generator from (latent_dim, input_shape); null: an MLP with one hidden layer of 256 units.
+        decoder: builds the generator from (latent_dim, input_shape); null: an MLP with one hidden layer of 256 units,
+            or of latent_dim if that is larger.
         discriminator: builds the discriminator from (input_shape, 1); null: an MLP with one hidden layer of 256 units.
         likelihood: interprets the generator's raw output; null: a sigmoid for images, otherwise no activation.
     """

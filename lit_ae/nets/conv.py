@@ -42,6 +42,7 @@ class ConvEncoder(Encoder):
         for n_out in channels:
             blocks += _block(nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), n_out, activation, norm)
             n_in, height, width = n_out, height // 2, width // 2
+            self.hidden_sizes += (n_out * height * width,)
         if min(height, width) < 1:
             raise SettingError(
                 f"channels {channels} halve images of {tuple(input_shape[1:])} below one pixel: give fewer channels"
@@ -80,6 +81,7 @@ class ConvDecoder(Decoder):
         scale = 2 ** len(channels)
         height, width = -(-self.height // scale), -(-self.width // scale)  # rounded up, cropped at the end
         n_in = channels[0]
+        self.hidden_sizes = tuple(n * height * width * 4**i for i, n in enumerate(channels))
         blocks: list[nn.Module] = [
             nn.Linear(in_features, n_in * height * width),
             nn.Unflatten(1, (n_in, height, width)),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
-from lit_ae.nets.base import Decoder, Encoder
+from lit_ae.nets.base import Decoder, DecoderFactory, Encoder, EncoderFactory
 
 Activation: TypeAlias = Literal["relu", "leaky_relu", "tanh", "elu", "sigmoid"]
 Norm: TypeAlias = Literal["none", "batch", "layer"]
@@ -85,6 +86,7 @@ class MLPEncoder(Encoder):
         initialisation: Initialisation = "default",
     ) -> None:
         super().__init__(input_shape, out_features)
+        self.hidden_sizes = tuple(widths)
         sizes = [math.prod(input_shape), *widths, out_features]
         self.layers = mlp(sizes, activation, norm, dropout, initialisation)
 
@@ -116,6 +118,7 @@ class MLPDecoder(Decoder):
         initialisation: Initialisation = "default",
     ) -> None:
         super().__init__(in_features, output_shape)
+        self.hidden_sizes = tuple(widths)
         sizes = [in_features, *widths, math.prod(output_shape)]
         self.layers = mlp(sizes, activation, norm, dropout, initialisation)
 
@@ -123,3 +126,13 @@ class MLPDecoder(Decoder):
         """[B, in_features] → [B, *output_shape]."""
         out: Tensor = self.layers(z)
         return out.view(-1, *self.output_shape)
+
+
+def default_encoder(latent_dim: int) -> EncoderFactory:
+    """An MLP with one hidden layer of 256 units, or of as many as the code has dimensions if those are more."""
+    return partial(MLPEncoder, widths=[max(256, latent_dim)])
+
+
+def default_decoder(latent_dim: int) -> DecoderFactory:
+    """An MLP with one hidden layer of 256 units, or of as many as the code has dimensions if those are more."""
+    return partial(MLPDecoder, widths=[max(256, latent_dim)])

@@ -1,5 +1,6 @@
 """The convolutional networks of the report on sparse and contractive AEs: pooling, and transposed convolutions."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -51,6 +52,8 @@ class ReportConvEncoder(Encoder):
         blocks: list[nn.Module] = []
         for n_in, n_out in pairwise([n_image, *channels]):
             blocks += [nn.Conv2d(n_in, n_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        _, *full = input_shape
+        self.hidden_sizes = tuple(n * math.prod(side >> i for side in full) for i, n in enumerate(channels, start=1))
         self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(channels[-1] * height * width, out_features))
         self.to(memory_format=torch.channels_last)
 
@@ -93,6 +96,7 @@ class ReportConvDecoder(Decoder):
         for n_in, n_out in pairwise([*channels, n_image]):
             up = nn.ConvTranspose2d(n_in, n_out, 3, stride=2, padding=1, output_padding=1)
             blocks += [up, nn.ReLU()]
+        self.hidden_sizes = tuple(n * height * width * 4**i for i, n in enumerate(channels))
         assert up.bias is not None
         nn.init.ones_(up.bias)  # of the last transposed convolution
         self.layers = nn.Sequential(*blocks)
