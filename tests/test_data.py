@@ -5,6 +5,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DistributedSampler
 
 from lit_ae.data import (
@@ -29,11 +31,15 @@ from lit_ae.data import (
     download,
 )
 from lit_ae.data.containers import SPLITS, as_batch
+from lit_ae.data.epoch_order import EpochOrder, permutation
 from lit_ae.data.one_hot import OneHot
 from lit_ae.data.shapes import KINDS, SIZES, render, stencil
 from lit_ae.data.subsets import seeded_split
 from lit_ae.errors import SettingError, require_at_least
+from lit_ae.models.ae import AE
+from lit_ae.models.base import Reconstruction
 from lit_ae.settings.suggestions import near_match
+from lit_ae.training.loop import several_steps_a_call
 
 TRAIN, TEST = 120, 30  # images in the files that the tests make
 NAMES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -160,6 +166,102 @@ def test_order_of_batches_depends_on_the_seed_alone() -> None:
     assert [first, second] == order(0, draws=7)
     assert first != second
     assert first != order(1, draws=0)[0]
+
+
+def test_orders_of_all_seeds_and_epochs_differ() -> None:
+    """The sum of seed and epoch, or the low half of a seed, would give some of these pairs the same order."""
+    pairs = [(seed + high, epoch) for seed in range(6) for high in (0, 2**32, 2**33) for epoch in range(6)]
+    orders = {tuple(permutation(50, seed, epoch).tolist()) for seed, epoch in pairs}
+    assert len(orders) == len(pairs)
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert permutation(50, 3, 1).tolist() == permutation(50, 3, 1).tolist()
+
+
+def test_places_in_a_shuffled_order_are_uniform() -> None:
+    """Over seeds and epochs: the mean place of a sample and the correlation of two epochs are those of chance."""
+    orders = np.array([permutation(20, seed, epoch) for seed in range(100) for epoch in range(20)])
+    assert abs(orders.mean(0) - 9.5).max() < 4.5 * orders.std() / len(orders) ** 0.5
+    correlations = [np.corrcoef(before, after)[0, 1] for before, after in pairwise(orders)]
+    assert abs(np.mean(correlations)) < 4 / (19 * len(correlations)) ** 0.5
+
+
+@pytest.mark.parametrize("size", [40, 41])
+def test_shares_of_all_processes_are_the_order_of_one(size: int) -> None:
+    def order(rank: int, processes: int) -> list[int]:
+        sampler = EpochOrder(Digits(limit=size).split("train"), 5, processes, rank)
+        sampler.set_epoch(3)
+        assert len(sampler) == len(list(sampler))
+        return list(sampler)
+
+    whole = order(0, 1)
+    shares = [order(rank, 3) for rank in range(3)]
+    together = [sample for places in zip(*shares, strict=True) for sample in places]
+    assert together[:size] == whole
+    assert together[size:] == whole[: len(together) - size]  # repeated, so that all have equally many
+    assert len(together) == 42
+
+
+class Order:
+    """The samples of each training step, by the sums of their pixels."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, list[float]] = {}
+
+    def watch(self, module: AE) -> None:
+        step = module._step
+
+        def watched(batch: Batch, stage: str) -> Reconstruction:
+            if stage == "train":
+                self.seen.setdefault(module.current_epoch, []).extend(batch.x.flatten(1).sum(1).tolist())
+            return step(batch, stage)
+
+        module._step = watched  # type: ignore[method-assign, assignment]
+
+
+def order_of(folder: Path, workers: int = 0, steps: int = 1, sanity: int = 0, resumed: bool = False) -> Order:
+    """The order of four epochs, of which the last two are those of another process if the training is `resumed`."""
+    order = Order()
+    checkpoint = None
+    for epochs in (2, 4) if resumed else (4,):
+        seed_everything(7)
+        data = Digits(limit=120, batch_size=16, num_workers=workers)
+        module = AE(input_shape=data.input_shape)
+        order.watch(module)
+        trainer = Trainer(
+            default_root_dir=folder, accelerator="cpu", max_epochs=epochs, logger=False, num_sanity_val_steps=sanity,
+            enable_progress_bar=False, enable_model_summary=False,
+            callbacks=[ModelCheckpoint(dirpath=folder, filename="last")],
+        )  # fmt: skip
+        with several_steps_a_call(trainer, module, data, steps) as calls:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            assert calls.steps == steps
+        checkpoint = folder / "last.ckpt"
+    assert set(order.seen) == {0, 1, 2, 3}
+    assert all(len(samples) == 120 for samples in order.seen.values())
+    return order
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"workers": 2}, {"steps": 3}, {"steps": 3, "workers": 1}, {"sanity": 2}, {"resumed": True},
+     {"resumed": True, "steps": 3}, {"resumed": True, "workers": 1}],
+    ids=str,
+)  # fmt: skip
+def test_order_of_a_training_is_one_of_seed_and_epoch(changes: dict[str, int], tmp_path: Path) -> None:
+    data = Digits(limit=120)
+    sums = (data.split("train").x.float() / 255).flatten(1).sum(1)
+    expected = {epoch: sums[permutation(120, 7, epoch)].tolist() for epoch in range(4)}
+    found = order_of(tmp_path, **changes).seen
+    assert {epoch: pytest.approx(samples, rel=1e-5) for epoch, samples in found.items()} == expected
+
+
+def test_random_numbers_of_a_model_are_untouched_by_loaders() -> None:
+    data = Digits(limit=60, num_workers=1)
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        assert sum(len(batch.x) for batch in loader) == 60
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_transfer_scales_pixels_only() -> None:

@@ -173,7 +173,8 @@ def test_command_line_starts_its_second_process_by_itself(store, lit_ae, argumen
     one = the_run()
     figures = {path.name: path.stat().st_mtime_ns for path in one.artifact("figures").iterdir()}
     command = [sys.executable, "-m", "lit_ae.cli", *score, "--config", config_folder() / "trainer" / "ddp.yaml"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
     subprocess.run([*command, "--trainer.devices=2"], env=environment, check=True, timeout=200)
     two = the_run()
     assert (two.id, two.status) == (one.id, "FINISHED")

@@ -3,17 +3,20 @@
 import hashlib
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.containers import ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
-from lit_ae.data.joined_batches import JoinedBatches
+from lit_ae.data.epoch_order import EpochOrder, TrainingLoader
 from lit_ae.data.subsets import binarised, labelled_subset, without_class
 from lit_ae.errors import require_at_least
+
+Loader = TypeVar("Loader", bound=DataLoader[Batch])
 
 
 class BaseDataModule(LightningDataModule, ABC):
@@ -91,22 +94,23 @@ class BaseDataModule(LightningDataModule, ABC):
         part: ArrayDataset = getattr(self._splits, name)
         return part
 
-    def train_dataloader(self, steps_a_call: int | None = None) -> DataLoader[Batch]:
-        """Shuffled batches; with several processes, Lightning replaces the sampler by its distributed one.
+    def train_dataloader(self) -> TrainingLoader:
+        """Batches in an order that follows from the run's seed and the number of the epoch alone (`EpochOrder`).
 
-        Args:
-            steps_a_call: how many batches are joined into one, which `training.loop` splits again; null: the
-                attribute of the same name.
+        With the same seed every model sees the same batches, however many random numbers it draws itself, so that runs
+        can be paired by seed. Each of several processes takes its share. `steps_a_call` batches are joined into one,
+        which `training.loop` splits again.
         """
-        # A separate generator: with the same seed every model sees the same batches, however many random numbers it
-        # draws itself, so that runs can be paired by seed.
-        generator = torch.Generator().manual_seed(torch.initial_seed())
-        single = self._loader("train", self.batch_size, shuffle=True, generator=generator)
-        steps = steps_a_call or self.steps_a_call
-        if steps == 1:
-            return single
-        joined = JoinedBatches(single.batch_sampler, steps)
-        return self._loader("train", 1, batch_sampler=joined, generator=generator)
+        replicas = (self.trainer.distributed_sampler_kwargs if self.trainer else None) or {}
+        return self._training_loader(self.batch_size * self.steps_a_call, **replicas)
+
+    def whole_train_dataloader(self) -> TrainingLoader:
+        """The same order in single batches, all of them in every process."""
+        return self._training_loader(self.batch_size)
+
+    def _training_loader(self, batch_size: int, **replicas: int) -> TrainingLoader:
+        order = EpochOrder(self.split("train"), torch.initial_seed(), **replicas)
+        return self._loader("train", batch_size, order, TrainingLoader)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split in its own order."""
@@ -127,24 +131,20 @@ class BaseDataModule(LightningDataModule, ABC):
         if not replicas or replicas["num_replicas"] == 1:
             return self._loader(name, self.eval_batch_size)
         sampler = UnrepeatedDistributedSampler(self.split(name), shuffle=False, **replicas)
-        return self._loader(name, self.eval_batch_size, sampler=sampler)
+        return self._loader(name, self.eval_batch_size, sampler)
 
     def _loader(
         self,
         name: SplitName,
         batch_size: int,
-        shuffle: bool = False,
-        sampler: UnrepeatedDistributedSampler | None = None,
-        batch_sampler: JoinedBatches | None = None,
-        generator: torch.Generator | None = None,
-    ) -> DataLoader[Batch]:
-        return DataLoader(
+        sampler: DistributedSampler[Any] | None = None,
+        kind: type[Loader] = DataLoader,  # type: ignore[assignment]
+    ) -> Loader:
+        return kind(
             self.split(name),
             batch_size=batch_size,  # by keyword: Lightning builds the loader again in `predict`
-            shuffle=shuffle,
             sampler=sampler,
-            batch_sampler=batch_sampler,
-            generator=generator,
+            generator=torch.Generator(),  # its own: each iteration draws from it, and the model's draws stay the same
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             collate_fn=_as_is,

@@ -44,9 +44,7 @@ def training_labels(module: LightningModule) -> Tensor:
 def _passes(module: LightningModule) -> Iterator[Iterator[Batch]]:
     """Endless passes over the training split, each in another order if the loader shuffles."""
     data = module.trainer.datamodule  # type: ignore[attr-defined]
-    loader = (
-        data.train_dataloader(steps_a_call=1) if isinstance(data, BaseDataModule) else module.trainer.train_dataloader
-    )
+    loader = data.whole_train_dataloader() if isinstance(data, BaseDataModule) else module.trainer.train_dataloader
     assert loader is not None
     dtype = cast(torch.dtype, module.dtype)
     while True:
