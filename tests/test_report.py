@@ -587,6 +587,19 @@ def test_cards_state_protocol_versions_times_and_epochs(runs, tmp_path):
     assert "## Notes\n\n### What to mind\n\nmind the <gap>\n\na note without a title\n" in text
 
 
+def test_the_precision_is_on_the_card_and_a_mixture_is_said(runs, tmp_path):
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    assert dict(markdown_table(text, "## Runs")[1:])["precision"] == "32-true"
+    assert "same precision" not in text
+    for run in runs:
+        if run.model == "GAN":
+            run.params["trainer.precision"] = "bf16-mixed"
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    split = "AE, β-VAE: 32-true; GAN: bf16-mixed"
+    assert dict(markdown_table(text, "## Runs")[1:])["precision"] == split
+    assert f"the runs were not all computed in the same precision: {split}" in text[: text.index("## ")]
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [

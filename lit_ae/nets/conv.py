@@ -1,7 +1,11 @@
-"""Strided convolutional encoder, and the decoder that mirrors it with transposed convolutions."""
+"""Strided convolutional encoder, and the decoder that mirrors it with transposed convolutions.
+
+Their memory format is channels last, in which convolutions are at least as fast on a CPU.
+"""
 
 from typing import Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from lit_ae.data.containers import Shape
@@ -48,10 +52,11 @@ class ConvEncoder(Encoder):
                 f"channels {channels} halve images of {tuple(input_shape[1:])} below one pixel: give fewer channels"
             )
         self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(n_in * height * width, out_features))
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → [B, out_features]."""
-        out: Tensor = self.layers(x)
+        out: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last))
         return out
 
 
@@ -92,6 +97,7 @@ class ConvDecoder(Decoder):
             blocks += _block(up, n_out, activation, norm)
             n_in = n_out
         self.layers = nn.Sequential(*blocks, nn.ConvTranspose2d(n_in, n_image, 4, stride=2, padding=1))
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, z: Tensor) -> Tensor:
         """[B, in_features] → [B, C, H, W]."""

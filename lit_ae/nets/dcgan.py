@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import nn
 
 from lit_ae.data.containers import Shape
@@ -21,11 +22,13 @@ def layer_widths(net: nn.Module, shape: Shape, width: int) -> list[int]:
 
 def initialise(net: nn.Module) -> None:
     """Draw all weights from N(0, 0.02²), those of batch norm from N(1, 0.02²) (Radford et al. 2016, section 4)."""
+    net.to(memory_format=torch.contiguous_format)  # random numbers are drawn in the order of the memory
     for module in net.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(module.weight, 0.0, 0.02)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
+    net.to(memory_format=torch.channels_last)
 
 
 class DCGANGenerator(ConvDecoder):

@@ -32,7 +32,7 @@ class ReportConvEncoder(Encoder):
     """3 × 3 'same' convolutions with ReLU, each followed by 2 × 2 max-pooling, then a linear layer.
 
     28 → 14 → 7 → 3 pixels; 664,704 parameters for one image channel and 128 code dimensions. The memory format is
-    channels last, which is twice as fast on a CPU.
+    channels last, in which it is faster on a CPU.
 
     Args:
         channels: number of filters of each convolution, from the image to the code.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lit_ae.report.formats import DASH, duration, seeds_text
+from lit_ae.studies.precision import precision_of
 
 if TYPE_CHECKING:
     from lit_ae.report.collect import Collected, Entries
@@ -25,6 +26,7 @@ def run_card(collected: Collected) -> Card:
     )
     total = duration(sum(map(sum, seconds.values())))
     epochs = {model: [run.params.get("trainer.max_epochs", DASH) for run in own] for model, own in finished.items()}
+    precisions = {model: [precision_of(run) for run in own] for model, own in finished.items()}
     revisions = sorted({run.tags.get("git_sha", "unknown") for run in runs})
     return [
         ("profile", f"{collected.profile_name}{f': {profile.note}' if profile.note else ''}"),
@@ -32,6 +34,7 @@ def run_card(collected: Collected) -> Card:
         ("runs", f"{len(runs)} of {sum(counts)} ({len(counts)} models × {each})"),
         ("seeds", ", ".join(map(str, profile.seeds))),
         ("epochs", differing(epochs)),
+        ("precision", differing(precisions)),
         ("git revision", ", ".join(revisions)),
         ("wall time", f"{total} summed over runs"),
         ("wall time by model", by_model),

@@ -66,7 +66,7 @@ def collect(study: Study, profile_name: str) -> Collected:
     problems += _missing(runs, {model: study.seeds(model, profile) for model in runs}, remedy)
     _check_metrics(study, runs, remedy if problems else None)
     problems += _outdated(runs, wanted, remedy)
-    problems += _not_finite(study, runs)
+    problems += _not_finite(study, runs) + _differing_precision(runs)
     protocol, environment = (_entries(runs, f"{name}.json") for name in ("protocol", "environment"))
     return Collected(study, profile_name, profile, runs, problems, protocol, environment)
 
@@ -146,6 +146,16 @@ def _not_finite(study: Study, runs: Runs) -> list[str]:
         for seed, run in own.items()
         if not math.isfinite(run.metrics.get(column.metric, 0.0))
     ]
+
+
+def _differing_precision(runs: Runs) -> list[str]:
+    from lit_ae.report.cards import differing
+    from lit_ae.studies.precision import precision_of
+
+    used = {model: sorted({precision_of(run) for run in own.values()}) for model, own in runs.items()}
+    if len({name for names in used.values() for name in names}) < 2:
+        return []
+    return [f"the runs were not all computed in the same precision: {differing(used)}"]
 
 
 def _entries(runs: Runs, path: str) -> Entries:

@@ -14,6 +14,7 @@ from lit_ae.console import output
 from lit_ae.errors import SettingError
 from lit_ae.studies.jobs import Job, jobs
 from lit_ae.studies.plan import Plan, reconcile
+from lit_ae.studies.precision import study_precision
 from lit_ae.studies.spec import Profile, Study
 from lit_ae.studies.workers import Pool, Worker
 
@@ -30,6 +31,7 @@ class _Underway:
     parent: str
     plan: Plan
     lock: "BaseFileLock"
+    precision: str  # of all its runs, unless a row sets its own
     workers: list[Worker] = field(default_factory=list)  # that are running one of its jobs
     failed: int = 0
 
@@ -83,8 +85,11 @@ def _begin(study: Study, profile: Profile) -> _Underway:
     line = f"{study.name}, profile {profile.name}: {total - todo} of {total} runs are done, {todo} to do"
     if plan.outdated:
         line += f" ({len(plan.outdated)} of them only need scores of a newer version, without training)"
+    precision = study_precision(study, profile)
+    if todo and study.reduced_precision:
+        line += f"; trainer.precision: {precision}"
     print(line)
-    return _Underway(study, profile, parent, plan, lock)
+    return _Underway(study, profile, parent, plan, lock, precision)
 
 
 def _parent(study: Study, profile: Profile) -> str:
@@ -155,7 +160,7 @@ def _assign(worker: Worker, one: _Underway, job: Job, logs: Path, threads: int) 
     study, plan = one.study, one.plan
     plan.todo.remove(job)
     one.workers.append(worker)
-    args = [*job.args]
+    args = [f"--trainer.precision={one.precision}", *job.args]  # first, so that a row's own setting replaces it
     if job.start:
         args.append(f"--model.pretrained={tracking.last_checkpoint(plan.trained[job.start])}")
     hashes = {"config_hash": job.config_hash, "settings_hash": job.settings_hash}

@@ -115,6 +115,7 @@ class Study:
     columns: list[Column]
     configs: list[str] = field(default_factory=list)  # files of configs/ that every run stacks on its own
     scores: list[str] = field(default_factory=list)  # the same for the test only: a change never trains again
+    reduced_precision: bool = False  # all rows in bfloat16 with float32 weights where the machine is faster in it
     comparisons: list[Comparison] = field(default_factory=list)
     published: dict[str, dict[str, float]] = field(default_factory=dict)
     figures: list[FigureSpec] = field(default_factory=list)

@@ -31,6 +31,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def has_bfloat16_instructions() -> bool:
+    """Whether the processor's list of features holds instructions for bfloat16; False where there is no such list."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return _has_apple_bfloat16()
+    features = (line.split(":", 1)[1] for line in lines if line.startswith(("flags", "Features")))
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(next(features, "").split())  # "bf16": of ARM
+
+
 def git_sha() -> str:
     """Revision of the checkout that holds the package, with `-dirty` if package or configs have been changed since."""
     here = Path(__file__).parent.parent
@@ -43,6 +53,14 @@ def git_sha() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{sha}-dirty" if dirty else sha
+
+
+def _has_apple_bfloat16() -> bool:
+    try:
+        asked = ["sysctl", "-n", "hw.optional.arm.FEAT_BF16"]
+        return subprocess.check_output(asked, text=True, stderr=subprocess.DEVNULL).strip() == "1"
+    except (OSError, subprocess.CalledProcessError):
+        return False
 
 
 def _cpu_name() -> str:

@@ -3,8 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import yaml
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
 
 import lit_ae.callbacks
 import lit_ae.data
@@ -26,10 +26,11 @@ from lit_ae.models.checkpoints import read_checkpoint
 from lit_ae.models.settings import bare, import_all
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.settings.files import config_folder
-from lit_ae.settings.suggestions import near_match
 from lit_ae.tracking.logger import RunLogger, run_logger
+from lit_ae.training.callback_selection import keep_only_scores, set_aside
 from lit_ae.training.faults import explained, refused
 from lit_ae.training.loop import several_steps_a_call
+from lit_ae.training.precision import REDUCED, precision_for
 from lit_ae.training.progress_bar import StepsBar
 from lit_ae.training.run_settings import flat, settings_hash, stored_hash
 from lit_ae.training.tracking_callback import Tracking
@@ -124,6 +125,7 @@ class AutoencoderCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's logger, unless the settings name another or switch logging off."""
+        self._choose_precision()
         if self._get(self.config_init, "trainer.logger") in (None, True):
             kwargs["logger"] = RunLogger()
         extra: list[Callback] = [Tracking(self._resolved())]
@@ -132,6 +134,16 @@ class AutoencoderCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = extra
         with refused("trainer"):
             return super().instantiate_trainer(**kwargs)
+
+    def _choose_precision(self) -> None:
+        """Set the precision that suits model and device, unless the settings name one; it is stored as any setting."""
+        if self._get(self.config, "trainer.precision") or self._get(self.config, "trainer.plugins"):
+            return
+        chosen = precision_for(self.model, self._get(self.config, "trainer.accelerator"))
+        if chosen == REDUCED:
+            rank_zero_info(f"trainer.precision is {chosen}, which this device computes natively; or set it to 32-true")
+        for config in (self.config, self.config_init):
+            self._get(config, "trainer")["precision"] = chosen
 
     def instantiate_classes(self) -> None:
         """Model, data and trainer; the model keeps its settings as plain data, for its checkpoints."""
@@ -222,29 +234,3 @@ class AutoencoderCLI(LightningCLI):
         name = self._get(self.config, "run_name") or f"{tags['model']} {tags['data']} seed {tags['seed']}"
         tags |= {"kind": "single", "config_hash": self._hash()}
         return tracking.create_run(self._get(self.config, "experiment"), name, tags)
-
-
-def keep_only_scores(trainer: Trainer, names: Sequence[str]) -> None:
-    """Remove the score callbacks with other class names from the trainer.
-
-    Raises:
-        SettingError: there is no score callback of such a name.
-    """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    scores = {type(c).__name__ for c in callbacks if hasattr(type(c), "version")}
-    for name in names:
-        if name not in scores:
-            raise SettingError(f"--only_scores names {name!r}{near_match(name, sorted(scores))}")
-    kept = [c for c in callbacks if not hasattr(type(c), "version") or type(c).__name__ in names]
-    trainer.callbacks = kept  # type: ignore[attr-defined]
-
-
-@contextmanager
-def set_aside(trainer: Trainer) -> Iterator[None]:
-    """Inside it the trainer is without callbacks that only act in a test: Lightning calls six hooks a step on each."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    trainer.callbacks = [c for c in callbacks if not getattr(c, "test_only", False)]  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        trainer.callbacks = callbacks  # type: ignore[attr-defined]

@@ -1,0 +1,35 @@
+"""Which of a trainer's callbacks take part in a training or in a test."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from lightning.pytorch import Callback, Trainer
+
+from lit_ae.errors import SettingError
+from lit_ae.settings.suggestions import near_match
+
+
+def keep_only_scores(trainer: Trainer, names: Sequence[str]) -> None:
+    """Remove the score callbacks with other class names from the trainer.
+
+    Raises:
+        SettingError: there is no score callback of such a name.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    scores = {type(c).__name__ for c in callbacks if hasattr(type(c), "version")}
+    for name in names:
+        if name not in scores:
+            raise SettingError(f"--only_scores names {name!r}{near_match(name, sorted(scores))}")
+    kept = [c for c in callbacks if not hasattr(type(c), "version") or type(c).__name__ in names]
+    trainer.callbacks = kept  # type: ignore[attr-defined]
+
+
+@contextmanager
+def set_aside(trainer: Trainer) -> Iterator[None]:
+    """Inside it the trainer is without callbacks that only act in a test: Lightning calls six hooks a step on each."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    trainer.callbacks = [c for c in callbacks if not getattr(c, "test_only", False)]  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        trainer.callbacks = callbacks  # type: ignore[attr-defined]
