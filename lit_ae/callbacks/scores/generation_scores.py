@@ -29,7 +29,7 @@ class GenerationScores(ScoreCallback):
     - `fid/SAMPLER`: Heusel et al. 2017, equation 6; lower is better. Compare it only with FIDs of the same extractor on
       the same data: docs/fid.md has measured what it reacts to.
     - `fid_normalised/SAMPLER`: the FID divided by the trace of the covariance of the reference features
-      (`total_variance`), which varies less between extractors; lower is better.
+      (`total_variance`), so that the scale of the features no longer matters; lower is better.
     - `is/SAMPLER`, `is_std/SAMPLER`: Inception Score, Salimans et al. 2016, section 4; higher is better.
     - `kid/SAMPLER`, `kid_std/SAMPLER`: see `kernel_distance`; lower is better. Unlike FID it is not biased if there are
       few images.
@@ -109,8 +109,8 @@ class GenerationScores(ScoreCallback):
             "reference": f"{split} split, {len(real):,} images",
             "inception_score_splits": self.splits,
             "fid": (
-                "depends on the extractor's own training and does not compare between data sets; it reacts more to "
-                "brightness and blur than to noise or a missing class (docs/fid.md)"
+                "depends on the extractor's own training and does not compare between data sets; a lower FID need not "
+                "mean that no class is missing (measured in docs/fid.md)"
             ),
             "fid_normalised": "the FID divided by the trace of the covariance of the reference features",
         }
