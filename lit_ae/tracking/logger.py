@@ -27,6 +27,8 @@ class RunLogger(Logger):
         self.run_id: str | None = None
         self.epochs_before = 0  # epochs of training behind the weights of a separate test
         self.limited = False  # the test takes fewer samples than the split holds
+        self._held: dict[str, float] = {}  # values of a validation that wait for those of its epoch's training
+        self._held_at = 0
 
     @property
     def name(self) -> str:
@@ -47,12 +49,34 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log values; those of the end of an epoch have its number, counted from 1, as their step."""
+        """Log values; those of the end of an epoch have its number, counted from 1, as their step.
+
+        Values of a validation are written together with the next ones, at the latest when the training ends: a write
+        takes as long as several steps of a small network.
+        """
         values = dict(metrics)
         epoch = values.pop("epoch", None)
-        if self.run_id and values:
-            at = step or 0 if epoch is None else self.epochs_before + int(epoch) + 1
-            tracking.log_metrics(self.run_id, {self._kept_apart(key): v for key, v in values.items()}, at)
+        if not self.run_id or not values:
+            return
+        at = step or 0 if epoch is None else self.epochs_before + int(epoch) + 1
+        values = {self._kept_apart(key): value for key, value in values.items()}
+        if at != self._held_at or self._held.keys() & values.keys():
+            self._write_held()
+        if epoch is not None and all(key.startswith("val/") for key in values):
+            self._held, self._held_at = self._held | values, at
+        else:
+            tracking.log_metrics(self.run_id, self._held | values, at)
+            self._held = {}
+
+    def _write_held(self) -> None:
+        if self.run_id and self._held:
+            tracking.log_metrics(self.run_id, self._held, self._held_at)
+            self._held = {}
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what is left; Lightning calls this at the end of every command, also after an error."""
+        self._write_held()
 
     @rank_zero_only
     def log_figure(self, figure: Figure, name: str) -> None:
