@@ -284,6 +284,8 @@ def test_comparisons_are_in_a_csv_of_their_own_unrounded(runs, tmp_path):
     mse, _, spread = rows[:3]
     assert [row["no_verdict"] for row in rows[:5]] == [""] * 5
     assert rows[5]["no_verdict"].startswith("not computable: the Brown-Forsythe test needs at least 4 seeds")
+    assert float(rows[5]["std_b"]) == pytest.approx(np.std(FID["GAN"][:3], ddof=1), rel=1e-12)  # is shown all the same
+    assert rows[5]["p"] == rows[5]["pitman_morgan_p"] == rows[5]["ratio"] == ""
     assert (mse["metric"], mse["a"], mse["b"], mse["n"], mse["std_a"]) == ("test/mse", "β-VAE", "AE", "5", "")
     assert float(mse["p"]) == pytest.approx(scipy.stats.ttest_rel(MSE["β-VAE"], MSE["AE"]).pvalue, rel=1e-12)
     assert float(spread["std_b"]) == pytest.approx(np.std(FID["GAN"], ddof=1), rel=1e-12)

@@ -60,6 +60,7 @@ class Outcome:
     paired_variance: VarianceResult | None
     means: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds
     difference: float = math.nan  # of the means over common seeds
+    stds: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds (n - 1)
     p_holm: float = math.nan
     why_not: str = ""  # why the main test could not be computed
     lacks: str = ""  # the declared seeds that have no value, in words: the test waits for them
@@ -214,6 +215,7 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
         paired_variance=by_seed,
         means=(_mean(a.values()), _mean(b.values())),
         difference=_mean(a_common[seed] - b_common[seed] for seed in common),
+        stds=(_std(a.values()), _std(b.values())),
         why_not=why_not,
         lacks=lacks,
         runs_missing=runs_missing,
@@ -223,3 +225,10 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
 def _mean(values: Iterable[float]) -> float:
     found = list(values)
     return sum(found) / len(found) if found else math.nan
+
+
+def _std(values: Iterable[float]) -> float:
+    from lit_ae import statistics
+
+    found = list(values)
+    return statistics.mean_std(found)[1] if found else math.nan

@@ -49,6 +49,8 @@ def comparisons_csv(results: Results) -> str:
             ]
             if declared.test == "paired":
                 values[0] = test.difference
+            else:
+                values[len(PAIRED) + 1 : len(PAIRED) + 3] = test.stds
             why = verdict(test) if math.isnan(test.p) else ""
             rows.append([str(len(reading.seeds)), *names, str(test.n), *_texts(values), why])
     return _csv(header, rows)

@@ -165,11 +165,13 @@ def _paired_row(test: Outcome) -> list[str]:
 def _variance_row(test: Outcome) -> list[str]:
     head = [f"{test.comparison.a} against {test.b_name}", *_head(test)]
     result, by_seed = test.unpaired_variance, test.paired_variance
+    std_a, std_b = test.stds
+    stds = DASH if math.isnan(std_a + std_b) else f"{significant(std_a)} against {significant(std_b)}"
     if result is None:
-        return [*head, *[DASH] * 7]
+        return [*head, stds, *[DASH] * 6]
     return [
         *head,
-        f"{significant(result.std_a)} against {significant(result.std_b)}",
+        stds,
         significant(result.ratio),
         _interval(result.ratio_low, result.ratio_high),
         p_value(result.p),
