@@ -809,6 +809,34 @@ def test_a_comparison_is_the_paired_test_and_says_it_in_words():
     assert "Effect size" not in str(api.compare([1.0, 2.0], [2.0, 1.5]))
 
 
+def test_a_comparison_with_a_constant_baseline_gives_no_p():
+    result = api.compare([0.00701, 0.00704, 0.00706], [0.01683] * 3)
+    assert all(
+        map(math.isnan, (result.p, result.wilcoxon_p, result.sign_flip_p, result.effect_size, result.detectable))
+    )
+    text = str(result)
+    assert "No test is made: b is the same for every seed" in text
+    low, high = statistics.confidence_interval([0.00701 - 0.01683, 0.00704 - 0.01683, 0.00706 - 0.01683])
+    assert (
+        f"a is lower than b by 0.009793 on average; 95 % confidence interval of a - b: {low:.4g} to {high:.4g}" in text
+    )
+    assert "significant" not in text
+    assert "d_z" not in text
+    assert "No test is made: a is the same" in str(api.compare([0.01683] * 3, [0.00701, 0.00704, 0.00706]))
+
+
+def test_a_comparison_gives_an_interval_of_the_ratio_of_spreads_from_four_seeds_on():
+    a, b = {0: 1.0, 1: 2.0, 3: 4.0, 2: 3.5}, {3: 3.1, 2: 2.6, 1: 1.1, 0: 0.4}
+    result = api.compare(a, b)
+    paired = statistics.variance_ratio_interval_paired([1.0, 2.0, 3.5, 4.0], [0.4, 1.1, 2.6, 3.1])
+    assert (result.std_ratio_low, result.std_ratio_high) == pytest.approx(paired)
+    said = f"{np.std([1, 2, 3.5, 4]) / np.std([0.4, 1.1, 2.6, 3.1]):.2g} times that of b; 95 % confidence interval: "
+    assert f"The standard deviation of a is {said}{paired[0]:.2g} to {paired[1]:.2g}." in str(result)
+    few = api.compare([1.0, 2.0, 3.0], [2.0, 1.5, 3.1])
+    assert math.isnan(few.std_ratio_low)
+    assert "The two spreads are not compared: that takes 4 seeds or more" in str(few)
+
+
 @pytest.mark.parametrize(
     ("a", "b", "said"),
     [

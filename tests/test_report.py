@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from statsmodels.stats.power import TTestPower
 
-from lit_ae import tracking
+from lit_ae import statistics, tracking
 from lit_ae.errors import SettingError
 from lit_ae.report import build_report, print_table
 from lit_ae.report.analyse import analyse
@@ -24,7 +24,9 @@ from lit_ae.report.formats import duration, file_name
 from lit_ae.report.render import tex_escape
 from lit_ae.studies import runner
 from lit_ae.studies.jobs import jobs
+from lit_ae.studies.load import load_study
 from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study
+from lit_ae.studies.status import run_states
 
 MSE = {
     "AE": [0.011, 0.012, 0.013, 0.012, 0.010],
@@ -213,7 +215,9 @@ def test_arrows_say_which_direction_is_better_in_every_format(runs, tmp_path):
 
 def test_csv_is_long_and_unrounded(runs, tmp_path):
     rows = list(csv.DictReader(io.StringIO(build_report(study(), "full", tmp_path).csv.read_text())))
-    assert list(rows[0]) == ["model", "metric", "mean", "std", "n", "published", "difference"]
+    assert list(rows[0]) == [
+        "model", "metric", "mean", "std", "n", "published", "difference", "unknown_definition", "left_out",
+    ]  # fmt: skip
     assert len(rows) == 6
     ae = rows[0]
     assert (ae["model"], ae["metric"], ae["n"]) == ("AE", "test/mse", "5")
@@ -253,10 +257,17 @@ def test_differences_to_the_published_figures_are_ours_minus_theirs(runs, tmp_pa
         r"AE & MSE test $\downarrow$ & 0.0116 $\pm$ 0.0011 & 0.4611 & $-$0.4495$\dagger$ & better \\"
         in paths.latex.read_text()
     )
-    within = build_report(study(published={"AE": {"mse": 0.0110}}), "full", tmp_path).markdown.read_text("utf-8")
-    low, high = scipy.stats.t.interval(0.95, 4, np.mean(MSE["AE"]), scipy.stats.sem(MSE["AE"]))
-    assert low < 0.0110 < high
-    assert markdown_table(within, "## Comparison with published figures")[1][4:] == ["+0.0006", "worse"]
+    low, _ = scipy.stats.t.interval(0.95, 4, np.mean(MSE["AE"]), scipy.stats.sem(MSE["AE"]))
+    assert low > 0.0100  # outside the interval of our mean, and yet as one more of our runs could be
+    within = build_report(study(published={"AE": {"mse": 0.0100}}), "full", tmp_path).markdown.read_text("utf-8")
+    assert markdown_table(within, "## Comparison with published figures")[1][4:] == ["+0.0016", "worse"]
+    half = scipy.stats.t.ppf(0.975, 4) * np.std(MSE["AE"], ddof=1) * math.sqrt(1 + 1 / 5)
+    for step, mark in ((0.99, ""), (1.01, "†")):
+        made = study(published={"AE": {"mse": float(np.mean(MSE["AE"]) + step * half)}})
+        text = build_report(made, "full", tmp_path).markdown.read_text("utf-8")
+        assert markdown_table(text, "## Comparison with published figures")[1][4] == f"−{step * half:.4f}{mark}"
+    assert "mean ± t s √(1 + 1/n)" in text
+    assert "where n = 1 there is no mark" not in text
     smaller = "quick profile has other data or a smaller budget"
     assert smaller in build_report(study(), "quick", tmp_path / "quick").markdown.read_text("utf-8")
     assert smaller not in paths.markdown.read_text("utf-8")
@@ -271,6 +282,10 @@ def test_comparisons_are_in_a_csv_of_their_own_unrounded(runs, tmp_path):
         (n, t) for n in "53" for t in ("paired", "paired", "variance")
     ]
     mse, _, spread = rows[:3]
+    assert [row["no_verdict"] for row in rows[:5]] == [""] * 5
+    assert rows[5]["no_verdict"].startswith("not computable: the Brown-Forsythe test needs at least 4 seeds")
+    assert float(rows[5]["std_b"]) == pytest.approx(np.std(FID["GAN"][:3], ddof=1), rel=1e-12)  # is shown all the same
+    assert rows[5]["p"] == rows[5]["pitman_morgan_p"] == rows[5]["ratio"] == ""
     assert (mse["metric"], mse["a"], mse["b"], mse["n"], mse["std_a"]) == ("test/mse", "β-VAE", "AE", "5", "")
     assert float(mse["p"]) == pytest.approx(scipy.stats.ttest_rel(MSE["β-VAE"], MSE["AE"]).pvalue, rel=1e-12)
     assert float(spread["std_b"]) == pytest.approx(np.std(FID["GAN"], ddof=1), rel=1e-12)
@@ -332,7 +347,193 @@ def test_comparison_table_shows_the_numbers(runs, tmp_path):
     assert row["comparison"] == "AE against GAN"
     assert row["result"] == "significant at 5 % (Holm): AE varies less"
     assert row["std"] == f"{np.std(FID['AE'], ddof=1):#.3g} against {np.std(FID['GAN'], ddof=1):#.3g}"
+    assert row["ratio"] == f"{np.std(FID['AE'], ddof=1) / np.std(FID['GAN'], ddof=1):#.3g}"
+    for column, interval in (
+        ("95 % CI of the ratio", statistics.variance_ratio_interval),
+        ("95 % CI of the ratio, paired", statistics.variance_ratio_interval_paired),
+    ):
+        low, high = interval(FID["AE"], FID["GAN"])
+        assert row[column] == f"[{low:#.3g}, {high:#.3g}]"
+    assert "the Brown–Forsythe test cannot give a p below 0.00395, which is 0.0118 after" not in text  # it is enough
+    assert "rejects equal variances of exponential ones in 23 % instead of 5 % of samples of 10 pairs" in text
     assert "family of 3 comparisons" in text
+
+
+def formats(made, profile, folder):
+    """The report in every format, without line breaks or LaTeX's escapes."""
+    paths = build_report(made, profile, folder)
+    console = Console(width=400, record=True, file=io.StringIO())
+    print_table(made, profile, console)
+    texts = {
+        "md": paths.markdown.read_text("utf-8"),
+        "tex": paths.latex.read_text("utf-8").replace(r"$\beta$", "β").replace("\\", ""),
+        "html": "".join(Page(paths.html).text),
+        "terminal": console.export_text(),
+    }
+    return {name: " ".join(text.split()) for name, text in texts.items()}, paths
+
+
+MSE_ONLY = [Comparison("test/mse", "β-VAE", "AE")]
+
+
+def test_no_verdict_before_the_declared_seeds_are_in(runs, tmp_path):
+    """However clear it looks with the seeds that are there."""
+    runs[:] = [run for run in runs if (run.model, run.seed) not in {("AE", 3), ("β-VAE", 3), ("β-VAE", 4)}]
+    texts, paths = formats(study(), "full", tmp_path)
+    lacks = "β-VAE lacks seeds 3, 4; AE lacks seed 3"
+    rows = list(csv.DictReader(io.StringIO(paths.comparisons.read_text())))
+    assert [row["p"] == row["p_holm"] == row["effect_size"] == "" for row in rows] == [True] * 3 + [False] * 2 + [True]
+    assert rows[0]["no_verdict"] == f"no verdict: {lacks}"
+    differences = np.subtract(MSE["β-VAE"][:3], MSE["AE"][:3])
+    assert float(rows[0]["mean_difference"]) == pytest.approx(differences.mean())  # the descriptive difference remains
+    header, mse, _ = markdown_table(paths.markdown.read_text("utf-8"), "Means, paired by seed")
+    shown = dict(zip(header, mse, strict=True))
+    assert (shown["result"], shown["n"]) == (f"no verdict: {lacks}", "3")
+    assert shown["difference"] == f"+{differences.mean():#.3g}"
+    assert {shown[name] for name in header[6:]} == {"–"}
+    assert "†" not in paths.markdown.read_text("utf-8").split("Mean ± standard")[0]
+    for name, text in texts.items():
+        assert lacks in text, name
+        assert "To run the missing seeds: lit-ae study run experiments/made.yaml --profile full" in text, name
+        assert "after Holm's correction" not in text.split("The first 3 seeds only")[0], name
+    assert "No verdict is given on 3 of 3 comparisons before every declared seed has its value" in texts["md"]
+    # the reading of the first three seeds has all of its own
+    assert "no verdict" not in texts["md"].split("The first 3 seeds only")[1].split("Holm's correction covers")[0]
+
+
+def test_a_verdict_once_they_are_in(runs, tmp_path):
+    """A row that is declared with fewer seeds waits for no more than its own."""
+    models = study().models
+    models["β-VAE"] = dataclasses.replace(models["β-VAE"], profile_seeds={"full": 4})
+    runs[:] = [run for run in runs if (run.model, run.seed) != ("β-VAE", 4)]
+    result = analyse(collect(study(models=models, comparisons=MSE_ONLY), "full")).readings[0].tests[0]
+    assert (result.lacks, result.n) == ("", 4)
+    assert result.p == pytest.approx(scipy.stats.ttest_rel(MSE["β-VAE"][:4], MSE["AE"][:4]).pvalue)
+
+
+def test_a_test_of_variances_waits_for_both_groups(runs, tmp_path):
+    runs[:] = [run for run in runs if (run.model, run.seed) != ("GAN", 4)]
+    outcome = analyse(collect(study(comparisons=[Comparison("test/fid/normal", "AE", "GAN", "variance")]), "full"))
+    test = outcome.readings[0].tests[0]
+    assert (test.lacks, test.unpaired_variance) == ("GAN lacks seed 4", None)
+
+
+def test_a_constant_baseline_is_not_tested_against(runs, tmp_path):
+    """No d_z of hundreds because training repeats well; the difference stays, and every format says why."""
+    for run in runs:
+        run.metrics["test/pca"] = 0.05
+        if run.model == "AE":
+            run.metrics["test/mse"] = 0.0168
+    own = Comparison("test/mse", "β-VAE", "β-VAE", b_metric="test/pca", claim="lower")
+    made = study(comparisons=[*MSE_ONLY, own])
+    texts, paths = formats(made, "full", tmp_path)
+    for row in list(csv.DictReader(io.StringIO(paths.comparisons.read_text())))[:2]:
+        assert [row[name] for name in ("effect_size", "detectable", "p", "wilcoxon_p", "sign_flip_p", "p_holm")] == [
+            ""
+        ] * 6
+        assert float(row["ci_low"]) < float(row["mean_difference"]) < float(row["ci_high"])
+        assert row["no_verdict"] in (
+            "no test: AE is the same for every seed",
+            "no test: test/pca is the same for every seed",
+        )
+    header, mse, _ = markdown_table(paths.markdown.read_text("utf-8"), "Means, paired by seed")
+    shown = dict(zip(header, mse, strict=True))
+    assert shown["result"] == "no test: AE is the same for every seed"
+    assert shown["95 % CI"] != "–"
+    assert {shown[name] for name in header[7:]} == {"–"}
+    for name, text in texts.items():
+        assert "not tested, because one side of each comparison is the same for every seed." in text or name == "tex"
+        assert "AE is the same for every seed" in text or name == "terminal"
+    assert "such a test has to be made over test samples or over splits of the data" in texts["tex"]
+    fid = Comparison("test/fid/normal", "β-VAE", "AE")  # is tested, as one of a family of two
+    outcomes = analyse(collect(study(comparisons=[*MSE_ONLY, fid]), "full")).readings[0].tests
+    assert outcomes[1].p_holm == pytest.approx(2 * scipy.stats.ttest_rel(FID["β-VAE"], FID["AE"]).pvalue)
+    answer = formats(study(comparisons=[*MSE_ONLY, fid]), "full", tmp_path)[0]["md"]
+    assert "not tested, because one side is the same for every seed: β-VAE and AE in MSE test.**" in answer
+
+
+# -- published figures and scores that are not comparable or not there -----------------------------------------
+
+
+def test_one_seed_gives_no_mark_and_says_why(runs, tmp_path):
+    runs[:] = [run for run in runs if run.seed == 0]
+    made = study(profiles={"full": Profile("full", "mnist", [0])})
+    texts, paths = formats(made, "full", tmp_path)
+    table = markdown_table(paths.markdown.read_text("utf-8"), "## Comparison with published figures")
+    assert table[1] == ["AE", "MSE test ↓", "0.0110 (n = 1)", "0.4611", "−0.4501", "better"]
+    for name, text in texts.items():
+        assert "where n = 1 there is no mark, because a single seed shows no spread" in text, name
+
+
+def test_a_published_figure_of_unknown_definition_gets_no_verdict(runs, tmp_path):
+    made = study(unknown_definitions={"mse": "the formula is lost"})
+    texts, paths = formats(made, "full", tmp_path)
+    table = markdown_table(paths.markdown.read_text("utf-8"), "## Comparison with published figures")
+    assert table[1:] == [["AE", "MSE test ↓", "0.0116 ± 0.0011", "0.4611?", "–", "not comparable: the formula is lost"]]
+    first = next(csv.DictReader(io.StringIO(paths.csv.read_text())))
+    assert (first["published"], first["difference"], first["unknown_definition"]) == (
+        "0.4611",
+        "",
+        "the formula is lost",
+    )
+    for name, text in texts.items():
+        assert "0.4611?" in text, name
+        assert "the formula is lost" in text, name
+        assert "?: what the published figure measured is unknown" in text, name
+        assert "a figure whose definition is unknown is shown without a difference or a verdict" in text, name
+
+
+def leave_out(runs, folder, score, why, chosen):
+    """Runs without a metric that the protocol names as left out."""
+    for run in runs:
+        if chosen(run):
+            run.metrics.pop("test/mse", None)
+            path = folder / "store" / run.model / str(run.seed) / "protocol.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"left_out": {score: why}}))
+
+
+@pytest.mark.parametrize("score", ["mse", "test/mse", "ReconstructionScores"])
+def test_a_score_that_was_left_out_is_said_under_the_table(runs, tmp_path, score):
+    leave_out(
+        runs, tmp_path, score, "only one class", lambda run: run.model == "AE" or (run.model, run.seed) == ("β-VAE", 2)
+    )
+    texts, paths = formats(study(), "full", tmp_path)
+    rows = markdown_table(paths.markdown.read_text("utf-8"), "## Table 1")
+    assert [row[0] for row in rows[1:]] == ["AE", "β-VAE", "GAN"]  # all rows are there
+    assert rows[1][1] == "– (0.4611)"
+    assert rows[2][1].endswith("[n = 4]")
+    label = score if score == "ReconstructionScores" else "MSE test"
+    for name, text in texts.items():
+        assert f"{label} was left out of AE, β-VAE (seed 2): only one class." in text, name
+        assert "runs are missing" not in text, name
+        assert "left_out" not in text, name  # nor is it an entry of the protocol's card
+    test = analyse(collect(study(), "full")).readings[0].tests[0]
+    assert test.paired is None
+    why = "" if score == "ReconstructionScores" else " (only one class)"
+    assert f"MSE test of β-VAE has no value for seed 2{why}" in test.lacks
+    values = {row["model"]: row["left_out"] for row in csv.DictReader(paths.csv.open()) if row["metric"] == "test/mse"}
+    assert values == {"AE": why[2:-1], "β-VAE": why[2:-1], "GAN": ""}
+
+
+def test_a_run_that_left_out_a_score_is_done(runs, tmp_path, monkeypatch):
+    leave_out(runs, tmp_path, "mse", "only one class", lambda run: run.model == "AE")
+    made = study()
+    wanted = {(job.model, job.seed): job.config_hash for job in jobs(made, made.profile("full"))}
+    stored = [dataclasses.replace(run, tags={"config_hash": wanted[run.model, run.seed]}) for run in runs]
+    monkeypatch.setattr(tracking, "study_parent", lambda name, profile: stored[0])
+    monkeypatch.setattr(tracking, "children", lambda name, parent: stored)
+    assert {state["status"] for state in run_states(made, made.profile("full"))} == {"FINISHED"}
+
+
+@pytest.mark.parametrize("score", ["mse", "ReconstructionScores"])
+def test_a_score_that_every_run_left_out_is_no_error(runs, tmp_path, score):
+    leave_out(runs, tmp_path, score, "no labels", lambda run: True)
+    texts, _ = formats(study(), "full", tmp_path)
+    for name, text in texts.items():
+        assert "was left out of AE, β-VAE, GAN: no labels." in text, name
+    if score == "mse":  # a slip of the pen is still an error
+        with pytest.raises(SettingError, match="'test/fid/nromal'"):
+            build_report(study(columns=[Column("test/fid/nromal", "F", ".1f")]), "full", tmp_path)
 
 
 def test_both_readings_where_the_report_had_fewer_seeds(runs, tmp_path):
@@ -344,6 +545,7 @@ def test_both_readings_where_the_report_had_fewer_seeds(runs, tmp_path):
     second = text[text.index("The first 3 seeds only") :]
     assert markdown_table(second, "Means")[1][markdown_table(second, "Means")[0].index("n")] == "3"
     assert "cannot give a p below 0.25, so neither can ever reach 5 %" in second
+    assert "the Brown–Forsythe test cannot give a p below 0.116, so it can never reach 5 %" in second
     assert "What 5 seeds cannot show" in text
     assert len(analyse(collect(study(), "quick")).readings) == 1
 
@@ -377,7 +579,7 @@ def test_answer_says_what_holds_and_what_does_not(runs, tmp_path):
     assert "“No significant difference” does not mean “equal”" in text
 
 
-def test_a_comparison_without_two_seeds_is_said_and_still_counts_in_the_family(runs, tmp_path):
+def test_a_comparison_that_lacks_values_is_said_and_still_counts_in_the_family(runs, tmp_path):
     for run in runs:
         if run.model == "AE" and run.seed > 0:
             run.metrics.pop("test/mse")
@@ -387,9 +589,11 @@ def test_a_comparison_without_two_seeds_is_said_and_still_counts_in_the_family(r
     assert fid.p_holm == pytest.approx(3 * fid.p, rel=1e-9)  # of three, not of two
     text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
     header, row, _ = markdown_table(text, "Means, paired by seed")
-    assert dict(zip(header, row, strict=True))["result"].startswith("not computable: a paired test needs at least 2")
+    said = "MSE test of AE has no value for seeds 1, 2, 3, 4"
+    assert dict(zip(header, row, strict=True))["result"] == f"no verdict: {said}"
     assert markdown_table(text, "## Table 1")[1][1] == "**0.0110** [n = 1] (0.4611)"
-    assert re.search(r"^\*\*With 1 to 5 seeds, .*; not computable: β-VAE and AE in MSE test\.\*\*$", text, re.M)
+    assert re.search(rf"^\*\*With 5 seeds, .*; no verdict, because {said}: β-VAE and AE in MSE test\.\*\*$", text, re.M)
+    assert "lit-ae study run" not in text  # there are no runs to add
 
 
 def test_a_study_without_comparisons(runs, tmp_path):
@@ -509,6 +713,17 @@ def test_a_row_is_compared_with_a_baseline_of_its_own(runs, tmp_path):
 def test_an_unknown_profile_is_named(runs, tmp_path):
     with pytest.raises(SettingError, match="fulll"):
         build_report(study(), "fulll", tmp_path)
+
+
+def test_an_unknown_definition_of_no_published_figure_is_refused(files):
+    content = json.loads(Path("first.yaml").read_text()) | {"unknown_definitions": {"msee": "lost"}}
+    Path("wrong.yaml").write_text(json.dumps(content))
+    with pytest.raises(
+        SettingError, match="unknown_definitions names 'msee', which no row publishes: did you mean 'mse'"
+    ):
+        load_study(Path("wrong.yaml"))
+    Path("right.yaml").write_text(json.dumps(content | {"unknown_definitions": {"mse": "lost"}}))
+    assert load_study(Path("right.yaml")).unknown_definitions == {"mse": "lost"}
 
 
 # -- figures -------------------------------------------------------------------------------------------------

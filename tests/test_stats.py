@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from scipy import optimize as scipy_optimize
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from lit_ae import statistics
 from lit_ae.statistics.paired import DRAWS as RANDOM_SIGNS
+from lit_ae.statistics.variances import PITMAN_MORGAN_UNDER_EXPONENTIAL
 
 
 def seeds(values):
@@ -84,7 +86,7 @@ def test_sign_flip_of_many_seeds_is_sampled_and_repeatable():
 
 def test_the_exact_tests_have_a_smallest_p():
     for n in (2, 3, 5, 10):
-        clear = statistics.paired_test(seeds(np.arange(n) + 100.0), seeds(np.zeros(n)))
+        clear = statistics.paired_test(seeds(np.arange(n) + 100.0), seeds(np.arange(n) / 3))
         assert clear.wilcoxon_p == clear.sign_flip_p == statistics.smallest_two_sided_p(n)
     assert [statistics.smallest_two_sided_p(n) for n in (3, 5)] == [0.25, 0.0625]
     assert statistics.smallest_two_sided_p(10) == pytest.approx(0.00195, abs=1e-5)
@@ -117,9 +119,14 @@ def test_brown_forsythe():
     assert (result.n_a, result.n_b) == (12, 9)
     assert (result.std_a, result.std_b) == pytest.approx((a.std(ddof=1), b.std(ddof=1)))
     assert result.p < 0.05
-    # distances 1, 0, 1 and 4, 0, 4: F = (3 + 3) / ((2 / 3 + 32 / 3) / 4) = 36 / 17
-    by_hand = statistics.variance_test_unpaired(seeds([1, 2, 3]), seeds([1, 5, 9]))
-    assert by_hand.statistic == pytest.approx(36 / 17)
+    assert result.smallest_p == 0
+    # distances 2, 1, 0, 1, 2 and 6, 3, 0, 3, 6, means 1.2 and 3.6: F = 2.5 * 2.4^2 / ((2.8 + 25.2) / 8) = 4.114...
+    by_hand = statistics.variance_test_unpaired(seeds([1, 2, 3, 4, 5]), seeds([0, 3, 6, 9, 12]))
+    assert by_hand.statistic == pytest.approx(14.4 / 3.5)
+    assert by_hand.ratio == pytest.approx(1 / 3)
+    assert (by_hand.ratio_low, by_hand.ratio_high) == statistics.variance_ratio_interval(
+        [1, 2, 3, 4, 5], [0, 3, 6, 9, 12]
+    )
 
 
 def test_pitman_morgan():
@@ -134,23 +141,153 @@ def test_pitman_morgan():
     ratio, r_ab = a.var() / b.var(), np.corrcoef(a, b)[0, 1]
     assert result.statistic == pytest.approx((ratio - 1) * math.sqrt(13) / (2 * math.sqrt(ratio * (1 - r_ab**2))))
     assert result.p < statistics.variance_test_unpaired(seeds(a), seeds(b)).p  # what the pairing is good for
+    assert (result.ratio_low, result.ratio_high) == statistics.variance_ratio_interval_paired(a, b)
+    assert result.ratio_high - result.ratio_low < np.ptp(statistics.variance_ratio_interval(a, b))  # here, too
 
 
 @pytest.mark.parametrize("test", [statistics.variance_test_paired, statistics.variance_test_unpaired])
 def test_variance_tests_refuse(test):
-    with pytest.raises(ValueError, match="at least 3 seeds, got 2"):
-        test(seeds([1.0, 2]), seeds([1.0, 3]))
+    with pytest.raises(ValueError, match=r"at least 4 seeds.*, got 3"):
+        test(seeds([1.0, 2, 7]), seeds([1.0, 3, 900]))
     with pytest.raises(ValueError, match="finite values: seed 0 "):
-        test(seeds([math.nan, 2, 3]), seeds([1.0, 3, 4]))
-    with pytest.raises(ValueError, match=r"neither group varies|is the same for every seed"):
-        test(seeds([2.0, 2, 2]), seeds([3.0, 3, 3]))
+        test(seeds([math.nan, 2, 3, 4]), seeds([1.0, 3, 4, 5]))
+    for a, b, side in (([2.0] * 4, [3.0] * 4, "a"), ([2.0] * 4, [3.0, 1, 4, 1], "a"), ([3.0, 1, 4, 1], [2.0] * 4, "b")):
+        with pytest.raises(ValueError, match=f"{side} is the same for every seed"):
+            test(seeds(a), seeds(b))
 
 
 def test_paired_variances_refuse_unmatched_seeds_and_shifted_copies():
     with pytest.raises(ValueError, match="only one side has seed 3"):
         statistics.variance_test_paired(seeds([1.0, 2, 4, 5]), seeds([1.0, 3, 4]))
     with pytest.raises(ValueError, match="is the same for every seed"):
-        statistics.variance_test_paired(seeds([1.0, 2, 4]), seeds([2.0, 3, 5]))
+        statistics.variance_test_paired(seeds([1.0, 2, 4, 9]), seeds([2.0, 3, 5, 10]))
+
+
+def test_brown_forsythe_says_its_smallest_p_where_it_refuses():
+    with pytest.raises(ValueError, match=r"got 3: with 3 and 3 no data give a p below 0\.116"):
+        statistics.variance_test_unpaired(seeds([1.0, 2, 7]), seeds([1.0, 3, 900]))
+    with pytest.raises(ValueError, match="equally far from its median"):
+        statistics.variance_test_unpaired(seeds([1.0, 1, 3, 3]), seeds([0.0, 0, 9, 9]))
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (3, 5), (4, 4)])
+def test_smallest_p_of_brown_forsythe_by_search(sizes):
+    """A search over all data approaches the formula and never passes it; at even sizes it has no bound."""
+    rng, n = np.random.default_rng(0), sum(sizes)
+
+    def p(x):
+        return scipy_stats.levene(x[: sizes[0]], x[sizes[0] :], center="median").pvalue
+
+    floor = statistics.smallest_brown_forsythe_p(*sizes)
+    draws = rng.normal(size=(500, n)) * np.where(np.arange(n) < sizes[0], 1, rng.choice([0.01, 1], (500, 1)))
+    assert min(map(p, draws)) > floor
+    found = 1.0
+    for start in draws[:4]:
+        best = scipy_optimize.minimize(
+            lambda x: np.log(p(x) + 1e-30), start * 1.0, method="Nelder-Mead", options={"maxfev": 3000}
+        )
+        found = min(found, p(best.x))
+    assert found >= floor * (1 - 1e-9)
+    if floor:
+        assert found == pytest.approx(floor, rel=0.03)
+    else:
+        assert found < 1e-6
+
+
+def test_smallest_p_of_brown_forsythe_by_hand():
+    # n = 3: F = 4 * 3 * 2 / 6 = 4 with 1 and 4 degrees of freedom, reached by distances 1, 0, 1 against none
+    assert statistics.smallest_brown_forsythe_p(3, 3) == pytest.approx(scipy_stats.f.sf(4, 1, 4))
+    assert statistics.smallest_brown_forsythe_p(3, 3) == pytest.approx(0.116, abs=5e-4)
+    assert statistics.smallest_brown_forsythe_p(5, 5) == pytest.approx(scipy_stats.f.sf(16, 1, 8))
+    assert statistics.smallest_brown_forsythe_p(3, 9) == statistics.smallest_brown_forsythe_p(9, 3)
+    assert statistics.smallest_brown_forsythe_p(4, 7) == 0
+    with pytest.raises(ValueError, match="at least 2 seeds in each group, got 1 and 3"):
+        statistics.smallest_brown_forsythe_p(1, 3)
+
+
+@pytest.mark.parametrize("shift", [0, 3e-9])
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_a_side_that_does_not_vary_with_the_seed_is_not_tested_against(side, shift):
+    """No d_z of hundreds and no p from the spread of initialisations; the difference and its interval stay."""
+    varies, constant = np.array([0.00701, 0.00704, 0.00706]), np.full(3, 0.01683)
+    constant[0] += shift  # float32 rounding
+    a, b = (constant, varies) if side == "a" else (varies, constant)
+    result = statistics.paired_test(seeds(a), seeds(b))
+    assert result.constant_side == side
+    untested = (result.t, result.p, result.wilcoxon_p, result.sign_flip_p, result.effect_size, result.detectable)
+    assert all(map(math.isnan, untested))
+    interval = scipy_stats.t.interval(0.95, 2, (a - b).mean(), scipy_stats.sem(a - b))
+    assert (result.ci_low, result.ci_high) == pytest.approx(interval)
+    assert result.mean_difference == pytest.approx((a - b).mean())
+
+
+def test_a_side_that_varies_little_is_tested():
+    a, b = np.array([0.47131, 0.47150, 0.47122]), np.array([0.47060, 0.47063, 0.47061])
+    result = statistics.paired_test(seeds(a), seeds(b))
+    assert result.constant_side == ""
+    assert result.p == pytest.approx(scipy_stats.ttest_rel(a, b).pvalue)
+
+
+def test_variance_ratio_interval_against_bonetts_own_program(agrees):
+    """The example in the manual of the R package statpsych, `ci.ratio.sd2(.05, y1, y2)`."""
+    y1, y2 = [32, 39, 26, 35, 43, 27, 40, 37, 34, 29], [36, 44, 47, 42, 49, 39, 46, 31, 33, 48]
+    low, high = statistics.variance_ratio_interval(y1, y2)
+    agrees("ratio of stds", "statpsych ci.ratio.sd2", "its example", (low, high), (0.486279, 1.728396), rel=1e-5)
+    assert statistics.variance_ratio_interval(y2, y1) == pytest.approx((1 / high, 1 / low))  # groups of equal size
+    wider = statistics.variance_ratio_interval(y1, y2, 0.99)
+    assert wider[0] < low < high < wider[1]
+    scaled = statistics.variance_ratio_interval([3 * y + 5 for y in y1], y2)
+    assert scaled == pytest.approx((3 * low, 3 * high))  # as it would not, were the kurtosis pooled at a ratio of 1
+
+
+def test_paired_ratio_interval_by_hand():
+    x, y = np.array([1.0, 2, 4, 8, 9]), np.array([2.0, 1, 5, 7, 13])
+    theta = math.log(x.var() / y.var())
+    without = np.array([math.log(np.delete(x, i).var() / np.delete(y, i).var()) for i in range(5)])
+    error = math.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())  # the jackknife's
+    half = scipy_stats.t.ppf(0.975, 4) * error
+    expected = math.exp((theta - half) / 2), math.exp((theta + half) / 2)
+    assert statistics.variance_ratio_interval_paired(x, y) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="as many of a as of b, got 5 and 4"):
+        statistics.variance_ratio_interval_paired(x, y[:4])
+    with pytest.raises(ValueError, match="all values of a group but one are equal"):
+        statistics.variance_ratio_interval_paired(x[:4], [0.0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("interval", [statistics.variance_ratio_interval, statistics.variance_ratio_interval_paired])
+def test_ratio_intervals_refuse(interval):
+    with pytest.raises(ValueError, match="at least 4 seeds, got 3"):
+        interval([1.0, 2, 3], [1.0, 2, 4])
+    with pytest.raises(ValueError, match="seed 1 has none"):
+        interval([1.0, math.nan, 3, 4], [1.0, 2, 4, 5])
+    with pytest.raises(ValueError, match="is the same for every seed"):
+        interval([1.0, 1, 1, 1], [1.0, 2, 4, 5])
+    with pytest.raises(ValueError, match="between 0 and 1, got 95"):
+        interval([1.0, 2, 3, 4], [1.0, 2, 4, 5], 95)
+
+
+def test_unpaired_ratio_interval_refuses_a_confidence_that_its_factor_cannot_take():
+    with pytest.raises(ValueError, match=r"more than 4\.42 values"):
+        statistics.variance_ratio_interval([1.0, 2, 3, 4], [1.0, 2, 4, 5], 0.99999)
+
+
+def test_prediction_interval_by_hand():
+    # mean 2, std 1, t(0.975, 2) = 4.302653: 2 ± 4.302653 * sqrt(4 / 3)
+    low, high = statistics.prediction_interval([1.0, 2.0, 3.0])
+    assert (low, high) == pytest.approx((2 - 4.302653 * math.sqrt(4 / 3), 2 + 4.302653 * math.sqrt(4 / 3)), abs=1e-6)
+    narrow = statistics.confidence_interval([1.0, 2.0, 3.0])
+    assert (high - low) / (narrow[1] - narrow[0]) == pytest.approx(
+        2
+    )  # sqrt(1 + 1 / n) against sqrt(1 / n): sqrt(n + 1)
+    for values, message in (
+        ([1.0], "at least 2"),
+        ([1.0, math.inf], "seed 1 has none"),
+        ([0.1, 0.1], "every value is"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            statistics.prediction_interval(values)
+    with pytest.raises(ValueError, match="between 0 and 1, got 95"):
+        statistics.prediction_interval([1.0, 2.0], 95)
 
 
 def test_holm_and_benjamini_hochberg_by_hand():
@@ -189,7 +326,7 @@ def test_confidence_intervals_against_scipy(agrees):
     by_hand = np.quantile(means, scipy_stats.norm.cdf(bias + shifted / (1 - acceleration * shifted)))
     agrees("BCa interval", "Efron's formula, 100,000 draws", "12 skewed differences", bootstrap, by_hand, abs=0.04)
     assert bootstrap == statistics.confidence_interval(d, 0.9, "bootstrap")
-    paired = statistics.paired_test(seeds(d), seeds(np.zeros(12)), 0.9)
+    paired = statistics.paired_test(seeds(d + np.arange(12)), seeds(np.arange(12.0)), 0.9)
     assert statistics.confidence_interval(d, 0.9) == pytest.approx((paired.ci_low, paired.ci_high))
 
 
@@ -227,12 +364,17 @@ def test_any_pairs_give_numbers_or_a_reason(pairs):
     result = statistics.paired_test(a, b)
     swapped = statistics.paired_test(b, a)
     assert swapped.mean_difference == -result.mean_difference
+    assert result.ci_low <= result.mean_difference <= result.ci_high
+    constant = next((name for name, side in (("a", a), ("b", b)) if len(set(side.values())) == 1), "")
+    assert result.constant_side == constant
+    if constant:
+        assert math.isnan(result.p)
+        return
     floor = statistics.smallest_two_sided_p(len(pairs))
     for name in ("p", "wilcoxon_p", "sign_flip_p"):
         assert 0 <= getattr(result, name) <= 1
         assert getattr(swapped, name) == pytest.approx(getattr(result, name))
     assert result.sign_flip_p >= floor
-    assert result.ci_low <= result.mean_difference <= result.ci_high
     assert math.isfinite(result.effect_size) == (len(pairs) > 2)
 
 
@@ -326,7 +468,8 @@ def test_under_the_null_holm_keeps_the_family_wise_rate(correlated):
     if correlated:
         d += rng.normal(0, 1, (DRAWS, 1, n))  # one model stands in every comparison
     p = scipy_stats.ttest_1samp(d, 0, axis=2).pvalue
-    one = statistics.paired_test(seeds(d[0, 0]), seeds(np.zeros(n)))
+    b = rng.normal(0, 1, n)
+    one = statistics.paired_test(seeds(d[0, 0] + b), seeds(b))
     assert p[0, 0] == pytest.approx(one.p)
     false_claims = sum(min(statistics.holm(row)) < 0.05 for row in p)
     uncorrected = int((p < 0.05).any(1).sum())
@@ -335,3 +478,40 @@ def test_under_the_null_holm_keeps_the_family_wise_rate(correlated):
         assert false_claims <= scipy_stats.binom.ppf(0.995, DRAWS, 0.05)
     else:
         in_binomial_interval(false_claims, 1 - (1 - 0.05 / family) ** family)
+
+
+@pytest.mark.parametrize("n", [4, 10])
+@pytest.mark.parametrize("ratio", [1, 3])
+@pytest.mark.parametrize("distribution", ["normal", "exponential"])
+def test_ratio_intervals_contain_the_ratio_about_as_often_as_they_say(distribution, ratio, n):
+    """Bonett's interval contains it in 93 to 98 % of samples, the jackknife's in 90 to 96 %; three errors allowed."""
+    draws = 400
+    a, b = getattr(np.random.default_rng(n), distribution)(size=(2, draws, n))
+    for interval, least in (
+        (statistics.variance_ratio_interval, 0.93),
+        (statistics.variance_ratio_interval_paired, 0.9),
+    ):
+        found = [interval(x, y) for x, y in zip(ratio * a, b, strict=True)]
+        contained = np.mean([low <= ratio <= high for low, high in found])
+        assert contained >= least - 3 * math.sqrt(0.05 * 0.95 / draws)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_prediction_intervals_contain_a_further_run(n):
+    x = np.random.default_rng(n).normal(5, 2, (DRAWS, n + 1))
+    found = np.array([statistics.prediction_interval(row[:n]) for row in x])
+    in_binomial_interval(int(((found[:, 0] <= x[:, n]) & (x[:, n] <= found[:, 1])).sum()), 0.95)
+    half = (found[:, 1] - found[:, 0]) / 2 / math.sqrt(n + 1)  # the interval of the mean
+    assert (abs(x[:, n] - found.mean(1)) <= half).mean() < 0.93  # does not do as well
+
+
+def test_pitman_morgan_rejects_far_too_often_under_exponential_values():
+    n, said = PITMAN_MORGAN_UNDER_EXPONENTIAL
+    a, b = np.random.default_rng(4).exponential(size=(2, DRAWS, n))
+    p = np.array([statistics.variance_test_paired(seeds(x), seeds(y)).p for x, y in zip(a[:200], b[:200], strict=True)])
+    r = [np.corrcoef(x + y, x - y)[0, 1] for x, y in zip(a, b, strict=True)]
+    vectorised = scipy_stats.beta.sf(np.square(r), 0.5, (n - 2) / 2)  # of r², the same test
+    assert p == pytest.approx(vectorised[:200])
+    in_binomial_interval(int((vectorised < 0.05).sum()), said)
+    # Brown and Forsythe's test does not
+    assert (scipy_stats.levene(a, b, center="median", axis=1).pvalue < 0.05).mean() < 0.06

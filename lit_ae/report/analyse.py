@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lit_ae.report.collect import Collected, metric_label, seed_values
 from lit_ae.report.formats import number
+from lit_ae.report.gaps import lacking
 
 if TYPE_CHECKING:
     from lit_ae.statistics import PairedResult, VarianceResult
@@ -29,13 +30,18 @@ class Cell:
     std: float
     n: int
     published: float
-    excludes_published: bool = False  # the published figure lies outside the t interval of the mean
+    unknown: str = ""  # why it is not known what the published figure measured; empty if it is
+    excludes_published: bool = False  # the published figure lies outside the prediction interval of one further run
+    constant: bool = False  # the values of several seeds are all equal
 
     @property
     def better_than_published(self) -> bool | None:
-        """Whether our mean is the better one; None without a published figure, a direction, or a difference."""
+        """Whether our mean is the better one.
+
+        None without a difference, a direction, or a published figure whose definition is known.
+        """
         difference = self.mean - self.published
-        if self.column.better == "none" or math.isnan(difference) or not difference:
+        if self.column.better == "none" or self.unknown or math.isnan(difference) or not difference:
             return None
         return difference < 0 if self.column.better == "lower" else difference > 0
 
@@ -52,14 +58,25 @@ class Outcome:
     paired: PairedResult | None
     unpaired_variance: VarianceResult | None
     paired_variance: VarianceResult | None
+    means: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds
+    difference: float = math.nan  # of the means over common seeds
+    stds: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds (n - 1)
     p_holm: float = math.nan
     why_not: str = ""  # why the main test could not be computed
+    lacks: str = ""  # the declared seeds that have no value, in words: the test waits for them
+    runs_missing: bool = False  # running the study adds some of them
 
     @property
     def p(self) -> float:
         """The p-value in the family: paired t, or Brown-Forsythe for variances; NaN if not computable."""
         result = self.paired or self.unpaired_variance
         return result.p if result is not None else math.nan
+
+    @property
+    def constant_name(self) -> str:
+        """The side that is the same for every seed, so that no test is made; empty if there is none."""
+        side = self.paired.constant_side if self.paired is not None else ""
+        return {"": "", "a": self.comparison.a, "b": self.b_name}[side]
 
     @property
     def is_significant(self) -> bool:
@@ -76,8 +93,8 @@ class Reading:
 
     @property
     def ns(self) -> tuple[int, int]:
-        """The smallest and the largest number of seeds among its tests."""
-        found = [test.n for test in self.tests]
+        """The smallest and the largest number of seeds among the tests that were made, or else among all."""
+        found = [test.n for test in self.tests if math.isfinite(test.p)] or [test.n for test in self.tests]
         return min(found, default=0), max(found, default=0)
 
 
@@ -95,7 +112,7 @@ def analyse(collected: Collected) -> Results:
     return Results(
         **vars(collected),
         cells={(model, c.metric): _cell(study, model, c, runs[model]) for model in runs for c in study.columns},
-        readings=[_reading(study, runs, seeds) for seeds in _seed_sets(collected.profile)] if study.comparisons else [],
+        readings=[_reading(collected, seeds) for seeds in _seed_sets(collected.profile)] if study.comparisons else [],
     )
 
 
@@ -114,23 +131,23 @@ def best_rows(results: Results, column: Column) -> tuple[str, list[str]]:
 
 
 def _cell(study: Study, model: str, column: Column, runs: Mapping[int, Run]) -> Cell:
+    key = column.published or ""
+    published = study.published.get(model, {}).get(key, math.nan)
+    unknown = "" if math.isnan(published) else study.unknown_definitions.get(key, "")
+    return cell(model, column, list(seed_values(runs, column.metric).values()), published, unknown)
+
+
+def cell(model: str, column: Column, values: list[float], published: float, unknown: str) -> Cell:
+    """The cell of these values over seeds, compared with the published figure if its definition is known."""
     from lit_ae import statistics
 
-    values = list(seed_values(runs, column.metric).values())
     mean, std, n = statistics.mean_std(values) if values else (math.nan, math.nan, 0)
-    published = study.published.get(model, {}).get(column.published or "", math.nan)
-    return Cell(model, column, mean, std if n > 1 else math.nan, n, published, _excludes(values, published))
-
-
-def _excludes(values: list[float], published: float) -> bool:
-    """Whether a published figure, taken as exact, lies outside the 95 % t interval of the mean of our values."""
-    from lit_ae import statistics
-
+    made = Cell(model, column, mean, std if n > 1 else math.nan, n, published, unknown)
     try:
-        low, high = statistics.confidence_interval(values, 1 - ALPHA)
+        low, high = statistics.prediction_interval(values, 1 - ALPHA)
     except ValueError:  # one seed, or no spread
-        return False
-    return not math.isnan(published) and not low <= published <= high
+        return replace(made, constant=n > 1)
+    return replace(made, excludes_published=not unknown and not math.isnan(published) and not low <= published <= high)
 
 
 def _seed_sets(profile: Profile) -> list[tuple[int, ...]]:
@@ -140,33 +157,45 @@ def _seed_sets(profile: Profile) -> list[tuple[int, ...]]:
     return [seeds, seeds[:published]] if published and len(seeds) > published else [seeds]
 
 
-def _reading(study: Study, runs: Mapping[str, Mapping[int, Run]], seeds: tuple[int, ...]) -> Reading:
-    from lit_ae import statistics
-
-    tests = [_test(study, comparison, runs, seeds) for comparison in study.comparisons]
-    # A comparison that could not be computed still counts: the family is what was declared beforehand.
-    corrected = statistics.holm([test.p if math.isfinite(test.p) else 1.0 for test in tests])
+def _reading(collected: Collected, seeds: tuple[int, ...]) -> Reading:
     return Reading(
-        seeds,
-        [replace(t, p_holm=p) if math.isfinite(t.p) else t for t, p in zip(tests, corrected, strict=True)],
+        seeds, corrected([_test(collected, comparison, seeds) for comparison in collected.study.comparisons])
     )
 
 
-def _test(
-    study: Study, comparison: Comparison, runs: Mapping[str, Mapping[int, Run]], seeds: tuple[int, ...]
-) -> Outcome:
+def corrected(tests: list[Outcome]) -> list[Outcome]:
+    """The tests of a family with their p-values after Holm's correction.
+
+    One that could not be computed still counts: the family is what was declared beforehand.
+    """
     from lit_ae import statistics
 
+    adjusted = statistics.holm([test.p if math.isfinite(test.p) else 1.0 for test in tests])
+    return [replace(t, p_holm=p) if math.isfinite(t.p) else t for t, p in zip(tests, adjusted, strict=True)]
+
+
+def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) -> Outcome:
+    from lit_ae import statistics
+
+    study, runs = collected.study, collected.runs
     a, b = (
-        seed_values(runs.get(row, {}), metric, seeds)
-        for row, metric in zip((comparison.a, comparison.b), comparison.metrics, strict=True)
+        seed_values(runs.get(row, {}), metric, [seed for seed in declared if seed in seeds])
+        for row, metric, declared in zip(
+            (comparison.a, comparison.b),
+            comparison.metrics,
+            study.declared_seeds(comparison, collected.profile),
+            strict=True,
+        )
     )
     common = a.keys() & b.keys()
     a_common, b_common = ({s: v for s, v in values.items() if s in common} for values in (a, b))
+    lacks, runs_missing = lacking(collected, comparison, seeds)
     paired = unpaired = by_seed = None
     why_not = ""
     try:
-        if comparison.test == "paired":
+        if lacks:
+            pass  # the test that was declared needs all its seeds
+        elif comparison.test == "paired":
             paired = statistics.paired_test(a_common, b_common)
         else:
             unpaired = statistics.variance_test_unpaired(a, b)
@@ -184,5 +213,22 @@ def _test(
         paired=paired,
         unpaired_variance=unpaired,
         paired_variance=by_seed,
+        means=(_mean(a.values()), _mean(b.values())),
+        difference=_mean(a_common[seed] - b_common[seed] for seed in common),
+        stds=(_std(a.values()), _std(b.values())),
         why_not=why_not,
+        lacks=lacks,
+        runs_missing=runs_missing,
     )
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else math.nan
+
+
+def _std(values: Iterable[float]) -> float:
+    from lit_ae import statistics
+
+    found = list(values)
+    return statistics.mean_std(found)[1] if found else math.nan

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lit_ae.errors import SettingError
+from lit_ae.report.formats import seed_names
 from lit_ae.settings.suggestions import near_match
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from lit_ae.tracking import Run
 
 Runs = dict[str, dict[int, "Run"]]  # model -> seed -> run, in the study's order
+LeftOut = dict[str, dict[int, dict[str, str]]]  # model -> seed -> score, or the class that computes it -> reason
 Entries = dict[str, dict[str, list[Any]]]  # key -> model -> the value in each of its runs
+
+LEFT_OUT = "left_out"  # key of protocol.json
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class Collected:
     problems: list[str]  # missing runs, values that are not finite, outdated scores
     protocol: Entries
     environment: Entries
+    left_out: LeftOut  # scores that runs left out because the data do not have them
+
+    @property
+    def remedy(self) -> str:
+        """The command that adds what is missing."""
+        return _remedy(self.study, self.profile_name)
 
     @property
     def all_runs(self) -> list[Run]:
@@ -48,7 +58,7 @@ def collect(study: Study, profile_name: str) -> Collected:
     from lit_ae.studies.jobs import jobs
 
     profile = study.profile(profile_name)
-    remedy = f"lit-ae study run experiments/{study.name}.yaml --profile {profile_name}"
+    remedy = _remedy(study, profile_name)
     wanted = {(job.model, job.seed): job for job in jobs(study, profile)}
     runs: Runs = {model: {} for model in study.models}
     others = set()
@@ -64,11 +74,12 @@ def collect(study: Study, profile_name: str) -> Collected:
     others -= {(model, seed) for model, own in runs.items() for seed in own}
     problems = [_other_settings(len(others))] if others else []
     problems += _missing(runs, {model: study.seeds(model, profile) for model in runs}, remedy)
-    _check_metrics(study, runs, remedy if problems else None)
+    left_out = _left_out(runs)
+    _check_metrics(study, runs, left_out, remedy if problems else None)
     problems += _outdated(runs, wanted, remedy)
     problems += _not_finite(study, runs) + _differing_precision(runs)
     protocol, environment = (_entries(runs, f"{name}.json") for name in ("protocol", "environment"))
-    return Collected(study, profile_name, profile, runs, problems, protocol, environment)
+    return Collected(study, profile_name, profile, runs, problems, protocol, environment, left_out)
 
 
 def seed_values(runs: Mapping[int, Run], metric: str, seeds: Iterable[int] | None = None) -> dict[int, float]:
@@ -91,6 +102,17 @@ def metric_label(study: Study, metric: str) -> str:
     return next((column.label for column in study.columns if column.metric == metric), metric)
 
 
+def why_left_out(left_out: Mapping[str, str], metric: str) -> str:
+    """The reason why a run left out the score of a metric; empty if its protocol does not name that score."""
+    name = metric.partition("@")[0]
+    names = (name, name.partition("/")[2])  # with the stage and without it
+    return next((why for score, why in left_out.items() if any(f"{n}/".startswith(f"{score}/") for n in names)), "")
+
+
+def _remedy(study: Study, profile_name: str) -> str:
+    return f"lit-ae study run experiments/{study.name}.yaml --profile {profile_name}"
+
+
 def _other_settings(n: int) -> str:
     what = "1 finished run was" if n == 1 else f"{n} finished runs were"
     return f"{what} trained with other settings and {'is' if n == 1 else 'are'} left out"
@@ -101,9 +123,7 @@ def _missing(runs: Runs, wanted: Mapping[str, list[int]], remedy: str) -> list[s
     n = sum(map(len, gaps.values()))
     if not n:
         return []
-    text = "; ".join(
-        f"{model} seed{'s' if len(gap) > 1 else ''} {', '.join(map(str, gap))}" for model, gap in gaps.items() if gap
-    )
+    text = "; ".join(f"{model} {seed_names(gap)}" for model, gap in gaps.items() if gap)
     return [f"{n} of {sum(map(len, wanted.values()))} runs are missing: {text}. To add them: {remedy}"]
 
 
@@ -123,7 +143,10 @@ def _outdated(runs: Runs, wanted: Mapping[tuple[str, int], Job], remedy: str) ->
     return [f"{what} scores of another version of the code ({scores}). To renew them without training: {remedy}"]
 
 
-def _check_metrics(study: Study, runs: Runs, missing_remedy: str | None) -> None:
+def _check_metrics(study: Study, runs: Runs, left_out: LeftOut, missing_remedy: str | None) -> None:
+    reasons = [scores for own in left_out.values() for scores in own.values()]
+    if any(score[:1].isupper() for scores in reasons for score in scores):
+        return  # a class was left out, and only its code knows which metrics it would have logged
     logged = {metric for own in runs.values() for run in own.values() for metric in run.metrics}
     named = [("columns", column.metric) for column in study.columns if not column.optional]
     named += [("comparisons", metric) for comparison in study.comparisons for metric in comparison.metrics]
@@ -132,7 +155,7 @@ def _check_metrics(study: Study, runs: Runs, missing_remedy: str | None) -> None
         named += [("sweep", metric) for metric in plotted]
     for where, name in named:
         metric = name.partition("@")[0]
-        if metric not in logged:
+        if metric not in logged and not any(why_left_out(scores, metric) for scores in reasons):
             also = f"; some runs are missing: {missing_remedy}" if missing_remedy else ""
             near = near_match(metric, sorted(logged))
             raise SettingError(f"{where}: no run of study {study.name} logged {metric!r}{near}{also}")
@@ -163,7 +186,20 @@ def _entries(runs: Runs, path: str) -> Entries:
     found: Entries = {}
     for model, own in runs.items():
         for run in own.values():
-            local = run.artifact(path)
-            for key, value in json.loads(local.read_text("utf-8")).items() if local else ():
-                found.setdefault(key, {name: [] for name in runs if runs[name]})[model].append(value)
+            for key, value in _json(run, path).items():
+                if key != LEFT_OUT:
+                    found.setdefault(key, {name: [] for name in runs if runs[name]})[model].append(value)
     return found
+
+
+def _left_out(runs: Runs) -> LeftOut:
+    found = {
+        model: {seed: _json(run, "protocol.json").get(LEFT_OUT) or {} for seed, run in own.items()}
+        for model, own in runs.items()
+    }
+    return {model: {seed: scores for seed, scores in own.items() if scores} for model, own in found.items()}
+
+
+def _json(run: Run, path: str) -> dict[str, Any]:
+    local = run.artifact(path)
+    return dict(json.loads(local.read_text("utf-8"))) if local else {}

@@ -8,26 +8,34 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lit_ae.report.gaps import left_out_of
+from lit_ae.report.text import verdict
+
 if TYPE_CHECKING:
     from lit_ae.report.analyse import Results
 
 PAIRED = ("mean_difference", "ci_low", "ci_high", "effect_size", "detectable", "p", "wilcoxon_p", "sign_flip_p")
-SPREAD = ("std_a", "std_b")
+SPREAD = ("std_a", "std_b", "ratio", "ratio_low", "ratio_high", "smallest_p")
 
 
 def table_1_csv(results: Results) -> str:
-    """Table 1; the difference is ours − published."""
-    rows = [
-        [cell.model, cell.column.metric]
-        + _texts([cell.mean, cell.std, cell.n, cell.published, cell.mean - cell.published])
-        for cell in results.cells.values()
-    ]
-    return _csv(["model", "metric", "mean", "std", "n", "published", "difference"], rows)
+    """Table 1; the difference is ours − published, empty if the published figure's definition is unknown."""
+    rows = []
+    for cell in results.cells.values():
+        difference = math.nan if cell.unknown else cell.mean - cell.published
+        numbers = _texts([cell.mean, cell.std, cell.n, cell.published, difference])
+        rows.append(
+            [cell.model, cell.column.metric, *numbers, cell.unknown, left_out_of(results, cell.model, cell.column)]
+        )
+    return _csv(
+        ["model", "metric", "mean", "std", "n", "published", "difference", "unknown_definition", "left_out"], rows
+    )
 
 
 def comparisons_csv(results: Results) -> str:
-    """All comparisons; a cell is empty if a test does not give that number."""
-    header = ["seeds", "test", "metric", "a", "b", "b_metric", "n", *PAIRED, "p_holm", *SPREAD, "pitman_morgan_p"]
+    """All comparisons; a cell is empty if a test does not give that number, and `no_verdict` says why there is none."""
+    header = ["seeds", "test", "metric", "a", "b", "b_metric", "n", *PAIRED, "p_holm", *SPREAD]
+    header += ["pitman_morgan_p", "paired_ratio_low", "paired_ratio_high", "no_verdict"]
     rows = []
     for reading in results.readings:
         for test in reading.tests:
@@ -37,9 +45,14 @@ def comparisons_csv(results: Results) -> str:
                 *(getattr(result, name, math.nan) for name in PAIRED),
                 test.p_holm,
                 *(getattr(result, name, math.nan) for name in SPREAD),
-                test.paired_variance.p if test.paired_variance else math.nan,
+                *(getattr(test.paired_variance, name, math.nan) for name in ("p", "ratio_low", "ratio_high")),
             ]
-            rows.append([str(len(reading.seeds)), *names, str(test.n), *_texts(values)])
+            if declared.test == "paired":
+                values[0] = test.difference
+            else:
+                values[len(PAIRED) + 1 : len(PAIRED) + 3] = test.stds
+            why = verdict(test) if math.isnan(test.p) else ""
+            rows.append([str(len(reading.seeds)), *names, str(test.n), *_texts(values), why])
     return _csv(header, rows)
 
 

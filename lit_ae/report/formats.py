@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 
 DASH = "–"
 ARROWS = {"lower": "↓", "higher": "↑"}  # which of them is better
@@ -42,6 +43,12 @@ def seeds_text(n: int, most: int | None = None) -> str:
     if most is not None and most != n:
         return f"{n} to {seeds_text(most)}"
     return f"{n} seed{'' if n == 1 else 's'}"
+
+
+def seed_names(seeds: Iterable[int]) -> str:
+    """`seed 2` or `seeds 1, 2`."""
+    names = list(map(str, seeds))
+    return f"seed{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
 
 def with_arrow(label: str, better: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_ae.console import output
-from lit_ae.report import cards, csv_tables, figures, tables, terminal, text
+from lit_ae.report import captions, cards, csv_tables, figures, gaps, tables, terminal, text
 from lit_ae.report.analyse import Results, analyse
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import seeds_text, with_arrow
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from lit_ae.studies.spec import Study
 
-FORMAT = 3  # of NAME.json; the page leaves out files of another format
+FORMAT = 4  # of NAME.json; the page leaves out files of another format
 
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
     "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$",
     "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "†": r"$\dagger$", "–": "--",
     "…": r"\dots{}", "²": "$^2$", "→": r"$\to$", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
-    "∞": r"$\infty$", "≤": r"$\leq$", "≥": r"$\geq$", "“": "``", "”": "''", "’": "'", '"': "''", "α": r"$\alpha$",
-    "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$", "ε": r"$\varepsilon$", "λ": r"$\lambda$",
+    "∞": r"$\infty$", "≤": r"$\leq$", "≥": r"$\geq$", "√": r"$\surd$", "“": "``", "”": "''", "’": "'", '"': "''",
+    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$", "ε": r"$\varepsilon$", "λ": r"$\lambda$",
     "μ": r"$\mu$", "ρ": r"$\rho$", "σ": r"$\sigma$", "Σ": r"$\Sigma$", "χ": r"$\chi$",
 }  # fmt: skip
 
@@ -88,8 +88,9 @@ def report_page(results: Results, drawn: list[dict[str, str]], absent: list[str]
         "columns": [{"label": column.label, "better": column.better} for column in study.columns],
         "rows": tables.table_1(results),
         "legend": text.legend(results),
+        "left_out": gaps.left_out_scores(results),
         "published": tables.beside_published(results),
-        "published_caption": text.published_caption(results),
+        "published_caption": captions.published_caption(results),
         "unplaced": text.unplaced(results),
         "readings": tables.readings(results),
         "figures": drawn,
@@ -138,7 +139,8 @@ def print_table(study: Study, profile: str, console: Console | None = None) -> N
                 console.width = max(width, needed)
             console.print(table)
             console.width = width
-    console.print(text.answer(results), markup=False, highlight=False)
+    for line in (*gaps.left_out_scores(results), text.answer(results)):
+        console.print(line, markup=False, highlight=False)
 
 
 def _write(path: Path, content: str) -> None:

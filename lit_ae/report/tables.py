@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING, TypedDict
 
 from lit_ae.report.analyse import best_rows
+from lit_ae.report.captions import limits, tests_caption
 from lit_ae.report.formats import DASH, mean_std, number, p_value, significant, with_arrow
-from lit_ae.report.text import limits, tests_caption, verdict
+from lit_ae.report.text import verdict
 
 if TYPE_CHECKING:
-    from lit_ae.report.analyse import Outcome, Reading, Results
+    from lit_ae.report.analyse import Cell, Outcome, Reading, Results
 
 
 class CellText(TypedDict):
@@ -18,7 +19,7 @@ class CellText(TypedDict):
 
     text: str  # with a dagger if the row differs significantly from another in a declared comparison
     few: str
-    published: str
+    published: str  # with a question mark if its definition is unknown
     best: bool
 
 
@@ -36,8 +37,8 @@ class PublishedText(TypedDict):
     metric: str
     ours: str
     published: str
-    difference: str  # with a dagger if our interval does not contain the published figure
-    ours_is: str  # better, worse, or a dash if neither can be said
+    difference: str  # with a dagger if our prediction interval does not contain the published figure
+    ours_is: str  # better, worse, why the figures cannot be compared, or a dash if nothing can be said
 
 
 class TableText(TypedDict):
@@ -76,7 +77,7 @@ def table_1(results: Results) -> list[RowText]:
                 {
                     "text": mean_std(cell.mean, cell.std, column.format) + dagger,
                     "few": f"n = {cell.n}" if 0 < cell.n < seeds else "",
-                    "published": "" if math.isnan(cell.published) else number(cell.published, column.format),
+                    "published": _published(cell),
                     "best": model in best[column.metric],
                 }
             )
@@ -87,25 +88,34 @@ def table_1(results: Results) -> list[RowText]:
 def beside_published(results: Results) -> list[PublishedText]:
     """Every figure of ours for which its column has a published one, with the difference.
 
-    The dagger marks a published figure outside the 95 % t interval of our mean over seeds, taken as exact.
+    The dagger marks a published figure, taken as that of one run, outside the 95 % prediction interval of ours.
     """
     rows: list[PublishedText] = []
     for cell in results.cells.values():
         if math.isnan(cell.published) or not cell.n:
             continue
         column, better = cell.column, cell.better_than_published
-        difference = number(cell.mean - cell.published, f"+{column.format}")
+        difference = DASH if cell.unknown else number(cell.mean - cell.published, f"+{column.format}")
+        words = (
+            f"not comparable: {cell.unknown}" if cell.unknown else {None: DASH, True: "better", False: "worse"}[better]
+        )
         rows.append(
             {
                 "model": cell.model,
                 "metric": with_arrow(column.label, column.better),
-                "ours": mean_std(cell.mean, cell.std, column.format),
-                "published": number(cell.published, column.format),
+                "ours": mean_std(cell.mean, cell.std, column.format) + (f" (n = {cell.n})" if cell.n == 1 else ""),
+                "published": _published(cell),
                 "difference": difference + ("†" if cell.excludes_published else ""),
-                "ours_is": DASH if better is None else "better" if better else "worse",
+                "ours_is": words,
             }
         )
     return rows
+
+
+def _published(cell: Cell) -> str:
+    if math.isnan(cell.published):
+        return ""
+    return number(cell.published, cell.column.format) + ("?" if cell.unknown else "")
 
 
 # -- comparisons --------------------------------------------------------------------------------------------------
@@ -113,10 +123,10 @@ def beside_published(results: Results) -> list[PublishedText]:
 
 def readings(results: Results) -> list[ReadingText]:
     """The comparisons' tables, one of means and one of variances for each reading."""
-    return [_reading(reading, k > 0) for k, reading in enumerate(results.readings)]
+    return [_reading(results, reading, k > 0) for k, reading in enumerate(results.readings)]
 
 
-def _reading(reading: Reading, only_first: bool) -> ReadingText:
+def _reading(results: Results, reading: Reading, only_first: bool) -> ReadingText:
     title = f"The first {len(reading.seeds)} seeds only, as published" if only_first else "All seeds"
     means = [_paired_row(test) for test in reading.tests if test.comparison.test == "paired"]
     spreads = [_variance_row(test) for test in reading.tests if test.comparison.test == "variance"]
@@ -127,9 +137,10 @@ def _reading(reading: Reading, only_first: bool) -> ReadingText:
         header += ["Wilcoxon p", "sign-flip p"]
         tables.append({"title": "Means, paired by seed", "header": header, "rows": means})
     if spreads:
-        header = [*first, "std", "Brown–Forsythe p", "Holm p", "Pitman–Morgan p"]
+        header = [*first, "std", "ratio", "95 % CI of the ratio", "Brown–Forsythe p", "Holm p"]
+        header += ["Pitman–Morgan p", "95 % CI of the ratio, paired"]
         tables.append({"title": "Variances across seeds", "header": header, "rows": spreads})
-    return {"title": title, "tables": tables, "caption": tests_caption(reading), "limits": limits(reading)}
+    return {"title": title, "tables": tables, "caption": tests_caption(reading), "limits": limits(results, reading)}
 
 
 def _head(test: Outcome) -> list[str]:
@@ -140,12 +151,11 @@ def _paired_row(test: Outcome) -> list[str]:
     head = [f"{test.comparison.a} − {test.b_name}", *_head(test)]
     result = test.paired
     if result is None:
-        return [*head, *[DASH] * 8]
-    interval = f"[{significant(result.ci_low, '+')}, {significant(result.ci_high, '+')}]"
+        return [*head, significant(test.difference, "+"), *[DASH] * 7]
     return [
         *head,
         significant(result.mean_difference, "+"),
-        DASH if math.isnan(result.ci_low) else interval,
+        _interval(result.ci_low, result.ci_high, "+"),
         number(result.effect_size, "+.2f"),
         significant(result.detectable),
         *map(p_value, (result.p, test.p_holm, result.wilcoxon_p, result.sign_flip_p)),
@@ -155,10 +165,21 @@ def _paired_row(test: Outcome) -> list[str]:
 def _variance_row(test: Outcome) -> list[str]:
     head = [f"{test.comparison.a} against {test.b_name}", *_head(test)]
     result, by_seed = test.unpaired_variance, test.paired_variance
+    std_a, std_b = test.stds
+    stds = DASH if math.isnan(std_a + std_b) else f"{significant(std_a)} against {significant(std_b)}"
     if result is None:
-        return [*head, *[DASH] * 4]
+        return [*head, stds, *[DASH] * 6]
     return [
         *head,
-        f"{significant(result.std_a)} against {significant(result.std_b)}",
-        *map(p_value, (result.p, test.p_holm, by_seed.p if by_seed else math.nan)),
+        stds,
+        significant(result.ratio),
+        _interval(result.ratio_low, result.ratio_high),
+        p_value(result.p),
+        p_value(test.p_holm),
+        p_value(by_seed.p) if by_seed else DASH,
+        _interval(by_seed.ratio_low, by_seed.ratio_high) if by_seed else DASH,
     ]
+
+
+def _interval(low: float, high: float, sign: str = "") -> str:
+    return DASH if math.isnan(low) else f"[{significant(low, sign)}, {significant(high, sign)}]"

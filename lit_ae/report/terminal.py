@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lit_ae.report.captions import published_caption
 from lit_ae.report.formats import seeds_text, with_arrow
 from lit_ae.report.tables import CellText, beside_published, table_1
-from lit_ae.report.text import legend, published_caption
+from lit_ae.report.text import legend
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

@@ -1,22 +1,26 @@
-"""Results to sentences: the answer, what each test shows, and what so few seeds cannot show."""
+"""Results to sentences: the answer, what each test shows, and what the signs mean."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from lit_ae.report.analyse import ALPHA, best_rows
-from lit_ae.report.collect import seed_values
+from lit_ae.report.analyse import best_rows
+from lit_ae.report.captions import command
 from lit_ae.report.formats import p_value, seeds_text, significant
 
 if TYPE_CHECKING:
-    from lit_ae.report.analyse import Outcome, Reading, Results
+    from lit_ae.report.analyse import Outcome, Results
 
 LEADERS = 3  # columns whose best row the answer names if nothing is tested
 
 
 def verdict(test: Outcome) -> str:
-    """What the test shows at 5 % after Holm's correction, in a few words."""
+    """What the test shows at 5 % after Holm's correction, in a few words, or why there is none."""
+    if test.lacks:
+        return f"no verdict: {test.lacks}"
+    if test.constant_name:
+        return f"no test: {test.constant_name} is the same for every seed"
     if math.isnan(test.p):
         return f"not computable: {test.why_not}"
     if not test.is_significant:
@@ -29,7 +33,7 @@ def verdict(test: Outcome) -> str:
 
 
 def answer(results: Results) -> str:
-    """One sentence made from the numbers: which declared comparisons are significant and which are not.
+    """Sentences made from the numbers: which declared comparisons are significant, which are not or have no test.
 
     If no test can be made it says what was measured; if none was declared, which row is best.
     """
@@ -37,87 +41,40 @@ def answer(results: Results) -> str:
         return f"{_leaders(results)}; no comparison was declared, so none of this is tested."
     reading = results.readings[0]
     fewest, most = reading.ns
-    if most < 2:
+    n, seeds = len(reading.tests), seeds_text(fewest, most)
+    waiting = [test for test in reading.tests if test.lacks]
+    if not waiting and most < 2:
         return f"{_measured(results)}; with a single seed, none of this can be tested."
     shown = [_finding(test) for test in reading.tests if test.is_significant]
     others = [_pair(test) for test in reading.tests if not test.is_significant and math.isfinite(test.p)]
-    untested = [_pair(test) for test in reading.tests if math.isnan(test.p)]
-    n, seeds = len(reading.tests), seeds_text(fewest, most)
+    constant = [_pair(test) for test in reading.tests if test.constant_name]
+    untested = [
+        _pair(test) for test in reading.tests if math.isnan(test.p) and not test.lacks and not test.constant_name
+    ]
     if shown:
         text = f"{len(shown)} of {n} declared comparisons {'is' if len(shown) == 1 else 'are'} significant"
-    else:
+    elif len(others) == n:
         text = f"none of the {n} declared comparisons is significant" if n > 1 else "the comparison is not significant"
+    else:
+        text = f"none of the {len(others)} comparisons that are tested, of {n} declared, is significant"
     text = f"With {seeds}, {text} at 5 % after Holm's correction"
+    if not shown and not others:
+        text = _measured(results)
     if shown:
         text += f": {'; '.join(shown)}"
     if others:
         text += f"; no significant difference: {'; '.join(others)}" if shown else f" ({'; '.join(others)})"
+    if constant:
+        each = "" if len(constant) < n else " of each comparison"
+        text += f"; not tested, because one side{each} is the same for every seed"
+        text += f": {'; '.join(constant)}" if len(constant) < n else ""
     if untested:
         text += f"; not computable: {'; '.join(untested)}"
-    return f"{text}."
-
-
-def limits(reading: Reading) -> str:
-    """What so few seeds cannot show: the smallest number of seeds in a test of means, or of variances.
-
-    Smallest p of the exact tests, power of the paired t-test at d_z = 1, 95 % interval of a
-    standard deviation (χ²).
-    """
-    from scipy.stats import chi2
-
-    from lit_ae import statistics
-
-    family = len(reading.tests)
-    pairs, group = (
-        min((test.n for test in reading.tests if test.comparison.test == kind and test.n > 1), default=0)
-        for kind in ("paired", "variance")
-    )
-    if not pairs and not group:
-        return "Fewer than two seeds have no spread, so that no test can be made."
-    said = []
-    if pairs:
-        least = statistics.smallest_two_sided_p(pairs)
-        text = f"the Wilcoxon and sign-flip tests cannot give a p below {least:.3g}"
-        if least > ALPHA:
-            text += ", so neither can ever reach 5 %, whatever the data"
-        elif least * family > ALPHA:
-            text += f", which is {min(1.0, least * family):.3g} after correction for {family} comparisons"
-        missed = 100 * (1 - statistics.power(pairs, 1.0))
-        said.append(text)
-        said.append(
-            "the t-test can give a smaller p only because it assumes normally distributed differences, and it misses "
-            f"a true mean difference of one standard deviation in {missed:.0f} % of studies even before correction"
-        )
-    if group:
-        low, high = (math.sqrt((group - 1) / chi2.ppf(q, group - 1)) for q in (1 - ALPHA / 2, ALPHA / 2))
-        said.append(
-            f"a true standard deviation may lie anywhere from {low:.2g} to {high:.2g} times the measured one "
-            "(95 % interval, normal data)"
-        )
-    fewest = min(n for n in (pairs, group) if n)
-    return f"What {fewest} seeds cannot show: {'; '.join(said)}. “No significant difference” does not mean “equal”."
-
-
-def tests_caption(reading: Reading) -> str:
-    """What the columns of the comparisons' tables are."""
-    return (
-        f"Holm's correction covers the whole family of {len(reading.tests)} comparisons declared in the study file. "
-        "Difference: first minus second model, mean over seeds, with its t interval. Effect size: that mean divided by "
-        "the standard deviation of the differences (d_z), with Hedges' correction. Detectable at 80 % power: the "
-        "smallest true difference that the uncorrected t-test would detect in four of five such studies, at the "
-        "measured spread. Sign-flip: exact permutation test. Pitman–Morgan: variances paired by seed. The result "
-        "is read from the Holm p; “no significant difference” does not mean “equal”."
-    )
-
-
-def published_caption(results: Results) -> str:
-    """Caption of the comparison with published figures; outside `full` it also warns of other data and budgets."""
-    text = "difference: ours − published; †: the published figure lies outside the 95 % t interval of our mean"
-    if results.profile_name != "full":
-        return (
-            f"{text}; the {results.profile_name} profile has other data or a smaller budget than the published protocol"
-        )
-    return f"{text}; the protocol card says where our protocol differs"
+    for lacks in dict.fromkeys(test.lacks for test in waiting):
+        pairs = [_pair(test) for test in waiting if test.lacks == lacks]
+        text += f"; no verdict, because {lacks}"
+        text += f": {'; '.join(pairs)}" if len(waiting) < n else ""
+    return f"{text}.{command(results, waiting)}"
 
 
 def unplaced(results: Results) -> str:
@@ -140,6 +97,8 @@ def legend(results: Results) -> str:
         signs.append("bold: best mean of the column")
     if results.study.comparisons:
         signs.append("†: significantly different in a declared comparison (Holm p < 0.05)")
+    if any(cell.unknown for cell in results.cells.values()):
+        signs.append("?: what the published figure measured is unknown")
     return "; ".join([*signs, "–: no value"])
 
 
@@ -156,15 +115,11 @@ def _leaders(results: Results) -> str:
 def _measured(results: Results) -> str:
     said = []
     for test in results.readings[0].tests:
-        declared = test.comparison
-        sides = zip((declared.a, declared.b), declared.metrics, strict=True)
-        values = [list(seed_values(results.runs[row], metric).values()) for row, metric in sides]
-        if declared.test == "paired" and all(values):
-            a, b = (sum(own) / len(own) for own in values)
+        a, b = test.means
+        if test.comparison.test == "paired" and math.isfinite(a) and math.isfinite(b):
             better = f" ({test.better} is better)" if test.better != "none" else ""
-            said.append(
-                f"{test.label} is {significant(a)} for {declared.a} and {significant(b)} for {test.b_name}{better}"
-            )
+            sides = f"{significant(a)} for {test.comparison.a} and {significant(b)} for {test.b_name}"
+            said.append(f"{test.label} is {sides}{better}")
     return f"As measured, {'; '.join(said)}" if said else _leaders(results)
 
 

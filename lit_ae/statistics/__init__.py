@@ -1,7 +1,7 @@
 """Statistics across seeds: paired and variance tests, corrections for many tests, intervals, power."""
 
 from lit_ae.statistics.corrections import benjamini_hochberg, holm
-from lit_ae.statistics.intervals import confidence_interval, mean_std
+from lit_ae.statistics.intervals import confidence_interval, mean_std, prediction_interval
 from lit_ae.statistics.paired import PairedResult, paired_test, sign_flip_p
 from lit_ae.statistics.power import (
     detectable_effect,
@@ -10,7 +10,13 @@ from lit_ae.statistics.power import (
     seeds_needed,
     smallest_two_sided_p,
 )
-from lit_ae.statistics.variances import VarianceResult, variance_test_paired, variance_test_unpaired
+from lit_ae.statistics.ratios import variance_ratio_interval, variance_ratio_interval_paired
+from lit_ae.statistics.variances import (
+    VarianceResult,
+    smallest_brown_forsythe_p,
+    variance_test_paired,
+    variance_test_unpaired,
+)
 
 __all__ = [
     "PairedResult",
@@ -22,10 +28,14 @@ __all__ = [
     "mean_std",
     "paired_test",
     "power",
+    "prediction_interval",
     "seeds_for_difference",
     "seeds_needed",
     "sign_flip_p",
+    "smallest_brown_forsythe_p",
     "smallest_two_sided_p",
+    "variance_ratio_interval",
+    "variance_ratio_interval_paired",
     "variance_test_paired",
     "variance_test_unpaired",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lit_ae.statistics.power import detectable_effect
-from lit_ae.statistics.values import constant, finite, pairs
+from lit_ae.statistics.values import constant, finite, pairs, same_for_every_seed
 
 if TYPE_CHECKING:
     from lit_ae.statistics.values import Floats
@@ -18,7 +19,14 @@ DRAWS = 100_000  # random sign patterns for more seeds than that
 
 @dataclass(frozen=True)
 class PairedResult:
-    """A paired comparison a - b over n seeds; every p-value is two-sided."""
+    """A paired comparison a - b over n seeds; every p-value is two-sided.
+
+    If one side is the same for every seed, as PCA and JPEG are, the differences vary only as the other side does over
+    its initialisations. Their spread then says nothing about how the difference varies with the test samples, and an
+    effect size or a p-value made from it would grow without bound as training becomes more repeatable. `t`, the
+    p-values, `effect_size` and `detectable` are NaN in that case; the difference and its interval remain, and hold for
+    this test set only.
+    """
 
     n: int
     mean_difference: float
@@ -30,18 +38,20 @@ class PairedResult:
     wilcoxon_p: float  # signed-rank test
     sign_flip_p: float  # exact permutation test on the mean difference
     effect_size: float  # d_z with Hedges' correction; NaN at n = 2, where the correction is not defined
+    constant_side: Literal["", "a", "b"]  # the side that is the same for every seed, apart from rounding; empty if none
 
     @property
     def detectable(self) -> float:
         """The smallest true difference that the t-test detects with 80 % power, at the measured spread."""
-        return detectable_effect(self.n) * self.std_difference
+        return math.nan if self.constant_side else detectable_effect(self.n) * self.std_difference
 
 
 def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: float = 0.95) -> PairedResult:
     """Compare seed -> value of two models that ran with the same seeds.
 
     t-test (Student 1908), signed-rank test (Wilcoxon 1945), sign flips (Fisher 1935), and d_z = mean / std of
-    the differences times Hedges' (1981, equation 6e) small-sample factor for n - 1 degrees of freedom.
+    the differences times Hedges' (1981, equation 6e) small-sample factor for n - 1 degrees of freedom. No test is made
+    if one side is the same for every seed: see `PairedResult`.
 
     Raises:
         ValueError: seeds that only one of them has, fewer than 2 seeds, a value that is not finite, or the
@@ -57,17 +67,19 @@ def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: floa
     n, mean, std = len(d), float(d.mean()), float(d.std(ddof=1))
     test = ttest_rel(x, y)
     interval = test.confidence_interval(confidence)
+    constant_side: Literal["", "a", "b"] = "a" if same_for_every_seed(x) else "b" if same_for_every_seed(y) else ""
     return PairedResult(
         n=n,
         mean_difference=mean,
         std_difference=std,
         ci_low=float(interval.low),
         ci_high=float(interval.high),
-        t=float(test.statistic),
-        p=float(test.pvalue),
-        wilcoxon_p=float(wilcoxon(d).pvalue),
-        sign_flip_p=sign_flip_p(d),
-        effect_size=mean / std * _hedges(n - 1) if n > 2 else float("nan"),
+        t=math.nan if constant_side else float(test.statistic),
+        p=math.nan if constant_side else float(test.pvalue),
+        wilcoxon_p=math.nan if constant_side else float(wilcoxon(d).pvalue),
+        sign_flip_p=math.nan if constant_side else sign_flip_p(d),
+        effect_size=math.nan if constant_side or n < 3 else mean / std * _hedges(n - 1),
+        constant_side=constant_side,
     )
 
 

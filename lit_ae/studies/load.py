@@ -42,6 +42,7 @@ def load_study(path: Path) -> Study:
         raise SettingError(f"{path}: {where} {what}") from error
     _check_rows(study, path)
     _check_columns(study, path)
+    _check_unknown_definitions(study, path)
     _check_profiles(study, path)
     _check_starts(study, path)
     if study.sweep:
@@ -93,6 +94,15 @@ def _check_columns(study: Study, path: Path) -> None:
             raise SettingError(
                 f"{path}: columns.format {column.format!r} is not a number format: write one such as '.3f'"
             ) from error
+
+
+def _check_unknown_definitions(study: Study, path: Path) -> None:
+    known = sorted({key for figures in study.published.values() for key in figures})
+    for key in study.unknown_definitions:
+        if key not in known:
+            raise SettingError(
+                f"{path}: unknown_definitions names {key!r}, which no row publishes{near_match(key, known)}"
+            )
 
 
 def _check_profiles(study: Study, path: Path) -> None:

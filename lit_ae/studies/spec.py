@@ -118,6 +118,8 @@ class Study:
     reduced_precision: bool = False  # all rows in bfloat16 with float32 weights where the machine is faster in it
     comparisons: list[Comparison] = field(default_factory=list)
     published: dict[str, dict[str, float]] = field(default_factory=dict)
+    # Key of published figures -> why nobody knows what they measured: they are shown with this, and without a verdict.
+    unknown_definitions: dict[str, str] = field(default_factory=dict)
     figures: list[FigureSpec] = field(default_factory=list)
     sweep: Sweep | None = None
     order: int = 99  # place among the reports of a page, lowest first
@@ -126,6 +128,13 @@ class Study:
     def seeds(self, label: str, profile: Profile) -> list[int]:
         """The seeds that a row is run with."""
         return profile.seeds[: self.models[label].profile_seeds.get(profile.name)]
+
+    def declared_seeds(self, comparison: Comparison, profile: Profile) -> tuple[list[int], list[int]]:
+        """The seeds of a and of b that a comparison is declared over: the common ones if it is paired."""
+        if comparison.test == "paired":
+            common = self.common_seeds(comparison, profile)
+            return common, common
+        return self.seeds(comparison.a, profile), self.seeds(comparison.b, profile)
 
     def common_seeds(self, comparison: Comparison, profile: Profile) -> list[int]:
         """The seeds that both rows of a comparison are run with."""

@@ -1,6 +1,7 @@
 """Paired tests across seeds, made by the run of a study that finishes last."""
 
 import json
+import math
 from typing import ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -61,4 +62,5 @@ class PairedTest(Callback):
                 "p": result.p,
                 "n": result.n,
             }
-            tracking.log_metrics(parent_id, {f"{key}/{k}": v for k, v in numbers.items()})
+            # No p-value and no effect size if one side is the same for every seed
+            tracking.log_metrics(parent_id, {f"{key}/{k}": v for k, v in numbers.items() if math.isfinite(v)})
