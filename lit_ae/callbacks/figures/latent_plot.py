@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from numpy import ndarray
 
 from lit_ae import plots
+from lit_ae.errors import NotComputable
 from lit_ae.evaluation.access import datamodule, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -27,11 +28,11 @@ def embed(
     number of neighbours are lowered if there are too few codes.
 
     Raises:
-        ValueError: fewer than 4 codes.
+        NotComputable: fewer than 4 codes.
     """
     n, size = codes.shape
     if n < LEAST:
-        raise ValueError(f"{n} codes are too few to embed: at least {LEAST} are needed")
+        raise NotComputable(f"{n} codes are too few to embed: at least {LEAST} are needed")
     centred = codes - codes.mean(0)
     if not (codes != codes[0]).any():
         return np.zeros((n, 2), codes.dtype)
@@ -93,9 +94,6 @@ class LatentPlot(ScoreCallback):
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Draw the figures; no values."""
         codes, labels = (part[: self.max_points].numpy() for part in evaluation.codes(trainer))
-        if len(codes) < LEAST:
-            evaluation.protocol["embedding"] = f"no figure: {len(codes)} codes are too few, at least {LEAST} are needed"
-            return {}
         settings = (self.seed, self.perplexity, self.iterations, self.neighbours)
         points = {method: embed(codes, method, *settings) for method in self.methods}
         names = datamodule(trainer).class_names or None
