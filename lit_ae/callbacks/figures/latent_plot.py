@@ -1,6 +1,7 @@
 """Two-dimensional embeddings of the codes."""
 
 import os
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -59,7 +60,10 @@ def embed(
     umap = UMAP(n_neighbors=neighbours, precomputed_knn=(index, distance, None), random_state=seed, n_jobs=1)
     threads = torch.get_num_threads()
     try:
-        return umap.fit_transform(codes)  # type: ignore[no-any-return]
+        with warnings.catch_warnings():
+            # No new points will be embedded; few or equal codes are embedded from a random start instead
+            warnings.filterwarnings("ignore", "precomputed_knn|Spectral initialisation failed", UserWarning)
+            return umap.fit_transform(codes)  # type: ignore[no-any-return]
     finally:
         torch.set_num_threads(threads)  # numba sets the number of OpenMP threads for the whole process
 
