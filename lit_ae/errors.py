@@ -1,10 +1,17 @@
-"""The error that means that the user can fix something, and the check that raises it most often."""
+"""The errors that mean that the user can fix something, and the check that raises one most often."""
 
 
 class SettingError(Exception):
     """A setting or an input that cannot work: one line that names it and says what to do instead.
 
     The command line prints it as ``error: ...`` without a traceback and exits with status 2.
+    """
+
+
+class NotComputable(SettingError, ValueError):  # noqa: N818 - it may be the data's nature, and no fault
+    """A score or figure that cannot be had from these data; the message is the reason, in plain words.
+
+    Among several scores it is left out alone (`Evaluation.leaving_out`); as an argument's fault it is a ValueError.
     """
 
 

@@ -192,7 +192,7 @@ def run_test(module, data, monkeypatch):
     )  # fmt: skip
     (metrics,) = run.test(module, datamodule=data, verbose=False)
     found = {k.removeprefix("test/anomaly/"): v for k, v in metrics.items() if k.startswith("test/anomaly/")}
-    return found, evaluation.protocol.get("anomaly"), figures
+    return found, evaluation.left_out.get("Anomaly", evaluation.protocol.get("anomaly")), figures
 
 
 @pytest.mark.parametrize("name", ["VAE", "AE"])
@@ -229,13 +229,13 @@ def test_callback_scores_the_class_left_out(monkeypatch, agrees, name):
 def test_nothing_is_scored_without_anomalies_and_the_protocol_says_why(monkeypatch):
     found, said, figures = run_test(model(), Stretched(), monkeypatch)
     assert (found, figures) == ({}, {})
-    assert said == "not scored: no class was left out of training; set data.leave_out"
+    assert said == "no class was left out of training: set data.leave_out"
     data = Stretched(leave_out=1)
     data.setup()
     data._splits = data._splits._replace(test=data.split("test").subset(torch.arange(20, 50)))
     found, said, figures = run_test(model(), data, monkeypatch)
     assert (found, figures) == ({}, {})
-    assert said == "not scored: 0 of 30 test samples are of class 1"
+    assert said == "0 of 30 labelled test samples are of class 1"
 
 
 def test_ranks_together_give_one_process_s_scores(monkeypatch):

@@ -24,7 +24,7 @@ from lit_ae.callbacks.scores.input_probe import InputProbe
 from lit_ae.callbacks.scores.minority_augmentation import MinorityAugmentation
 from lit_ae.callbacks.scores.noisy_inputs import NoisyInputs
 from lit_ae.data.digits import Digits
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.metrics.codes.active_learning import area_between, learning_curve, predictive_variance
 from lit_ae.metrics.codes.augmentation import recall_and_accuracy, transferred_codes
@@ -211,7 +211,7 @@ def test_area_by_hand_and_refused_settings():
     with pytest.raises(ValueError, match="budget"):
         learning_curve(x, y, x, y, "random", start=20, budget=10)
     for labels, size in ((y - 1, 30), (y * 0, 30), (y, 10)):
-        with pytest.raises(SettingError, match="ActiveLearning"):
+        with pytest.raises(NotComputable, match="active learning"):
             learning_curve(x[:size], labels[:size], x, y, "random")
 
 
@@ -393,8 +393,8 @@ def test_minority_needs_a_class_left_out(scored):
     silent = SimpleNamespace(
         datamodule=Digits(limit=20), lightning_module=scored.module, testing=True, limit_test_batches=1.0, world_size=1
     )
-    assert MinorityAugmentation().score(silent, evaluation) == {}
-    assert "leave_out" in evaluation.protocol["minority"]
+    with pytest.raises(NotComputable, match=r"data\.leave_out"):
+        MinorityAugmentation().score(silent, evaluation)
     for settings_ in ({"few": 0}, {"few": 100}, {"repeats": 0}):
         with pytest.raises(SettingError, match="MinorityAugmentation"):
             MinorityAugmentation(**settings_)

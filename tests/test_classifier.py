@@ -5,8 +5,9 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from torch.utils.data import DataLoader, TensorDataset
 
-from lit_ae.data.containers import Batch
+from lit_ae.data.containers import SPLITS, Batch
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
 from lit_ae.models.ae import AE
@@ -24,10 +25,10 @@ NET = {
 DECODER = {"decoder": partial(MLPDecoder, widths=[64]), "likelihood": Gaussian()}
 
 
-def trainer(epochs):
+def trainer(epochs, checks=0):
     return Trainer(
         max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=checks,
     )  # fmt: skip
 
 
@@ -117,12 +118,53 @@ def test_truncated_checkpoint_is_refused(saved, tmp_path):
         Classifier(num_classes=10, pretrained=str(path), **NET)
 
 
-def test_missing_labels_are_refused():
+def half_labelled(limit=64, known=slice(None, None, 2)):
+    """Digits of which only these have a label, in every split."""
+    data = Digits(limit=limit, batch_size=16)
+    for name in SPLITS:
+        part = data.split(name)
+        y = torch.full_like(part.y, -1)
+        y[known] = part.y[known]
+        part.y = y
+    return data
+
+
+@pytest.mark.parametrize("checks", [0, 2])
+def test_unlabelled_samples_take_no_part(checks):
+    """The first batch of validation, which the sanity check reads, has no label."""
+    seed_everything(0, verbose=False)
+    data, module = half_labelled(known=slice(16, None, 3)), Classifier(num_classes=10, **NET)
+    run = trainer(2, checks)
+    data.eval_batch_size = 16
+    run.fit(module, datamodule=data)
+    (scores,) = run.test(module, datamodule=data, verbose=False)
+    test = data.split("test")
+    with torch.no_grad():
+        logits, y = module(test.x[test.y >= 0] / 255), test.y[test.y >= 0]
+    assert scores["test/loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, y).item(), rel=1e-5)
+    assert scores["test/accuracy"] == pytest.approx((logits.argmax(1) == y).double().mean().item())
+
+
+def test_the_loss_of_a_batch_is_the_mean_over_its_labelled_samples():
+    module = Classifier(num_classes=10, **NET)
+    x, y = torch.rand(6, 1, 28, 28), torch.tensor([1, -1, 2, -1, -1, 3])
+    expected = torch.nn.functional.cross_entropy(module(x[y >= 0]), y[y >= 0])
+    torch.testing.assert_close(module.training_step(Batch(x, y), 0), expected)
+    module.training_step(Batch(x, torch.full_like(y, -1)), 0).backward()
+    assert all(p.grad is None or not p.grad.any() for p in module.parameters())
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_split_without_labels_is_refused(split):
     data = Digits(limit=64)
-    train = data.split("train")
-    train.y[:5] = -1
-    with pytest.raises(SettingError, match="5 training samples have no label, but model Classifier needs all of them"):
-        trainer(1).fit(Classifier(num_classes=10, **NET), datamodule=data)
+    data.split(split).y[:] = -1
+    module, run = Classifier(num_classes=10, **NET), trainer(1)
+    said = f"64 of 64 samples of the {split} split have no label, but model Classifier needs some"
+    with pytest.raises(SettingError, match=said):
+        run.test(module, datamodule=data) if split == "test" else run.fit(module, datamodule=data)
+    loader = DataLoader(TensorDataset(torch.rand(8, 1, 28, 28)), batch_size=4)
+    with pytest.raises(SettingError, match="8 of 8 samples of the train split have no label"):
+        trainer(1).fit(module, loader, loader)
 
 
 def test_more_labels_than_there_are_is_refused():

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from test_families import build, digits, images, trainer  # noqa: F401 - a fixture
+from torch.utils.data import DataLoader, TensorDataset
 
 from lit_ae.callbacks.figures.class_samples import ClassSamples
 from lit_ae.callbacks.figures.reconstruction_grid import ReconstructionGrid
@@ -120,8 +121,23 @@ def test_data_without_labels_are_refused(name):
     data = Digits(limit=64)
     x = data.split("train").x
     data._splits = data._splits._replace(train=ArrayDataset(x, torch.full((64,), -1)))
-    with pytest.raises(SettingError, match="64 training samples have no label"):
+    with pytest.raises(SettingError, match="64 of 64 samples of the train split have no label"):
         trainer().fit(conditional(name), datamodule=data)
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_sample_without_a_label_is_refused_before_anything_is_trained(name, split):
+    data = Digits(limit=64)
+    data.split(split).y[3] = -1
+    said = f"1 of 64 samples of the {split} split have no label, but model .* needs all of them: leave unlabelled"
+    with pytest.raises(SettingError, match=said):
+        (trainer().test if split == "test" else trainer().fit)(conditional(name), datamodule=data)
+    loader = DataLoader(TensorDataset(torch.rand(8, 1, 28, 28)), batch_size=4)
+    with pytest.raises(SettingError, match="8 of 8 samples of the train split have no label"):
+        trainer().fit(conditional(name), loader)
+    with pytest.raises(SettingError, match="4 of 4 samples of the loader's split have no label"):
+        trainer().test(conditional(name), loader)
 
 
 def test_number_of_classes_comes_from_the_data(store, lit_ae, settings):

@@ -1,5 +1,6 @@
 """Two gloo processes on the CPU give the scores of one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,15 @@ class OddDigits(Digits):
     def load(self):
         splits = super().load()
         return Splits(*(part.subset(torch.arange(n)) for part, n in zip(splits, SIZES, strict=True)))
+
+
+class FewDigits(Digits):
+    """So few that many scores cannot be had, some of them unlabelled."""
+
+    def load(self):
+        parts = [part.subset(torch.arange(n)) for part, n in zip(super().load(), (12, 5, 3), strict=True)]
+        parts[2].y[0] = parts[0].y[0] = -1
+        return Splits(*parts)
 
 
 class OddShapes(Shapes):
@@ -146,6 +156,22 @@ def test_every_score_in_two_processes_is_that_of_one(store, lit_ae, arguments, e
     expected += " anomaly/kl/auroc calibration/pearson interpolation_psnr/0.4 zeroed_mse_max information_rate"
     assert {f"test/{name}" for name in expected.split()} <= found[0].keys()
     assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_leave_out_what_one_does(store, lit_ae, arguments, every_score, clean_process):
+    assert lit_ae("fit", *arguments("vae", data="FewDigits")) == 0
+    found, reasons = [], []
+    for processes in (1, 2):
+        same = ("--run_id", the_run().id, "--config", every_score)
+        assert lit_ae("test", *arguments("vae", processes, data="FewDigits"), *same) == 0
+        run, drawn = the_run(), {"test/loss", "test/nll"}
+        assert run.status == "FINISHED"
+        found.append({k: v for k, v in run.metrics.items() if k.startswith("test/") and k not in drawn})
+        reasons.append(json.loads(run.artifact("protocol.json").read_text())["left_out"])
+    assert {"precision/normal", "Anomaly", "Factors", "fid_infinity/mixture"} <= reasons[0].keys()
+    assert reasons[1] == reasons[0]
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 def test_gan_in_two_processes_gives_the_scores_of_one(store, lit_ae, arguments, scores, clean_process):

@@ -136,8 +136,8 @@ def test_figures_that_the_data_can_have(kind, expected):
     assert all(np.isfinite(value) for value in scores.values())
     assert ("zeroed_mse_max" in scores) == (kind != "vectors")
     if kind == "one class":
-        assert protocol["interpolation"] == "not scored: interpolation needs samples of at least two classes"
-        assert protocol["code_distributions"] == "no figure: all samples have the same label"
+        assert "samples of at least two classes" in protocol["left_out"]["Interpolation"]
+        assert protocol["left_out"]["CodeDistributions"] == "all samples have the same label"
 
 
 def test_a_model_without_an_encoder_has_none():
@@ -189,7 +189,9 @@ def test_protocol_reports_a_decoder_that_ignores_the_code():
     assert scores["interpolation_l2/0.4"] > 0
     assert not {key for key in scores if key.startswith("interpolation")} & {"interpolation_path_ratio"}
     assert not [key for key in scores if "psnr" in key]
-    assert "path ratio not scored: the decoder gives the same image" in protocol["interpolation"]
+    reasons = protocol["left_out"]
+    assert reasons["interpolation_path_ratio"] == "the decoder gives the same image at both ends of every path"
+    assert reasons["interpolation_psnr/0.4"] == "all pairs agree up to rounding"
 
 
 def test_conditional_model_is_given_the_class():
@@ -329,7 +331,7 @@ def test_embeddings_stand_side_by_side_and_too_few_points_are_reported():
     assert [axes.get_title() for axes in panels] == ["t-SNE", "PCA"]
     assert sum(len(points.get_offsets()) for points in panels[1].collections) == 30
     _, figures, protocol = run(model(AE, data), data, LatentPlot(["pca"], max_points=3))
-    assert (figures, protocol["embedding"]) == ({}, "no figure: 3 codes are too few, at least 4 are needed")
+    assert (figures, protocol["left_out"]["LatentPlot"]) == ({}, "3 codes are too few to embed: at least 4 are needed")
 
 
 # -- curves by epoch -----------------------------------------------------------------------------------------

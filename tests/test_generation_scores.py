@@ -1,7 +1,6 @@
 """Scores of generated images against torch-fidelity, the papers' formulas written down once more, and by hand."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -260,10 +259,10 @@ def test_ratio_by_hand():
 
 def test_copies_of_training_images_have_a_small_distance_ratio():
     train, unseen, new = made(2000), made(2300, 0)[2000:], made(2600, 0)[2300:]
-    held = generation._Others(SimpleNamespace(protocol={}, seed=0), unseen, train, "test", fid_sizes=0)
-    assert held.scores(new)["train_distance_ratio"] == pytest.approx(1, abs=0.15)
+    held = generation._Others(Evaluation(), unseen, train, "test", fid_sizes=0)
+    assert held.scores(new, "new")["train_distance_ratio"] == pytest.approx(1, abs=0.15)
     copies = train[:300] + 0.001 * normal(300, 84)
-    assert held.scores(copies)["train_distance_ratio"] < 0.05
+    assert held.scores(copies, "copies")["train_distance_ratio"] < 0.05
 
 
 # -- the callback -----------------------------------------------------------------------------------------------------
@@ -368,10 +367,9 @@ def test_scores_on_request(cache, digits):
 def test_scores_that_need_more_images_are_reported(cache):
     found, evaluation, _ = scored(Digits(limit=4), "gan", splits=1, fid_sizes=2)
     assert found.keys() == {f"{score}/normal" for score in ALL - {"precision", "recall", "density", "coverage"}}
-    assert (
-        evaluation.protocol["manifold"] == "not scored: 4 real samples are too few for 5 nearest neighbours: use more"
-    )
-    assert "not scored: 4 generated images are too few" in evaluation.protocol["fid_infinity"]
+    reason = "4 real samples are too few for 5 nearest neighbours: use more"
+    assert evaluation.left_out["precision/normal"] == evaluation.left_out["coverage/normal"] == reason
+    assert "4 generated images are too few" in evaluation.left_out["fid_infinity/normal"]
 
 
 def test_settings_are_checked():

@@ -13,7 +13,7 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from lit_ae.data import ArrayDataset, BaseDataModule, Splits
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.metrics.codes.clustering import clustering_scores
 from lit_ae.metrics.images import lenet
 from lit_ae.metrics.images.extractors import FeatureExtractor, Features, extract
@@ -203,7 +203,10 @@ def test_clustering_is_repeatable_and_the_silhouette_can_be_sampled():
     assert sampled["silhouette"] != scores["silhouette"]
     assert sampled["silhouette"] == pytest.approx(scores["silhouette"], abs=0.05)
     assert sampled["ari"] == scores["ari"]
-    assert math.isnan(clustering_scores(codes, labels, 4, seed=1, max_silhouette=1)["silhouette"])
+    with pytest.raises(NotComputable, match="the 1 codes of the silhouette are all in one cluster"):
+        clustering_scores(codes, labels, 4, seed=1, max_silhouette=1)
+    with pytest.raises(NotComputable, match="the 300 labelled samples are all of one class"):
+        clustering_scores(codes, labels * 0, 4, seed=1)
 
 
 def test_clustering_refuses():

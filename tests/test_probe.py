@@ -163,7 +163,7 @@ def test_fewer_training_codes(digits):
 
 def test_what_cannot_be_scored():
     x, y = made()
-    with pytest.raises(SettingError, match="LinearProbe"):
+    with pytest.raises(SettingError, match="a probe needs labels"):
         probe_scores(x, y, x, torch.full_like(y, -1))
     with pytest.raises(SettingError, match="one class"):
         probe_scores(x, torch.zeros_like(y), x, y)

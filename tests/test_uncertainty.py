@@ -136,7 +136,8 @@ def test_figures_and_protocol_name_the_kinds_of_uncertainty(monkeypatch):
 def test_one_image_has_no_correlation_over_images():
     metrics, said, _ = run_test(model(), Uncertainty(draws=4, max_images=1))
     assert "calibration/image_spearman" not in metrics
-    assert said["calibration"].endswith("a correlation needs two or more pairs, not 1 variances and 1 squared errors")
+    reason = "a correlation needs two or more pairs, not 1 variances and 1 squared errors"
+    assert said["left_out"] == {"calibration/image_spearman": reason}
     assert all(math.isfinite(value) for value in metrics.values())
 
 
@@ -272,13 +273,23 @@ def test_ensemble_consists_of_finished_runs_of_other_seeds(parent, monkeypatch, 
     assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
 
 
+def test_runs_that_were_trained_alike_are_found_by_the_hash_of_their_training(parent):
+    """`config_hash` also changes with the scores, so that runs of a study whose scores were changed have several."""
+    alike = add_run(parent, 1, fit_hash="trained", config_hash="scored before")
+    add_run(parent, 2, fit_hash="trained otherwise")
+    add_run(parent, 3)
+    own = add_run(parent, 0, "RUNNING", checkpoint=False, fit_hash="trained")
+    assert [run.id for run in finished_siblings(SimpleNamespace(loggers=[logger_of(own)]))] == [alike]
+
+
 def test_a_run_without_other_seeds_is_not_scored(parent):
     own = add_run(parent, 0, "RUNNING", checkpoint=False)
     alone = tracking.create_run("lit_ae", "single", {"kind": "single", "seed": "0"})
     for logger in (logger_of(own), logger_of(alone), logger_of(None), False):
         metrics, said, _ = run_test(model(), EnsembleUncertainty(), logger=logger)
         assert not [key for key in metrics if key.startswith("ensemble")]
-        assert said["ensemble"].startswith("not scored: the study has no finished run that differs only in its seed")
+        reason = said["left_out"]["EnsembleUncertainty"]
+        assert reason == "the study has no finished run that differs only in its seed"
 
 
 def test_a_run_that_cannot_be_loaded_is_left_out(parent):
@@ -302,7 +313,7 @@ def test_a_run_that_cannot_be_loaded_is_left_out(parent):
     tracking.end_run(good, "FAILED")
     metrics, said, _ = run_test(model(), EnsembleUncertainty(draws=2), logger=logger_of(own))
     assert "ensemble/models" not in metrics
-    assert said["ensemble"].startswith("not scored: ")
+    assert "seed 3 left out" in said["left_out"]["EnsembleUncertainty"]
 
 
 def test_a_copy_shares_nothing():

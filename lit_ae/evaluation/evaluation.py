@@ -1,14 +1,18 @@
 """What scores and figures share: one pass over a split, the training codes, the fitted samplers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import (
     datamodule,
     generative_module,
     reconstruction_module,
+    split_name,
     whole_split_is_scored,
 )
 from lit_ae.evaluation.gathering import gather_in_order
@@ -37,6 +41,7 @@ class Evaluation(PassCallback):
         self._parts: list[tuple[Tensor, ...]] = []  # of each batch: codes [b, D], labels [b], log variances [b, D]
         self._gathered: list[Tensor] = []  # the same of the whole pass
         self.protocol: dict[str, object] = {}
+        self.left_out: dict[str, str] = {}  # score or figure -> why it cannot be had from these data
 
     @staticmethod
     def of(trainer: Trainer) -> "Evaluation":
@@ -61,12 +66,15 @@ class Evaluation(PassCallback):
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the pass before, and all that was computed from the model as it was then."""
         self._parts, self._gathered, self._train_codes, self._fitted = [], [], None, {}
+        self.left_out = {}
+        self.protocol.pop("left_out", None)
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
         """Keep codes and labels."""
         mu, logvar = outputs.latent.mu, outputs.latent.logvar
         kept = (mu, outputs.y) if logvar is None else (mu, outputs.y, logvar)
         self._parts.append(tuple(part.detach().cpu() for part in kept))
+        require_finite(self._parts[-1][0], split_name(trainer))
 
     def codes(self, trainer: Trainer) -> tuple[Tensor, Tensor]:
         """Mean codes [N, D] and labels [N] of the scored samples, in the split's order, on every rank.
@@ -89,6 +97,7 @@ class Evaluation(PassCallback):
         if self._train_codes is None:
             module, data = reconstruction_module(trainer), datamodule(trainer).split("train")
             self._train_codes = mean_codes(module, data.x, data.y)
+            require_finite(self._train_codes, "train")
         return self._train_codes
 
     def samplers(self, trainer: Trainer) -> dict[str, Sampler]:
@@ -102,7 +111,9 @@ class Evaluation(PassCallback):
                 codes, samplers = torch.zeros(1, module.latent_dim), [Normal()]
             if isinstance(module, DrawsCodes):
                 samplers = [*samplers, Gibbs(module)]
-            self._fitted = {s.name: s.fit(codes, self.seed) for s in samplers}
+            for sampler in samplers:
+                with self.leaving_out(f"{sampler.name} sampler"):
+                    self._fitted[sampler.name] = sampler.fit(codes, self.seed)
             names = ", ".join(self._fitted)
             self.protocol["samplers"] = f"fitted to the mean codes of the training split: {names}" if fitted else names
         return self._fitted
@@ -111,6 +122,21 @@ class Evaluation(PassCallback):
         """This rank's share of n images drawn through the sampler, [n / world, *shape] in [0, 1]."""
         z = sampler.sample(n, torch.Generator().manual_seed(self.seed))
         return decoded(generative_module(trainer), z[trainer.global_rank :: trainer.world_size]).clamp_(0, 1)
+
+    # -- what the data do not have ------------------------------------------------------------------------------
+
+    @contextmanager
+    def leaving_out(self, *names: str) -> Iterator[None]:
+        """Inside it, `NotComputable` means that the scores or figures of these names are left out with its reason."""
+        try:
+            yield
+        except NotComputable as reason:
+            self.leave_out(str(reason), *names)
+
+    def leave_out(self, reason: str, *names: str) -> None:
+        """Record in the protocol why the scores or figures of these names cannot be had from these data."""
+        self.left_out |= dict.fromkeys(names, reason)
+        self.protocol["left_out"] = self.left_out
 
     # -- the record ---------------------------------------------------------------------------------------------
 
@@ -129,6 +155,20 @@ class Evaluation(PassCallback):
         for sampler in self._fitted.values():
             if not isinstance(sampler, Gibbs):
                 logger.log_sampler(sampler)
+
+
+def require_finite(codes: Tensor, split: str) -> None:
+    """Refuse codes [N, D] that are no numbers: that is the model's fault, so that no score is to be had.
+
+    Raises:
+        FloatingPointError: a code is NaN or infinite.
+    """
+    wrong = int((~codes.isfinite().all(1)).sum())
+    if wrong:
+        raise FloatingPointError(
+            f"{wrong} of {len(codes)} codes of the {split} split are NaN or infinite: the model has diverged; train it "
+            "again with a lower learning rate (lr of the optimizer)"
+        )
 
 
 def score_callbacks(trainer: Trainer) -> list[Callback]:

@@ -1,5 +1,6 @@
 """The base class of every score and figure."""
 
+import math
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
@@ -7,6 +8,7 @@ from typing import ClassVar
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_ae.console import terminal
+from lit_ae.errors import NotComputable
 from lit_ae.evaluation.access import datamodule
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.pass_callback import is_due
@@ -30,10 +32,11 @@ class ScoreCallback(Callback, ABC):
     needs_codes: ClassVar[bool] = True  # False: also for models without an encoder
     needs_labels: ClassVar[bool] = False
     needs_images: ClassVar[bool] = False  # True: not for flat vectors such as genes
-    rank_zero: ClassVar[bool] = True  # False: every rank takes part in `score`
+    rank_zero: ClassVar[bool] = True  # False: every rank takes part in `score`, and raises the same NotComputable
 
     def __init__(self, every_n_epochs: int = 0) -> None:
         self.every_n_epochs = every_n_epochs
+        self._told: set[str] = set()
 
     @property
     def test_only(self) -> bool:
@@ -42,7 +45,12 @@ class ScoreCallback(Callback, ABC):
 
     @abstractmethod
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
-        """Values by name without the stage, the same on every rank; figures go to `save_figure`."""
+        """Values by name without the stage, the same on every rank; figures go to `save_figure`.
+
+        Raises:
+            NotComputable: none of them can be had from these data, so that the callback is left out with the reason;
+                single ones are left out by `evaluation.leaving_out`.
+        """
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the test split."""
@@ -56,21 +64,40 @@ class ScoreCallback(Callback, ABC):
     def _run(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not isinstance(pl_module, ReconstructionModule if self.needs_codes else GenerativeModule):
             return
-        if self.needs_labels and not datamodule(trainer).num_classes:
-            return
-        if self.needs_images and len(datamodule(trainer).input_shape) != 3:
-            return
-        evaluation = Evaluation.of(trainer)
+        evaluation, name = Evaluation.of(trainer), type(self).__name__
+        before = dict(evaluation.left_out)
         if self.rank_zero and trainer.world_size > 1 and self.needs_codes:
             evaluation.codes(trainer)  # a collective operation: every rank takes part before rank 0 goes on alone
         values: dict[str, float] = {}
         if not self.rank_zero or trainer.is_global_zero:
-            with working(type(self).__name__, trainer):
+            with working(name, trainer), evaluation.leaving_out(name):
+                self._require_data(trainer)
                 values = self.score(trainer, evaluation)
         if self.rank_zero:
             values = trainer.strategy.broadcast(values)
+        for key in [key for key, value in values.items() if not math.isfinite(value)]:
+            evaluation.leave_out(f"its value is {values.pop(key)}: it is not defined for these data", key)
         if values:
-            pl_module.log_dict({f"{stage}/{name}": value for name, value in values.items()})
+            pl_module.log_dict({f"{stage}/{key}": value for key, value in values.items()})
+        new = {key: reason for key, reason in evaluation.left_out.items() if before.get(key) != reason}
+        if trainer.is_global_zero:
+            self._tell(new)
+
+    def _require_data(self, trainer: Trainer) -> None:
+        """Raise NotComputable if the data set is not of the kind that the score is for."""
+        data = datamodule(trainer)
+        if self.needs_labels and not data.num_classes:
+            raise NotComputable(f"{data.name} has no labels")
+        if self.needs_images and len(data.input_shape) != 3:
+            raise NotComputable(f"the samples of {data.name} are vectors, not images")
+
+    def _tell(self, left_out: dict[str, str]) -> None:
+        """Print what is left out, one line for each reason that was not printed before."""
+        for reason in dict.fromkeys(left_out.values()):
+            names = ", ".join(name for name, own in left_out.items() if own == reason)
+            if f"{names}: {reason}" not in self._told:
+                self._told.add(f"{names}: {reason}")
+                print(f"left out: {names}: {reason}")
 
 
 def working(what: str, trainer: Trainer) -> AbstractContextManager[object]:

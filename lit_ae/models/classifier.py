@@ -11,7 +11,7 @@ from lit_ae.data.containers import Batch, Shape
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.checkpoints import load_pretrained, saved_part
 from lit_ae.models.tracked import Stage, TrackedModule
-from lit_ae.models.training_pass import training_labels
+from lit_ae.models.training_pass import labels_of_stage, refuse_unlabelled, training_labels
 from lit_ae.nets import EncoderFactory, default_encoder, warn_if_narrow
 
 
@@ -19,7 +19,8 @@ class Classifier(TrackedModule):
     """Classifier: an encoder and a linear layer on its (mean) code, trained by cross-entropy (Bengio et al. 2007).
 
     With `pretrained` the encoder is initialised from a trained autoencoder of any family, without it at random; the
-    network is otherwise the same. `--data.labels_per_class` trains on few labels.
+    network is otherwise the same. `--data.labels_per_class` trains on few labels. Loss and accuracy are means over the
+    labelled samples; others take no part.
 
     Args:
         input_shape: shape of one sample, linked from the data module.
@@ -70,20 +71,28 @@ class Classifier(TrackedModule):
         return logits
 
     def on_train_start(self) -> None:
-        """Refuse training data with missing labels."""
-        training_labels(self)
+        """Refuse training data without labels that come from a plain loader."""
+        refuse_unlabelled(self, training_labels(self), "train", all_needed=False)
+
+    def setup(self, stage: str) -> None:
+        """Refuse splits without labels."""
+        super().setup(stage)
+        for split, y in ({} if stage == "predict" else labels_of_stage(self, stage)).items():
+            refuse_unlabelled(self, y, split, all_needed=False)
 
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
-        logits = self(batch.x)
-        loss = F.cross_entropy(logits, batch.y, reduction="none")  # [B]
-        self.track(stage, loss=loss, accuracy=(logits.argmax(1) == batch.y).float())
+        known = batch.y >= 0  # [B]
+        logits, y = self(batch.x)[known], batch.y[known]
+        loss = F.cross_entropy(logits, y, reduction="none")  # [labelled]
+        self.track(stage, loss=loss, accuracy=(logits.argmax(1) == y).float())
         if stage == "train":
             self.check_finite(loss, cross_entropy=loss)
         return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean cross-entropy of the batch in nats."""
-        return self._step(batch, "train").mean()
+        """The mean cross-entropy of the labelled samples of the batch in nats; 0 if there are none."""
+        loss = self._step(batch, "train")
+        return loss.sum() / max(1, len(loss))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Cross-entropy and accuracy."""

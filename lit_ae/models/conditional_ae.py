@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_ae.data.containers import Shape
+from lit_ae.data.containers import Batch, Shape
 from lit_ae.errors import SettingError
 from lit_ae.models.base import ReconstructionModule
-from lit_ae.models.training_pass import training_labels
+from lit_ae.models.training_pass import labels_of_stage, refuse_unlabelled, training_labels
 from lit_ae.nets import Decoder, DecoderFactory, default_decoder
 
 
@@ -68,10 +68,23 @@ class ConditionalAE(ReconstructionModule):
         super().__init__(decoder=labelled, **kwargs)
         self.classes = num_classes
 
+    def setup(self, stage: str) -> None:
+        """Refuse splits with missing labels; those of a plain loader are checked batch by batch."""
+        super().setup(stage)
+        for split, y in labels_of_stage(self, stage).items():
+            refuse_unlabelled(self, y, split, all_needed=True)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """As for all models; refuse missing labels."""
+        found = super().on_after_batch_transfer(batch, dataloader_idx)
+        refuse_unlabelled(self, found.y, "loader's", all_needed=True)
+        return found
+
     def on_train_start(self) -> None:
         """Count the training labels."""
         super().on_train_start()
         y = training_labels(self)
+        refuse_unlabelled(self, y, "train", all_needed=True)
         self.decoder.frequencies.copy_(torch.bincount(y, minlength=self.classes) / len(y))
 
     def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:

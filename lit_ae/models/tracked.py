@@ -113,7 +113,8 @@ class TrackedModule(StoredSettings):
         numbers = [sums[name][0].double() for name in names]
         counts = [numbers[0].new_tensor(sums[name][1]) for name in names]
         total, count = self.trainer.strategy.reduce(torch.stack(numbers + counts), reduce_op="sum").chunk(2)
-        means = {f"{stage}/{name}": value for name, value in zip(names, (total / count).tolist(), strict=True)}
+        found = zip(names, (total / count).tolist(), count.tolist(), strict=True)
+        means = {f"{stage}/{name}": value for name, value, n in found if n}  # a term may have no samples
         for key, value in means.items():
             if not math.isfinite(value):
                 self._stop(f"{key} not finite by step {self.global_step}")

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from lit_ae.data.base import BaseDataModule
-from lit_ae.data.containers import Batch, as_batch
+from lit_ae.data.containers import Batch, SplitName, as_batch
 from lit_ae.errors import SettingError
 from lit_ae.models.tracked import TrackedModule
 
@@ -23,22 +23,35 @@ def training_batches(module: LightningModule) -> Iterator[Batch]:
 
 
 def training_labels(module: LightningModule) -> Tensor:
-    """The labels [N] of the training split on the module's device.
-
-    Raises:
-        SettingError: a training sample has no label.
-    """
+    """The labels [N] of the training split on the module's device, -1 for unlabelled samples."""
     data = module.trainer.datamodule  # type: ignore[attr-defined]
     if isinstance(data, BaseDataModule):
-        y = data.split("train").y.to(module.device)
-    else:
-        y = torch.cat([labels for _, labels in training_batches(module)])
-    if missing := int((y < 0).sum()):
+        return data.split("train").y.to(module.device)
+    return torch.cat([labels for _, labels in training_batches(module)])
+
+
+def labels_of_stage(module: LightningModule, stage: str) -> dict[str, Tensor]:
+    """The labels [N] of each split that a stage reads, by its name; none for a plain loader."""
+    data = module.trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, BaseDataModule):
+        return {}
+    stages: dict[str, tuple[SplitName, ...]] = {"fit": ("train", "val"), "validate": ("val",)}
+    return {str(name): data.split(name).y for name in stages.get(stage, ("test",))}
+
+
+def refuse_unlabelled(module: LightningModule, y: Tensor, split: str, all_needed: bool) -> None:
+    """Refuse labels [N] of a split of which too few are known.
+
+    Raises:
+        SettingError: one is unlabelled if all are needed, else all of them are.
+    """
+    missing = int((y < 0).sum())
+    if missing and (all_needed or missing == len(y)):
+        needs = "all of them" if all_needed else "some"
         raise SettingError(
-            f"{missing} training samples have no label, but model {type(module).__name__} needs all of them: leave "
-            "these samples out, or choose a model that needs no labels"
+            f"{missing} of {len(y)} samples of the {split} split have no label, but model {type(module).__name__} "
+            f"needs {needs}: leave unlabelled samples out (--data), or choose a model that needs no labels"
         )
-    return y
 
 
 def _passes(module: LightningModule) -> Iterator[Iterator[Batch]]:

@@ -10,15 +10,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lit_ae.errors import NotComputable
 from lit_ae.plots.style import Array, as_numpy, styled, text_width, wrap
 
 Pixels: TypeAlias = NDArray[np.float64]
 
 
 def _pixels(images: Array) -> Pixels:
-    """Images [N, C, H, W] as float64, C = 1 or 3. Raises ValueError for another shape."""
+    """Images [N, C, H, W] as float64. Raises NotComputable unless C is 1 or 3, ValueError for another shape."""
     x = as_numpy(images).astype(np.float64)
-    if x.ndim != 4 or x.shape[1] not in (1, 3) or x.shape[0] == 0:
+    if x.ndim == 4 and x.shape[1] not in (1, 3):
+        raise NotComputable(f"images of {x.shape[1]} channels cannot be drawn, only grey and RGB ones")
+    if x.ndim != 4 or x.shape[0] == 0:
         raise ValueError(f"images must have shape [N, 1 or 3, H, W] with N > 0, got {list(x.shape)}")
     return x
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable
 from lit_ae.samplers.base import Sampler, symmetric_root
 
 
@@ -14,7 +14,7 @@ class FittedGaussian(Sampler):
     covariance, which may be singular.
 
     Raises:
-        SettingError: fitted to fewer than 2 codes.
+        NotComputable: fitted to fewer than 2 codes.
     """
 
     name = "gaussian"
@@ -22,7 +22,7 @@ class FittedGaussian(Sampler):
 
     def _fit(self, codes: Tensor, seed: int) -> dict[str, Tensor]:
         if len(codes) < 2:
-            raise SettingError("the gaussian sampler needs at least 2 codes: use more training data")
+            raise NotComputable("the gaussian sampler needs at least 2 codes: use more training data")
         mean = codes.mean(0)
         centred = codes - mean
         covariance = centred.T @ centred / (len(codes) - 1)  # [D, D]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
 
 from lit_ae.console import terminal
-from lit_ae.errors import SettingError, require_at_least
+from lit_ae.errors import NotComputable, SettingError, require_at_least
 from lit_ae.samplers.base import Sampler
 
 CHECK = 100  # steps between two evaluations on the held-out codes
@@ -32,7 +32,8 @@ class Learned(Sampler):
         width: number of units of each hidden layer.
 
     Raises:
-        SettingError: a setting is too small, it is fitted to fewer than 2 codes, or the loss is not finite.
+        SettingError: a setting is too small.
+        NotComputable: it is fitted to fewer than 2 codes, or the loss is not finite.
     """
 
     parameter_names = frozenset({"mean", "basis", "weights"})
@@ -58,7 +59,7 @@ class Learned(Sampler):
 
     def _fit(self, codes: Tensor, seed: int) -> dict[str, Tensor]:
         if len(codes) < 2:
-            raise SettingError(f"the {self.name} sampler needs at least 2 codes: use more training data")
+            raise NotComputable(f"the {self.name} sampler needs at least 2 codes: use more training data")
         mean, std = codes.mean(0), codes.std(0, correction=0)
         centred = (codes - mean).where(std > CONSTANT * mean.abs(), 0.0)
         values, axes = torch.linalg.eigh(centred.T @ centred / len(codes))
@@ -105,7 +106,7 @@ class Learned(Sampler):
                 elif waited == PATIENCE:
                     break
         if not len(weights):
-            raise SettingError(f"the {self.name} sampler's loss is not finite: set its lr, now {self.lr}, lower")
+            raise NotComputable(f"the {self.name} sampler's loss is not finite: set its lr, now {self.lr}, lower")
         return weights
 
     def _draw(self, n: int, generator: torch.Generator, parameters: dict[str, Tensor]) -> Tensor:

@@ -1,10 +1,17 @@
 """A mixture of Gaussians that is fitted to codes."""
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.samplers.base import Sampler, symmetric_root
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 GAIN = 0.02  # nats per code: EM stops once a step gains less; half of it takes longer and changes no score
 
@@ -19,7 +26,8 @@ class Mixture(Sampler):
         label: name in metric keys, for a second mixture beside the first; null: `mixture`.
 
     Raises:
-        SettingError: a setting is too small, or it is fitted to fewer codes than components.
+        SettingError: a setting is too small.
+        NotComputable: it is fitted to fewer codes than components, or a covariance is singular.
     """
 
     name = "mixture"
@@ -40,11 +48,14 @@ class Mixture(Sampler):
         self.name = label or type(self).name
 
     def _fit(self, codes: Tensor, seed: int) -> dict[str, Tensor]:
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         if len(codes) < self.components:
-            raise SettingError(
+            raise NotComputable(
                 f"components of the mixture sampler is {self.components} but there are {len(codes)} codes: "
                 "use fewer components or more training data"
             )
@@ -53,17 +64,28 @@ class Mixture(Sampler):
         scaled = (codes[some] / scale).numpy()
         mixture = GaussianMixture(self.components, reg_covar=self.reg_covar, tol=GAIN, random_state=seed)
         # One thread: several add in a varying order, and cost as much as they save with matrices of this size
-        with threadpool_limits(1):
+        with threadpool_limits(1), warnings.catch_warnings():
+            # Of fewer different codes than components: several components then lie on one code, which does no harm
+            warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
             try:
                 mixture.fit(scaled.astype("float32"))  # half the time, and the same density up to 1e-3 nats
             except ValueError:  # a covariance is singular in single precision
-                mixture.fit(scaled)
+                self._fit_double(mixture, scaled)
         covariances = torch.from_numpy(mixture.covariances_).double()  # [K, D, D]
         return {
             "weights": torch.from_numpy(mixture.weights_).float(),
             "means": (torch.from_numpy(mixture.means_) * scale).float(),  # [K, D]
             "roots": (symmetric_root(covariances) * scale).float(),  # [K, D, D]
         }
+
+    def _fit_double(self, mixture: "GaussianMixture", codes: NDArray[np.float64]) -> None:
+        try:
+            mixture.fit(codes)
+        except ValueError as error:
+            raise NotComputable(
+                f"a covariance of the mixture sampler is singular: set its reg_covar, now {self.reg_covar}, higher, or "
+                f"its components, now {self.components}, lower"
+            ) from error
 
     def _draw(self, n: int, generator: torch.Generator, parameters: dict[str, Tensor]) -> Tensor:
         weights, means, roots = parameters["weights"], parameters["means"], parameters["roots"]

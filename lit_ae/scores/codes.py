@@ -22,8 +22,8 @@ def clustering(codes: Array, y: Array, clusters: int | None = None, seed: int = 
         seed: seed of KMeans (the best of 10 starts).
 
     Raises:
-        ValueError: arrays that do not fit, codes that are all equal, fewer than 2 clusters, or not more codes than
-            clusters.
+        ValueError: arrays that do not fit, codes that are all equal, classes of one kind, fewer than 2 clusters, or not
+            more codes than clusters.
 
     >>> import lit_ae, numpy as np
     >>> y = np.arange(90) % 3
@@ -101,8 +101,7 @@ def disentanglement(
         seed: seed of the random forests.
 
     Raises:
-        ValueError: arrays that do not fit.
-        SettingError: no factor varies.
+        ValueError: arrays that do not fit, or no factor that varies.
 
     >>> import lit_ae, numpy as np
     >>> factors = np.random.default_rng(0).integers(0, 5, size=(400, 2))
@@ -136,7 +135,7 @@ def intrinsic_dimension(codes: Array) -> float:
     Neither higher nor lower is better. Dimensions above about 10 are underestimated.
 
     Raises:
-        ValueError: an array that does not fit, or codes on a regular grid.
+        ValueError: an array that does not fit, fewer than 3 codes, or codes on a regular grid.
 
     >>> import lit_ae, numpy as np
     >>> flat = np.random.default_rng(0).random((2000, 2))
@@ -145,7 +144,10 @@ def intrinsic_dimension(codes: Array) -> float:
     """
     from lit_ae.metrics.codes.information import intrinsic_dimension as estimate
 
-    return estimate(checked(codes, "codes"))
+    z = checked(codes, "codes")
+    if len(z) < 3:
+        raise ValueError(f"codes holds {len(z)} codes, which have no first and second neighbour: give at least 3")
+    return estimate(z)
 
 
 def total_correlation(codes: Array) -> float:

@@ -93,8 +93,7 @@ def inception_score(fake: Array, extractor: Extractor | None = None, splits: int
         splits: parts of the images whose scores' mean and standard deviation are given.
 
     Raises:
-        ValueError: fewer than 2 images, or values that are not probabilities.
-        SettingError: fewer images than splits.
+        ValueError: fewer than 2 images, fewer images than splits, or values that are not probabilities.
 
     >>> import lit_ae, torch
     >>> certain = torch.eye(4).repeat(10, 1)  # each of 4 classes equally often

@@ -104,12 +104,16 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_protocol(self, protocol: Mapping[str, object]) -> None:
-        """Store how scores were computed as protocol.json; entries of scores that were not computed now are kept."""
+        """Store how scores were computed as protocol.json; entries of scores that were not computed now are kept.
+
+        Except for `left_out`, the scores that cannot be had from the data: these are those of the last test alone.
+        """
         if not self.run_id:
             return
         path = "protocol-limited.json" if self.limited else "protocol.json"
         stored = tracking.get_run(self.run_id).artifact(path)
         before = json.loads(stored.read_text(encoding="utf-8")) if stored else {}
+        before.pop("left_out", None)
         tracking.log_json(self.run_id, {**before, **protocol}, path)
 
     @rank_zero_only

@@ -4,6 +4,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
+from lit_ae.errors import NotComputable
 from lit_ae.evaluation.access import reconstruction_module, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -30,7 +31,10 @@ class ClassSamples(ScoreCallback):
         module = reconstruction_module(trainer)
         if not isinstance(module, Conditional):
             return {}
-        name, sampler = next(iter(evaluation.samplers(trainer).items()))
+        samplers = evaluation.samplers(trainer)
+        if not samplers:
+            raise NotComputable("no sampler could be fitted to the training codes")
+        name, sampler = next(iter(samplers.items()))
         z = sampler.sample(self.n, torch.Generator().manual_seed(evaluation.seed))
         rows = []
         for label in range(module.classes):

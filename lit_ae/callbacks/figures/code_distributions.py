@@ -4,9 +4,10 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae.callbacks.figures.traversals import most_active
-from lit_ae.errors import SettingError
-from lit_ae.evaluation.access import datamodule, save_figure, scored_split
+from lit_ae.errors import NotComputable, SettingError
+from lit_ae.evaluation.access import datamodule, save_figure, scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.labelled import labelled_indices
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.plots import codes as plots_codes
 
@@ -41,11 +42,12 @@ class CodeDistributions(ScoreCallback):
             name = self.factor or names[0]
             groups = factors[:, names.index(name)]
         else:
+            known = labelled_indices(trainer, evaluation, split_name(trainer))
+            codes, labels = codes[known], labels[known]
             name, groups = "label", labels
         named = data.class_names if torch.equal(groups.long(), labels) else ()
         if len(groups.unique()) < 2:
-            evaluation.protocol["code_distributions"] = f"no figure: all samples have the same {name}"
-            return {}
+            raise NotComputable(f"all samples have the same {name}")
         chosen = sorted(most_active(codes, self.n))
         title = f"Codes by {name}" + (
             f", the {len(chosen)} dimensions with the largest variance" if len(chosen) < codes.shape[1] else ""

@@ -2,6 +2,7 @@
 
 from lightning.pytorch import Trainer
 
+from lit_ae.errors import NotComputable
 from lit_ae.evaluation.access import datamodule, save_figure, scored_split
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -31,7 +32,7 @@ class FactorCorrelation(ScoreCallback):
         data = datamodule(trainer)
         factors = scored_split(trainer).factors
         if factors is None:
-            return {}
+            raise NotComputable(f"{data.name} has no known factors")
         nominal = nominal_factors(factors, labels)
         r = factor_code_correlation(codes, factors, nominal)  # [F, D]
         strongest = r.abs().amax(0).argsort(descending=True, stable=True)[: self.n].sort().values

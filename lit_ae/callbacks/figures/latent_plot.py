@@ -1,6 +1,7 @@
 """Two-dimensional embeddings of the codes."""
 
 import os
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from lightning.pytorch import Trainer
 from numpy import ndarray
 
 from lit_ae import plots
+from lit_ae.errors import NotComputable
 from lit_ae.evaluation.access import datamodule, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -27,11 +29,11 @@ def embed(
     number of neighbours are lowered if there are too few codes.
 
     Raises:
-        ValueError: fewer than 4 codes.
+        NotComputable: fewer than 4 codes.
     """
     n, size = codes.shape
     if n < LEAST:
-        raise ValueError(f"{n} codes are too few to embed: at least {LEAST} are needed")
+        raise NotComputable(f"{n} codes are too few to embed: at least {LEAST} are needed")
     centred = codes - codes.mean(0)
     if not (codes != codes[0]).any():
         return np.zeros((n, 2), codes.dtype)
@@ -58,7 +60,10 @@ def embed(
     umap = UMAP(n_neighbors=neighbours, precomputed_knn=(index, distance, None), random_state=seed, n_jobs=1)
     threads = torch.get_num_threads()
     try:
-        return umap.fit_transform(codes)  # type: ignore[no-any-return]
+        with warnings.catch_warnings():
+            # No new points will be embedded; few or equal codes are embedded from a random start instead
+            warnings.filterwarnings("ignore", "precomputed_knn|Spectral initialisation failed", UserWarning)
+            return umap.fit_transform(codes)  # type: ignore[no-any-return]
     finally:
         torch.set_num_threads(threads)  # numba sets the number of OpenMP threads for the whole process
 
@@ -93,9 +98,6 @@ class LatentPlot(ScoreCallback):
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Draw the figures; no values."""
         codes, labels = (part[: self.max_points].numpy() for part in evaluation.codes(trainer))
-        if len(codes) < LEAST:
-            evaluation.protocol["embedding"] = f"no figure: {len(codes)} codes are too few, at least {LEAST} are needed"
-            return {}
         settings = (self.seed, self.perplexity, self.iterations, self.neighbours)
         points = {method: embed(codes, method, *settings) for method in self.methods}
         names = datamodule(trainer).class_names or None

@@ -5,8 +5,9 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.evaluation.access import datamodule, save_figure
+from lit_ae.evaluation.access import save_figure
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.labelled import labelled_codes, labelled_train_codes
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.codes.active_learning import STRATEGIES, area_between, learning_curve
 
@@ -51,8 +52,8 @@ class ActiveLearning(ScoreCallback):
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Means over repeats, and the figure."""
-        train, y = evaluation.train_codes(trainer).double(), datamodule(trainer).split("train").y.numpy()
-        codes, labels = evaluation.codes(trainer)
+        (train, known), (codes, labels) = labelled_train_codes(trainer, evaluation), labelled_codes(trainer, evaluation)
+        train, y = train.double(), known.numpy()
         mean, scale = train.mean(0), train.std(0, correction=0).square().mean().sqrt().clamp(min=1e-12)
         x, x_test = ((part - mean).div(scale).numpy() for part in (train, codes.double()))
         found: dict[str, list[list[tuple[int, float]]]] = {}
@@ -75,8 +76,8 @@ class ActiveLearning(ScoreCallback):
         areas = [area_between(a, b) for a, b in zip(found["variance"], found["random"], strict=True)]
         evaluation.protocol["active_learning"] = (
             f"logistic regression on codes; {self.start} random labels, then {self.step} more at a time up to "
-            f"{budgets[-1]} of {len(some):,} samples; predictive variance under {self.members} regressions (Bayesian "
-            f"bootstrap); mean of {self.repeats} repeats; area: mean over budgets of the accuracy with labels chosen "
-            "by variance minus that with random labels"
+            f"{budgets[-1]} of {len(some):,} samples, scored on {len(labels):,}; predictive variance under "
+            f"{self.members} regressions (Bayesian bootstrap); mean of {self.repeats} repeats; area: mean over "
+            "budgets of the accuracy with labels chosen by variance minus that with random labels"
         )
         return values | {"active_learning/area": float(np.mean(areas))}

@@ -5,11 +5,12 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae.data.containers import ArrayDataset
-from lit_ae.errors import SettingError
-from lit_ae.evaluation.access import datamodule, save_figure, scored_split
+from lit_ae.errors import NotComputable, SettingError
+from lit_ae.evaluation.access import datamodule, save_figure, split_name
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
+from lit_ae.evaluation.labelled import labelled_split
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.reconstruction.anomaly import detection_scores, threshold_scores
 from lit_ae.models.chunks import in_chunks
@@ -26,8 +27,8 @@ class Anomaly(ScoreCallback):
     the mean code (without a random draw, so that it is the same for any number of processes), and, if the code is
     Gaussian, also `kl`. `auroc`, `auprc`, `fpr95`: see `detection_scores`. The threshold is a quantile of the scores of
     the validation split, which holds normal samples only; `false_positive_rate` and `recall` are those of this
-    threshold. Figures `anomaly-scores` and `anomaly-scores-kl`. Logs nothing if no class is left out
-    (`data.leave_out`) or no test sample belongs to it.
+    threshold. Figures `anomaly-scores` and `anomaly-scores-kl`. It needs a class that is left out (`data.leave_out`)
+    and labelled test samples of it and of others.
 
     Args:
         quantile: quantile of the validation scores; 1 minus the intended false positive rate.
@@ -49,16 +50,15 @@ class Anomaly(ScoreCallback):
         """Scores by name, the same on every rank."""
         data = datamodule(trainer)
         if data.leave_out is None:
-            evaluation.protocol["anomaly"] = "not scored: no class was left out of training; set data.leave_out"
-            return {}
-        test_split = scored_split(trainer)
+            raise NotComputable("no class was left out of training: set data.leave_out")
+        test_split = labelled_split(trainer, evaluation, split_name(trainer))
         anomalous = test_split.y == data.leave_out
         if anomalous.all() or not anomalous.any():
-            evaluation.protocol["anomaly"] = (
-                f"not scored: {int(anomalous.sum())} of {len(anomalous):,} test samples are of class {data.leave_out}"
+            raise NotComputable(
+                f"{int(anomalous.sum())} of {len(anomalous):,} labelled test samples are of class {data.leave_out}"
             )
-            return {}
-        normal = self._scores(trainer, data.split("val"))
+        validation = labelled_split(trainer, evaluation, "val")
+        normal = self._scores(trainer, validation)
         values: dict[str, float] = {}
         for name, test in self._scores(trainer, test_split).items():
             found = detection_scores(test, anomalous)
@@ -72,7 +72,7 @@ class Anomaly(ScoreCallback):
         evaluation.protocol["anomaly"] = (
             f"anomalies: class {data.leave_out}, left out of training, {int(anomalous.sum()):,} of "
             f"{len(anomalous):,} test samples; scores at the mean code; threshold: {self.quantile:g} quantile of "
-            f"{len(data.split('val')):,} normal validation samples"
+            f"{len(validation):,} normal validation samples"
         )
         return values
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from lit_ae.evaluation.access import generative_module, scored_split
+from lit_ae.evaluation.access import generative_module, split_name
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.labelled import labelled_split
 from lit_ae.evaluation.score_callback import ScoreCallback
-from lit_ae.metrics.codes.clustering import clustering_accuracy
+from lit_ae.metrics.codes.clustering import clustering_accuracy, require_classes
 from lit_ae.models.capabilities import AssignsClusters
 from lit_ae.models.chunks import in_chunks
 
@@ -28,7 +29,8 @@ class ClusterAssignments(ScoreCallback):
         module = generative_module(trainer)
         if not isinstance(module, AssignsClusters):
             return {}
-        data = scored_split(trainer)
+        data = labelled_split(trainer, evaluation, split_name(trainer))
+        require_classes(data.y)
 
         def accuracy(assign: Callable[[Tensor], Tensor]) -> float:
             clusters = in_chunks(module, lambda x, _: assign(x), data.x).argmax(1)

@@ -1,13 +1,11 @@
 """Dependence between code dimensions, information, intrinsic dimension."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae.data.containers import SPLITS
+from lit_ae.errors import NotComputable
 from lit_ae.evaluation.access import datamodule, reconstruction_module, scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -26,7 +24,7 @@ class CodeScores(ScoreCallback):
 
     The second and third need codes with noise. All are computed on the codes of the split being scored; only
     `information_rate` uses the codes of all three splits together if the data set knows every valid image, as the
-    shapes do. A value that cannot be computed is left out, and the protocol gives the reason.
+    shapes do.
 
     Args:
         draws: number of draws from the aggregated posterior, for `total_correlation_posterior`.
@@ -41,36 +39,47 @@ class CodeScores(ScoreCallback):
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Scores by name."""
         mu, logvar = evaluation.codes(trainer)[0], evaluation.logvar(trainer)
-        scores: dict[str, Callable[[], float]] = {
-            "total_correlation": partial(total_correlation, mu, logvar),
-            "intrinsic_dimension": partial(intrinsic_dimension, mu),
-        }
+        values: dict[str, float] = {}
+        with evaluation.leaving_out("total_correlation"):
+            require_codes(mu, 2)
+            values["total_correlation"] = total_correlation(mu, logvar)
+        with evaluation.leaving_out("intrinsic_dimension"):
+            require_codes(mu, 3)
+            values["intrinsic_dimension"] = intrinsic_dimension(mu)
         protocol = {
             "total_correlation": "nats, of a Gaussian with the covariance of the "
             + ("mean codes" if logvar is None else "aggregated posterior"),
             "intrinsic_dimension": f"TwoNN in its maximum-likelihood form, on {len(mu):,} mean codes",
         }
         if logvar is None:
-            protocol["information_rate"] = protocol["total_correlation_posterior"] = "not scored: the code has no noise"
+            evaluation.leave_out("the code has no noise", "total_correlation_posterior", "information_rate")
         else:
             z = draws_of(mu, logvar, self.draws, self.seed)
             channel = everything(trainer) if isinstance(datamodule(trainer), HasValidSet) else (mu, logvar)
-            scores["total_correlation_posterior"] = partial(posterior_total_correlation, z, mu, logvar)
-            scores["information_rate"] = partial(information_rate, *channel)
+            with evaluation.leaving_out("total_correlation_posterior"):
+                require_codes(mu, 2)
+                values["total_correlation_posterior"] = posterior_total_correlation(z, mu, logvar)
+            with evaluation.leaving_out("information_rate"):
+                require_codes(channel[0], 2)
+                values["information_rate"] = information_rate(*channel)
             protocol["total_correlation_posterior"] = (
                 f"nats, {len(z):,} draws from the mixture of {len(mu):,} posteriors"
             )
             protocol["information_rate"] = (
                 f"bits, from the variance of the mean code over the mean posterior variance, {len(channel[0]):,} images"
             )
-        values: dict[str, float] = {}
-        for name, score in scores.items():
-            try:
-                values[name] = score()
-            except ValueError as error:
-                protocol[name] = f"not scored: {error}"
-        evaluation.protocol |= protocol
+        evaluation.protocol |= {name: how for name, how in protocol.items() if name in values}
         return values
+
+
+def require_codes(codes: Tensor, least: int) -> None:
+    """Refuse too few codes [N, D].
+
+    Raises:
+        NotComputable: N is below `least`.
+    """
+    if len(codes) < least:
+        raise NotComputable(f"it takes at least {least} codes, and there are {len(codes)}")
 
 
 def draws_of(mu: Tensor, logvar: Tensor, n: int, seed: int) -> Tensor:

@@ -68,8 +68,14 @@ class Compression(ScoreCallback):
         values["psnr_unquantised"] = _psnr(trainer, codes, x, y)
         no_worse = [rate for rate, quality in rated if quality >= decibels]
         no_larger = [quality for rate, quality in rated if rate <= size]
-        values |= {"jpeg_bytes": min(no_worse)} if no_worse else {}
-        values |= {"jpeg_psnr": max(no_larger)} if no_larger else {}
+        if no_worse:
+            values["jpeg_bytes"] = min(no_worse)
+        else:
+            evaluation.leave_out(f"no JPEG quality reaches {decibels:.1f} dB", "compression/jpeg_bytes")
+        if no_larger:
+            values["jpeg_psnr"] = max(no_larger)
+        else:
+            evaluation.leave_out(f"no JPEG quality needs at most {size:g} bytes", "compression/jpeg_psnr")
         series = {
             "JPEG": [rate for rate in rated if rate[0] <= SHOWN * size] or rated,
             "codes of 2 to 8 bits": [(size, quality) for size, _, quality in of.values()],

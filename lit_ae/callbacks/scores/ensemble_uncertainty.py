@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 
 from lit_ae import plots, tracking
 from lit_ae.callbacks.scores.uncertainty import calibration, code_uncertainty
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import first_images, first_labels, save_figure
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
@@ -26,7 +26,7 @@ class EnsembleUncertainty(ScoreCallback):
     their means; the total variance is the sum of both. Also logged are `ensemble-calibration/{pearson,spearman,
     image_spearman,error}` of the total variance (see `calibration`); figures `ensemble-uncertainty` and
     `ensemble-calibration`. A run finds only the runs that finished before it: take the values of the last run, or test
-    a run again (`lit-ae test --run_id`). A run that finds no other logs nothing.
+    a run again (`lit-ae test --run_id`).
 
     Args:
         draws: number K of draws of the code for each model.
@@ -57,10 +57,7 @@ class EnsembleUncertainty(ScoreCallback):
             seeds.append(str(run.seed))
             moments.append(code_uncertainty(other, x, y, self.draws, self.seed))
         if not seeds:
-            evaluation.protocol["ensemble"] = (
-                f"not scored: the study has no finished run that differs only in its seed{left_out}"
-            )
-            return {}
+            raise NotComputable(f"the study has no finished run that differs only in its seed{left_out}")
         means, variances = (torch.stack(part) for part in zip(*moments, strict=True))  # [M, N, *shape]
         aleatoric, epistemic = split_variance(means, variances)
         mean, x = means.mean(0), x.cpu()
@@ -95,12 +92,13 @@ def finished_siblings(trainer: Trainer) -> list[tracking.Run]:
     parent = own.tags.get("mlflow.parentRunId")
     if parent is None:
         return []
+    alike = "fit_hash" if "fit_hash" in own.tags else "config_hash"  # the second also changes with the scores
     return tracking.newest(
         run
         for run in tracking.children(own.tags["study"], parent)
         if run.status == "FINISHED"
         and run.seed != own.seed
-        and all(run.tags.get(tag) == own.tags.get(tag) for tag in ("kind", "model", "config_hash"))
+        and all(run.tags.get(tag) == own.tags.get(tag) for tag in ("kind", "model", alike))
     )
 
 

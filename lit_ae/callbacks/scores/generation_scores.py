@@ -41,8 +41,6 @@ class GenerationScores(ScoreCallback):
       centre of a class (then recall is low as well).
     - `fid_infinity/SAMPLER`, on request: see `frechet_infinity`; lower is better.
 
-    A score that cannot be computed for some data is left out, and the protocol gives the reason.
-
     Args:
         extractor: `lenet`, trained on the data set's own labels, or `inception`; never mix both in one table.
         inception_weights: file of the torch-fidelity Inception weights; if null, torchmetrics' download.
@@ -131,12 +129,18 @@ class GenerationScores(ScoreCallback):
             fid.update(fake.features, real=False)
             score = InceptionScore(self.splits).to(extractor.device)
             score.update(fake.probs)
-            mean, std = score.compute()
-            found = {"fid": fid.compute().item(), "is": mean.item(), "is_std": std.item()}
-            if variance > 0:
+            found: dict[str, float] = {}
+            with evaluation.leaving_out(f"fid/{name}", f"fid_normalised/{name}"):
+                found["fid"] = fid.compute().item()
+            if found and variance > 0:
                 found["fid_normalised"] = found["fid"] / variance
+            elif found:
+                evaluation.leave_out("all reference images have the same features", f"fid_normalised/{name}")
+            with evaluation.leaving_out(f"is/{name}", f"is_std/{name}"):
+                mean, std = score.compute()
+                found |= {"is": mean.item(), "is_std": std.item()}
             whole = gather_in_order(fake.features.cpu(), trainer)
-            found |= trainer.strategy.broadcast(others.scores(whole) if trainer.is_global_zero else {})
+            found |= trainer.strategy.broadcast(others.scores(whole, name) if trainer.is_global_zero else {})
             values |= {f"{key}/{name}": value for key, value in found.items()}
         return values
 
@@ -158,19 +162,20 @@ class _Others:
         self.evaluation, self.real, self.split, self.fid_sizes = evaluation, real, split, fid_sizes
         self.train = None if train is None else train.to(real.device)
 
-    def scores(self, fake: Tensor) -> dict[str, float]:
-        """Scores by name of features [M, F]; the protocol says which cannot be computed, and why."""
-        parts: dict[str, Callable[[Tensor], dict[str, float]]] = {"kid": self._kid, "manifold": self._manifold}
+    def scores(self, fake: Tensor, sampler: str) -> dict[str, float]:
+        """Scores by name of a sampler's features [M, F]; each that cannot be had is left out with its reason."""
+        parts: dict[tuple[str, ...], Callable[[Tensor], dict[str, float]]] = {
+            ("kid", "kid_std"): self._kid,
+            ("precision", "recall", "density", "coverage"): self._manifold,
+        }
         if self.train is not None:
-            parts["train_distance_ratio"] = self._train_distance_ratio
+            parts[("train_distance_ratio",)] = self._train_distance_ratio
         if self.fid_sizes:
-            parts["fid_infinity"] = self._fid_infinity
+            parts[("fid_infinity",)] = self._fid_infinity
         values: dict[str, float] = {}
-        for name, part in parts.items():
-            try:
+        for names, part in parts.items():
+            with self.evaluation.leaving_out(*(f"{name}/{sampler}" for name in names)):
                 values |= part(fake.to(self.real.device))
-            except ValueError as error:
-                self.evaluation.protocol[name] = f"not scored: {error}"
         return values
 
     def _kid(self, fake: Tensor) -> dict[str, float]:

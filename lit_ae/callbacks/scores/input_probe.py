@@ -5,8 +5,10 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae.data.containers import ArrayDataset
-from lit_ae.evaluation.access import datamodule, on_device, scored_split
+from lit_ae.errors import NotComputable
+from lit_ae.evaluation.access import datamodule, on_device, scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.labelled import labelled_indices
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.codes.components import principal_components
 from lit_ae.metrics.codes.probe import probe_scores, stratified
@@ -27,8 +29,6 @@ class InputProbe(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
-    needs_labels = True
-
     def __init__(
         self,
         components: list[int] = [],  # noqa: B006 - a YAML default, never mutated
@@ -41,25 +41,37 @@ class InputProbe(ScoreCallback):
         self.components, self.pixels, self.max_train, self.seed = components, pixels, max_train, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
-        """Accuracies by name."""
-        data = datamodule(trainer)
-        train, test = data.split("train"), scored_split(trainer)
-        some = torch.from_numpy(stratified(train.y.numpy(), self.max_train, self.seed))
-        y, values = train.y[some], {}
+        """Accuracies by name; errors of principal components also without labels."""
+        train, test = datamodule(trainer).split("train"), scored_split(trainer)
+        values: dict[str, float] = {}
         if self.pixels:
-            x, x_test = (_flat(trainer, part) for part in (train.subset(some), test))
-            values["probe_accuracy_pixels"] = self._accuracy(x, y, x_test, test.y)
-            evaluation.protocol["input_probe"] = (
-                f"the linear probe on the {x.shape[1]:,} standardised inputs of {len(some):,} training samples"
-            )
+            with evaluation.leaving_out("probe_accuracy_pixels"):
+                rows, scored = self._labelled(trainer, evaluation)
+                x, x_test = _flat(trainer, train.subset(rows)), _flat(trainer, test.subset(scored))
+                values["probe_accuracy_pixels"] = self._accuracy(x, train.y[rows], x_test, test.y[scored])
+                evaluation.protocol["input_probe"] = (
+                    f"the linear probe on the {x.shape[1]:,} standardised inputs of {len(rows):,} training samples"
+                )
+        accuracies, errors = ([f"pca/{n}/{name}" for n in self.components] for name in ("probe_accuracy", "mse"))
         if self.components:
             x, x_test = (_flat(trainer, part) for part in (train, test))
-            z, z_test, errors = principal_components(x, x_test, max(self.components))
-            for n in self.components:
-                values[f"pca/{n}/probe_accuracy"] = self._accuracy(z[some, :n], y, z_test[:, :n], test.y)
-                values[f"pca/{n}/mse"] = errors[min(n, len(errors) - 1)]
+            z, z_test, mse = principal_components(x, x_test, max(self.components))
+            values |= {key: mse[min(n, len(mse) - 1)] for key, n in zip(errors, self.components, strict=True)}
             evaluation.protocol["pca"] = f"exact, from {len(x):,} training samples; at most {z.shape[1]} components"
+            with evaluation.leaving_out(*accuracies):
+                if not z.shape[1]:
+                    raise NotComputable("all training samples are equal: there are no principal components")
+                rows, scored = self._labelled(trainer, evaluation)
+                for key, n in zip(accuracies, self.components, strict=True):
+                    pair = z[rows, :n], train.y[rows], z_test[scored, :n], test.y[scored]
+                    values[key] = self._accuracy(*pair)
         return values
+
+    def _labelled(self, trainer: Trainer, evaluation: Evaluation) -> tuple[Tensor, Tensor]:
+        """Places of the training samples from which the regression learns, and of those that are scored."""
+        known, y = labelled_indices(trainer, evaluation, "train"), datamodule(trainer).split("train").y
+        some = torch.from_numpy(stratified(y[known].numpy(), self.max_train, self.seed))
+        return known[some], labelled_indices(trainer, evaluation, split_name(trainer))
 
     def _accuracy(self, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> float:
         return probe_scores(x, y, x_test, y_test, self.seed, max_knn=1, k=1)["probe_accuracy"]

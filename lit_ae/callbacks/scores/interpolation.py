@@ -55,11 +55,7 @@ class Interpolation(ScoreCallback):
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Scores by name, those that are finite."""
         module, split = module_of(trainer), scored_split(trainer)
-        try:
-            pair = different_pairs(split.y, self.pairs, self.seed)
-        except ValueError as error:
-            evaluation.protocol["interpolation"] = f"not scored: {error}"
-            return {}
+        pair = different_pairs(split.y, self.pairs, self.seed)
         a, b = (on_device(split.x[indices], module) for indices in pair)
         y_a, y_b = (split.y[indices].to(module.device) for indices in pair)
 
@@ -91,7 +87,11 @@ class Interpolation(ScoreCallback):
 
         inner = range(1, self.steps)
         values = {f"interpolation_l2/{alphas[k]:g}": distances[k] for k in inner}
-        values |= {f"interpolation_psnr/{alphas[k]:g}": decibels[k] for k in inner if math.isfinite(decibels[k])}
+        for k in inner:
+            if math.isfinite(decibels[k]):
+                values[f"interpolation_psnr/{alphas[k]:g}"] = decibels[k]
+            else:
+                evaluation.leave_out("all pairs agree up to rounding", f"interpolation_psnr/{alphas[k]:g}")
         note = (
             f"{len(a)} pairs of samples with different labels; decoded mixed codes against decoded codes of mixed "
             "images; PSNR in dB, L2 between codes"
@@ -99,10 +99,8 @@ class Interpolation(ScoreCallback):
         exact = [f"{agree[k]} at α = {alphas[k]:g}" for k in inner if agree[k]]
         if exact:
             note += f"; pairs that agree up to rounding (counted as 100 dB; not logged if all do): {', '.join(exact)}"
-        try:
+        with evaluation.leaving_out("interpolation_path_ratio"):
             values["interpolation_path_ratio"] = path_ratio(fine)
-        except ValueError as error:
-            note += f"; path ratio not scored: {error}"
         evaluation.protocol["interpolation"] = note
         return values
 

@@ -45,11 +45,7 @@ class LayerRetention(ScoreCallback):
             train_features, features = (_through(module, layer, part) for part in (train_features, features))
             if layer is layers[-1]:  # its output may hold a log variance after the mean
                 train_features, features = train_features[:, : module.latent_dim], features[:, : module.latent_dim]
-            try:
-                shares.append(100 * variance_retained(train_features, train_x, features, x, self.alpha))
-            except ValueError as error:
-                evaluation.protocol["retention"] = f"not scored: {error}"
-                return {}
+            shares.append(100 * variance_retained(train_features, train_x, features, x, self.alpha))
         evaluation.protocol["retention"] = (
             f"% of the input's variance explained by ridge regression (alpha = {self.alpha:g}) on each layer's "
             f"activations, fitted to {len(train_x):,} training samples, scored on {len(x):,} samples"

@@ -2,8 +2,8 @@
 
 from lightning.pytorch import Trainer
 
-from lit_ae.evaluation.access import datamodule
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.labelled import labelled_codes, labelled_train_codes
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.codes.probe import probe_scores
 
@@ -37,12 +37,14 @@ class LinearProbe(ScoreCallback):
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Scores by name."""
-        codes, labels = evaluation.codes(trainer)
-        learnt, y = evaluation.train_codes(trainer), datamodule(trainer).split("train").y
+        codes, labels = labelled_codes(trainer, evaluation)
+        learnt, y = labelled_train_codes(trainer, evaluation)
         values = probe_scores(learnt, y, codes, labels, self.seed, self.max_train, self.max_knn, self.k)
+        if "probe_auc" not in values:
+            evaluation.leave_out(f"the {len(labels):,} labelled samples that are scored are of one class", "probe_auc")
         used, near = (min(len(y), most or len(y)) for most in (self.max_train, self.max_knn))
         evaluation.protocol["probe"] = (
             f"logistic regression (L2, C = 1) on {used:,} standardised training codes, macro F1, one-vs-rest AUC; "
-            f"{self.k} nearest neighbours among {near:,} training codes"
+            f"{min(self.k, near)} nearest neighbours among {near:,} training codes; scored on {len(labels):,} codes"
         )
         return values

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import on_device, scored_split
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
@@ -68,10 +68,7 @@ class LogLikelihood(ScoreCallback):
         if _posterior(module, on_device(x[:1], module), y[:1]) is None:
             return {}
         if not is_density(likelihood):
-            evaluation.protocol["log_likelihood"] = (
-                f"not scored: {type(likelihood).__name__} is not a normalised density"
-            )
-            return {}
+            raise NotComputable(f"{type(likelihood).__name__} is not a normalised density")
         binary = isinstance(likelihood, Bernoulli)
         if binary:
             self._check(x)

@@ -4,9 +4,10 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.errors import SettingError
-from lit_ae.evaluation.access import datamodule, on_device, reconstruction_module, save_figure, scored_split
+from lit_ae.errors import NotComputable, SettingError
+from lit_ae.evaluation.access import datamodule, on_device, reconstruction_module, save_figure, split_name
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.labelled import labelled_split, labelled_train_codes
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.codes.augmentation import recall_and_accuracy, transferred_codes
 from lit_ae.models.chunks import decoded, mean_codes
@@ -20,8 +21,8 @@ class MinorityAugmentation(ScoreCallback):
     `few` samples of this class: only these (`plain`), repeated up to `per_class` (`oversampled`), or together with
     decoded `transferred_codes` up to `per_class` (`synthetic`). Recall is that of the class, accuracy is over all
     classes, both on the scored samples; higher is better. Values are means over repeats, which differ in the samples
-    drawn. Figure `minority` shows synthetic samples below the samples from which they are made. Logs nothing if no
-    class is left out.
+    drawn. Figure `minority` shows synthetic samples below the samples from which they are made. It needs a class
+    that is left out.
 
     Args:
         few: number of samples of the class.
@@ -31,7 +32,7 @@ class MinorityAugmentation(ScoreCallback):
         seed: seed of the first repeat.
 
     Raises:
-        SettingError: a number below 1, or `few` not below `per_class`; on scoring, too few samples of the class.
+        SettingError: a number below 1, or `few` not below `per_class`.
     """
 
     needs_labels = True
@@ -50,19 +51,18 @@ class MinorityAugmentation(ScoreCallback):
         """Means over repeats, and the figure of the first."""
         data, module = datamodule(trainer), reconstruction_module(trainer)
         label = data.leave_out
-        test = scored_split(trainer)
-        if label is None or not (test.y == label).any():
-            evaluation.protocol["minority"] = (
-                "not scored: no class of the scored samples was left out of training; set data.leave_out"
-            )
-            return {}
-        train, whole = data.split("train"), data.load().train  # the second still has the class
+        if label is None:
+            raise NotComputable("no class was left out of training: set data.leave_out")
+        test = labelled_split(trainer, evaluation, split_name(trainer))
+        if not (test.y == label).any():
+            raise NotComputable(f"none of the {len(test):,} labelled scored samples is of class {label}")
+        train, whole = labelled_split(trainer, evaluation, "train"), data.load().train  # the second has the class
         minority = whole.x[whole.y == label]
         if len(minority) < self.few:
-            raise SettingError(
+            raise NotComputable(
                 f"MinorityAugmentation.few is {self.few} but class {label} has {len(minority)} samples: lower it"
             )
-        x_test, codes = on_device(test.x, module).cpu(), evaluation.train_codes(trainer)
+        x_test, (codes, _) = on_device(test.x, module).cpu(), labelled_train_codes(trainer, evaluation)
         sums: dict[str, float] = {}
         for seed in range(self.seed, self.seed + self.repeats):
             random = torch.Generator().manual_seed(seed)

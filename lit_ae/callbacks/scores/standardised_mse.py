@@ -1,29 +1,29 @@
 """The first report's error on standardised pixels."""
 
-from typing import ClassVar
-
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from lit_ae.evaluation.access import datamodule, reconstruction_module
+from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.pass_callback import PassCallback
-from lit_ae.metrics.reconstruction.standardised import mse_standardised
+from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.reconstruction.standardised import mse_standardised, vary
 from lit_ae.models.base import Reconstruction
 from lit_ae.models.chunks import in_chunks
 
 
-class StandardisedMSE(PassCallback):
+class StandardisedMSE(PassCallback, ScoreCallback):
     """`{val,test}/mse_standardised`, and `test/mse_standardised_floor`, the error of a perfect reconstruction.
 
     The published networks fitted (x - mean) / std with a sigmoid output, so that their error cannot reach 0; see
     `mse_standardised`. Lower is better. The validation split, all of it, is scored with the tested model as well.
     """
 
-    version: ClassVar[int] = 1  # as for `ScoreCallback`
-    test_only = True
+    rank_zero = False
 
     def __init__(self) -> None:
+        super().__init__()
         self.error, self.floor = MeanMetric(), MeanMetric()
 
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -32,28 +32,24 @@ class StandardisedMSE(PassCallback):
         self.floor.reset()
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
-        """Take in one batch."""
+        """Take in one batch, unless all pixels are equal."""
         data = datamodule(trainer)
-        x, x_hat = outputs.x, outputs.x_hat
-        self.error.to(x.device).update(mse_standardised(x, x_hat, data.pixel_mean, data.pixel_std))
-        self.floor.to(x.device).update(mse_standardised(x, x, data.pixel_mean, data.pixel_std))
+        if vary(data.pixel_mean, data.pixel_std):
+            x, x_hat = outputs.x, outputs.x_hat
+            self.error.to(x.device).update(mse_standardised(x, x_hat, data.pixel_mean, data.pixel_std))
+            self.floor.to(x.device).update(mse_standardised(x, x, data.pixel_mean, data.pixel_std))
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the means."""
-        if self.error.update_called:
-            values: dict[str, Tensor | float] = {
-                "test/mse_standardised": self.error.compute(),
-                "test/mse_standardised_floor": self.floor.compute(),
-                "val/mse_standardised": self._validation(trainer),
-            }
-            pl_module.log_dict(values)
-
-    @staticmethod
-    def _validation(trainer: Trainer) -> float:
+    def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
+        """The means; that of the validation split is logged as such."""
         module, data = reconstruction_module(trainer), datamodule(trainer)
         val = data.split("val")
 
         def errors(x: Tensor, y: Tensor | None) -> Tensor:
             return mse_standardised(x, module(x, y), data.pixel_mean, data.pixel_std)
 
-        return in_chunks(module, errors, val.x, val.y).mean().item()
+        validation = in_chunks(module, errors, val.x, val.y).mean().item()
+        module.log("val/mse_standardised", validation)
+        return {
+            "mse_standardised": self.error.compute().item(),
+            "mse_standardised_floor": self.floor.compute().item(),
+        }

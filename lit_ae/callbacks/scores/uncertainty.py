@@ -96,19 +96,19 @@ def calibration(
 
     `NAME/pearson`, `NAME/spearman`: correlation over pixels; `NAME/image_spearman`: correlation of the images' means;
     higher is better. `NAME/error`: mean distance of the intervals' coverage from the nominal level; lower is better. If
-    all values are equal there is no correlation: it is left out, and the protocol says so.
+    all values are equal there is no correlation, and it is left out.
     """
     evaluation, error = Evaluation.of(trainer), (x - mean).square()
     levels = interval_coverage(x, mean, variance)
     values = {f"{name}/error": calibration_error(levels)}
-    note = f"{of} compared with the squared error: correlations over pixels and over images' means, Gaussian intervals"
-    try:
+    with evaluation.leaving_out(f"{name}/pearson", f"{name}/spearman"):
         values |= {f"{name}/{kind}": r for kind, r in error_correlation(variance, error).items()}
+    with evaluation.leaving_out(f"{name}/image_spearman"):
         by_image = error_correlation(variance.flatten(1).mean(1), error.flatten(1).mean(1))
         values[f"{name}/image_spearman"] = by_image["spearman"]
-    except ValueError as reason:
-        note += f"; correlations not scored: {reason}"
-    evaluation.protocol[name] = note
+    evaluation.protocol[name] = (
+        f"{of} compared with the squared error: correlations over pixels and over images' means, Gaussian intervals"
+    )
     series = {
         "perfectly calibrated": [(0.0, 0.0), (100.0, 100.0)],
         "observed": [(100 * n, 100 * c) for n, c in zip(LEVELS, levels, strict=True)],

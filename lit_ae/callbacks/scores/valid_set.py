@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import datamodule, on_device, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
@@ -23,8 +23,8 @@ class ValidSet(ScoreCallback):
 
     What each value is: see `ValidSetDistance`. `nn_distance` and `dkl_bits`: lower is better; `valid_coverage`: higher
     is better. `unseen_coverage/SAMPLER` is the coverage of the valid images that are not in the training split; it is
-    below `valid_coverage` if a sampler repeats training images. Logs nothing unless the data set knows every valid
-    image, as the shapes do. Figure `coverage-by-n`: coverage by the first n generated images, and for comparison that
+    below `valid_coverage` if a sampler repeats training images. The data set has to know every valid image, as the
+    shapes do. Figure `coverage-by-n`: coverage by the first n generated images, and for comparison that
     of n uniform draws that are each close to one valid image, 1 - (1 - 1/V)^n.
 
     With `lowest_entropy`, the same scores are also logged as `NAME/SAMPLER/lowest_entropy` for the n images with the
@@ -61,7 +61,7 @@ class ValidSet(ScoreCallback):
         """Scores of each sampler."""
         data = datamodule(trainer)
         if not isinstance(data, HasValidSet):
-            return {}
+            raise NotComputable(f"the set of all valid images is not known of {data.name}")
         valid = on_device(data.valid_set(), trainer.lightning_module)
         n = self.n or len(valid)
         seen = {image.numpy().tobytes() for image in data.split("train").x}
@@ -74,6 +74,8 @@ class ValidSet(ScoreCallback):
             metric.update(images, places)
             scores = metric.compute()
             values.update({f"{key}/{name}": value for key, value in scores.values.items()})
+            if "dkl_bits" not in scores.values:
+                evaluation.leave_out("no generated image is close to a valid one", f"dkl_bits/{name}")
             if unseen.any():
                 values[f"unseen_coverage/{name}"] = (scores.first[unseen] < n).double().mean().item()
             return scores

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ def learning_curve(
     unweighted regression. This is pool-based uncertainty sampling (Settles 2009, section 3.1) in batches.
 
     Raises:
-        SettingError: labels are missing, or the pool has fewer than `start` samples or a single class.
+        NotComputable: labels are missing, the pool has fewer than `start` samples or a single class, or x is empty.
         ValueError: settings out of range.
     """
     import numpy as np
@@ -61,14 +61,14 @@ def learning_curve(
             f"start {start}, step {step} and members {members} must be positive, and budget {budget} at least start"
         )
     if (pool_labels < 0).any() or (labels < 0).any():
-        raise SettingError(
-            "active learning needs labels, and some samples have none: leave the callback ActiveLearning out"
-        )
+        raise NotComputable("active learning needs labels, and some samples have none: leave these samples out")
     if len(pool) < start or len(np.unique(pool_labels)) < 2:
-        raise SettingError(
+        raise NotComputable(
             f"active learning starts from {start} labels of two classes or more, and the pool has {len(pool)} samples "
-            f"and {len(np.unique(pool_labels))} classes: raise --data.limit or leave the callback ActiveLearning out"
+            f"and {len(np.unique(pool_labels))} classes: use more labelled training data, or lower `start`"
         )
+    if not len(x):
+        raise NotComputable("there are no samples on which active learning could be scored")
     random = np.random.default_rng(seed)
     order = random.permutation(len(pool))
     chosen, left = order[:start], order[start:]

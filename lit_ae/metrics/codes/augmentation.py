@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
+
 
 def transferred_codes(few: Tensor, others: Tensor, labels: Tensor, n: int, seed: int) -> Tensor:
     """n codes [n, D] of a class with few known codes [k, D], which vary as the codes [N, D] of the other classes do.
@@ -38,7 +40,7 @@ def recall_and_accuracy(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, la
     Trained on x [N, *shape] with labels y [N], scored on x_test [M, *shape] with labels y_test [M].
 
     Raises:
-        ValueError: no scored sample is of the class, or there is a single class to learn.
+        NotComputable: no scored sample is of the class, or there is a single class to learn.
     """
     import warnings
 
@@ -47,7 +49,7 @@ def recall_and_accuracy(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, la
 
     of_class = y_test.numpy() == label
     if not of_class.any() or len(y.unique()) < 2:
-        raise ValueError(f"recall of class {label} needs scored samples of it, and at least two classes to learn")
+        raise NotComputable(f"recall of class {label} needs scored samples of it, and at least two classes to learn")
     model: LogisticRegression = LogisticRegression(max_iter=200, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

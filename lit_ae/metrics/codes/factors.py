@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,10 @@ TREES = 10  # trees of a random forest of DCI
 
 
 def nominal_factors(factors: Tensor, labels: Tensor) -> tuple[int, ...]:
-    """Columns of factors [N, F] that equal the class label [N], whose numbers have no order."""
-    return tuple(f for f in range(factors.shape[1]) if bool((factors[:, f] == labels).all()))
+    """Columns of factors [N, F] that equal the class label [N], whose numbers have no order; -1 means no label."""
+    known = labels >= 0
+    same = (factors[known] == labels[known, None]).all(0) & known.any()  # [F]
+    return tuple(same.nonzero().flatten().tolist())
 
 
 def factor_code_correlation(codes: Tensor, factors: Tensor, nominal: Collection[int] = ()) -> Tensor:
@@ -60,7 +62,7 @@ def mutual_information_gap(codes: Tensor, factors: Tensor) -> float:
     bin factors). The estimate is biased upwards by about bins² / 2N nats, which mostly cancels in the difference.
 
     Raises:
-        SettingError: no factor varies.
+        NotComputable: no factor varies.
         ValueError: as for `factor_code_correlation`.
     """
     import numpy as np
@@ -88,7 +90,7 @@ def separated_attribute_predictability(
     Locatello et al. 2019) on one standardised dimension, fitted to train_codes [N, D] and train_factors [N, F].
 
     Raises:
-        SettingError: no factor varies.
+        NotComputable: no factor varies.
         ValueError: as for `factor_code_correlation`.
     """
     import numpy as np
@@ -131,7 +133,7 @@ def dci(
       factors [M, F]: squared error for ordered factors (R²), share of wrong classes for nominal ones; at least 0.
 
     Raises:
-        SettingError: no factor varies.
+        NotComputable: no factor varies.
         ValueError: as for `factor_code_correlation`.
     """
     import numpy as np
@@ -191,7 +193,7 @@ def _binned(column: "NDArray[np.float64]") -> "NDArray[np.int64]":
 def _varying(*factors: "NDArray[np.float64]") -> list[int]:
     columns = [f for f in range(factors[0].shape[1]) if all((part[:, f] != part[0, f]).any() for part in factors)]
     if not columns:
-        raise SettingError("no factor varies in the samples: raise --data.limit or leave the callback Factors out")
+        raise NotComputable("no factor varies in the samples: use more data")
     return columns
 
 

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
+
 SINGULAR = 1e-12  # eigenvalues of a correlation matrix of float32 codes below this are rounding
 
 
@@ -17,8 +19,9 @@ def total_correlation(mu: Tensor, logvar: Tensor | None = None) -> float:
     are independent of all others and are left out.
 
     Raises:
-        ValueError: a code is not finite, or a dimension is a linear function of others (as always if N ≤ D), so that
-            the total correlation is infinite.
+        NotComputable: a dimension is a linear function of others (as always if N ≤ D), so that the total correlation is
+            infinite.
+        ValueError: a code is not finite.
     """
     z, noise = _checked(mu, logvar)
     covariance = (z - z.mean(0)).T @ (z - z.mean(0)) / len(z)
@@ -33,7 +36,7 @@ def total_correlation(mu: Tensor, logvar: Tensor | None = None) -> float:
     scale = covariance.diagonal().sqrt()
     values = torch.linalg.eigvalsh(covariance / scale / scale.unsqueeze(1))
     if values[0] < SINGULAR:
-        raise ValueError(
+        raise NotComputable(
             f"{len(scale)} dimensions of {len(z)} codes are linearly dependent: their total correlation is infinite"
         )
     return max(0.0, -0.5 * float(values.log().sum()))
@@ -86,7 +89,8 @@ def intrinsic_dimension(codes: Tensor) -> float:
     dimensions give about 14.
 
     Raises:
-        ValueError: a code is not finite, or each code's first and second neighbour are equally far away.
+        NotComputable: each code's first and second neighbour are equally far away.
+        ValueError: a code is not finite.
     """
     import numpy as np
     from sklearn.neighbors import NearestNeighbors
@@ -103,7 +107,7 @@ def intrinsic_dimension(codes: Tensor) -> float:
     )  # from differences: sums of squares are inexact for near codes
     logs = np.log(distances[:, 2] / distances[:, 1])
     if not logs.sum():
-        raise ValueError("each code's first and second neighbour are equally far away, as on a grid")
+        raise NotComputable("each code's first and second neighbour are equally far away, as on a grid")
     return float((len(z) - 1) / logs.sum())
 
 

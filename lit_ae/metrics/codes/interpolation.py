@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
 from lit_ae.metrics.reconstruction.psnr import CEILING, psnr
 
 
@@ -12,14 +13,14 @@ def different_pairs(labels: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor]:
     If no sample has a label, any two different samples form a pair. The pairs depend only on the labels and the seed.
 
     Raises:
-        ValueError: fewer than two classes (or, without labels, fewer than two samples).
+        NotComputable: fewer than two classes (or, without labels, fewer than two samples).
     """
     known = (labels >= 0).nonzero().flatten()
     if len(known) == 0:
         known, labels = torch.arange(len(labels)), torch.arange(len(labels))
     kinds = labels[known]
     if len(kinds.unique()) < 2:
-        raise ValueError("interpolation needs samples of at least two classes")
+        raise NotComputable("interpolation needs samples of at least two classes, or two samples without labels")
     generator = torch.Generator().manual_seed(seed)
     first, second = [], []
     for _ in range(n):
@@ -59,12 +60,13 @@ def path_ratio(path: Tensor) -> float:
     images; it is larger if the path leads through other images. Path: [T, P, *shape], T ≥ 2.
 
     Raises:
-        ValueError: a path of one point, or all paths end where they begin.
+        NotComputable: all paths end where they begin.
+        ValueError: a path of one point.
     """
     if len(path) < 2:
         raise ValueError(f"a path needs at least 2 points, got {len(path)}")
     flat = path.flatten(2).double()  # [T, P, N]
     ends = (flat[-1] - flat[0]).norm(dim=1).sum()
     if ends == 0:
-        raise ValueError("the decoder gives the same image at both ends of every path")
+        raise NotComputable("the decoder gives the same image at both ends of every path")
     return float(flat.diff(dim=0).norm(dim=2).sum() / ends)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +48,9 @@ def probe_scores(
         k: number of neighbours.
 
     Raises:
-        SettingError: a label is below 0 (unlabelled data), or the training codes have fewer than 2 classes.
-        ValueError: a code is not finite, or there are no codes to score.
+        NotComputable: a label is below 0 (unlabelled data), the training codes have fewer than 2 classes, or there are
+            no codes to score.
+        ValueError: a code is not finite.
     """
     import numpy as np
     from sklearn.exceptions import ConvergenceWarning
@@ -59,17 +60,16 @@ def probe_scores(
     from sklearn.preprocessing import StandardScaler
 
     if bool((train_labels < 0).any()) or bool((labels < 0).any()):
-        raise SettingError("a probe needs labels, and some samples have none: leave the callback LinearProbe out")
+        raise NotComputable("a probe needs labels, and some samples have none: leave these samples out")
     x, y = train_codes.detach().cpu().float().numpy(), train_labels.cpu().numpy()
     x_test, y_test = codes.detach().cpu().float().numpy(), labels.cpu().numpy()
     if len(y_test) == 0:
-        raise ValueError("there are no codes on which to score the probe")
+        raise NotComputable("there are no codes on which to score the probe")
     if not (np.isfinite(x).all() and np.isfinite(x_test).all()):
         raise ValueError("a code is NaN or infinite: the codes cannot be probed")
     if len(np.unique(y)) < 2:
-        raise SettingError(
-            f"the {len(y)} training samples are all of one class, and a probe needs two: raise --data.limit or leave "
-            "the callback LinearProbe out"
+        raise NotComputable(
+            f"the {len(y)} labelled training samples are all of one class, and a probe needs two: use more of them"
         )
     some = stratified(y, max_train, seed)
     scaler = StandardScaler().fit(x[some])

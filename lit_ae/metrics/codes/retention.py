@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
+
 PART = 5000  # samples that are converted to double precision at a time
 
 
@@ -19,7 +21,8 @@ def variance_retained(
     regression.
 
     Raises:
-        ValueError: shapes that do not match, a value that is not finite, alpha not positive, or x without variance.
+        NotComputable: x without variance.
+        ValueError: shapes that do not match, a value that is not finite, or alpha not positive.
     """
     if alpha <= 0:
         raise ValueError(f"alpha is {alpha}: it must be positive")
@@ -45,7 +48,7 @@ def variance_retained(
         left += (of.double() - target - (z.double() - mean) / scale @ weights).square().sum().item()
         total += (of.double() - centre).square().sum().item()
     if total == 0:
-        raise ValueError("all samples are equal: there is no variance to be retained")
+        raise NotComputable("all samples are equal: there is no variance to be retained")
     return 1 - left / total
 
 

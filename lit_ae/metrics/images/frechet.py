@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from lit_ae.errors import NotComputable
+
 
 class _Given(nn.Identity):
     """Takes the place of torchmetrics' network: the features have been computed already."""
@@ -36,6 +38,17 @@ class FrechetDistance(FrechetInceptionDistance):
         """Add features [B, F] of real or of generated images."""
         super().update(features.double(), real)
 
+    def compute(self) -> Tensor:
+        """The distance, [].
+
+        Raises:
+            NotComputable: fewer than 2 real or generated images, which have no covariance.
+        """
+        real, fake = int(self.real_features_num_samples), int(self.fake_features_num_samples)
+        if min(real, fake) < 2:
+            raise NotComputable(f"FID needs at least 2 real and 2 generated images, got {real} and {fake}")
+        return super().compute()
+
 
 def total_variance(features: Tensor) -> float:
     """The trace of the covariance (divisor N - 1) of features [N, F], by which a FID is divided to normalise it.
@@ -55,14 +68,15 @@ def frechet_infinity(real: Tensor, fake: Tensor, sizes: int, seed: int = 0) -> f
     linear.
 
     Raises:
-        ValueError: `sizes` below 2, or fewer than 20 generated features, a tenth of which have no covariance.
+        NotComputable: fewer than 20 generated features, a tenth of which have no covariance.
+        ValueError: `sizes` below 2.
     """
     import numpy as np
 
     if sizes < 2:
         raise ValueError(f"FID must be computed at 2 sizes or more to extrapolate it, not at {sizes}")
     if len(fake) < 20:
-        raise ValueError(f"{len(fake)} generated images are too few to extrapolate FID: use 20 or more")
+        raise NotComputable(f"{len(fake)} generated images are too few to extrapolate FID: use 20 or more")
     numbers = np.linspace(len(fake) / 10, len(fake), sizes).round().astype(int)
     metric = FrechetDistance(real.shape[1], reset_real_features=False, sync_on_compute=False).to(real.device)
     metric.update(real, real=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, distributed
 from torchmetrics import Metric
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 
 
 def scores(counts: Tensor, prob_sums: Tensor, plogp_sums: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class InceptionScore(Metric):
         splits: number S of splits; with 1 all images are scored together, and the standard deviation is 0.
 
     Raises:
-        SettingError: `splits` below 1, or more splits than images.
+        SettingError: `splits` below 1; NotComputable on computing it from fewer images than splits.
     """
 
     higher_is_better = True
@@ -66,7 +66,7 @@ class InceptionScore(Metric):
     def compute(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation over the splits, both []."""
         if not self.counts.all():
-            raise SettingError(
+            raise NotComputable(
                 f"the number of splits of the Inception Score is {self.splits} but there are "
                 f"{int(self.counts.sum())} images: use fewer splits or more images"
             )

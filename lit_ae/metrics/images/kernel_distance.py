@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics.image.kid import poly_mmd
 
+from lit_ae.errors import NotComputable
+
 SUBSET = 1000  # images in a subset, as in other implementations
 
 
@@ -27,11 +29,11 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> KernelDistance
     Unlike FID it is not biased if there are few images; it may be below 0.
 
     Raises:
-        ValueError: fewer than 2 images of a kind.
+        NotComputable: fewer than 2 images of a kind.
     """
     n = min(len(real), len(fake))
     if n < 2:
-        raise ValueError(f"KID needs at least 2 real and 2 generated images, got {len(real)} and {len(fake)}")
+        raise NotComputable(f"KID needs at least 2 real and 2 generated images, got {len(real)} and {len(fake)}")
     subsets = max(1, n // SUBSET)
     size = n // subsets
     generator = torch.Generator().manual_seed(seed)

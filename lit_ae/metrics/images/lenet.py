@@ -1,5 +1,6 @@
 """A small classifier of the data set's own classes: a feature extractor that needs no download."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import ArrayDataset, as_float
 from lit_ae.data.download import cache_root
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.metrics.images.extractors import UNREADABLE, FeatureExtractor, Features
 
 RECIPE = 1  # raise it when a change below changes what is learnt: it is part of the name of cached weights
@@ -57,7 +58,7 @@ class LeNetExtractor(FeatureExtractor):
     Args:
         net: the trained classifier.
         data: name of the data set on which it was trained.
-        accuracy: its accuracy on the test split.
+        accuracy: its accuracy on the labelled samples of the test split; NaN if there are none.
     """
 
     name = "lenet"
@@ -76,16 +77,24 @@ class LeNetExtractor(FeatureExtractor):
         caller's random state, which is left unchanged.
 
         Raises:
-            SettingError: the data are not images or have no labels, or the cache cannot be written.
+            NotComputable: the data are not images, or the labelled training samples are not of two classes or more.
+            SettingError: the cache cannot be written.
         """
         from filelock import FileLock
 
         shape = datamodule.input_shape
         if len(shape) != 3:
-            raise SettingError(f"extractor lenet takes images, but {datamodule.name} has samples of shape {shape}")
+            raise NotComputable(f"extractor lenet takes images, but {datamodule.name} has samples of shape {shape}")
         if not datamodule.num_classes:
-            raise SettingError(
+            raise NotComputable(
                 f"extractor lenet is trained on labels and {datamodule.name} has none: set extractor to inception"
+            )
+        y = datamodule.split("train").y
+        classes = len(y[y >= 0].unique())
+        if classes < 2:
+            raise NotComputable(
+                f"extractor lenet learns to tell classes apart and the training samples of {datamodule.name} have "
+                f"{classes}: set extractor to inception"
             )
         with torch.random.fork_rng([]):  # drawing the initial weights must not change the caller's random state
             net = LeNet(shape[0], datamodule.num_classes)
@@ -114,7 +123,7 @@ class LeNetExtractor(FeatureExtractor):
         return {
             "extractor": f"lenet: {NUM_FEATURES} features, LeNet-5 trained on {self.data} (recipe {RECIPE})",
             "extractor_weights": f"sha256 {self.weights_hash}",
-            "extractor_accuracy": self.accuracy,
+            "extractor_accuracy": "unknown: no test sample has a label" if math.isnan(self.accuracy) else self.accuracy,
             "channels": "as stored",
             "resize": "none",
         }
@@ -163,7 +172,7 @@ def _trained(net: LeNet, datamodule: BaseDataModule, device: torch.device, seed:
             right = sum(int((net(as_float(test.x[p].to(device))).argmax(1).cpu() == test.y[p]).sum()) for p in parts)
     weights = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
     net.cpu()
-    return {"weights": weights, "accuracy": right / len(test)}
+    return {"weights": weights, "accuracy": right / len(test) if len(test) else math.nan}
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
+
 DISTANCES = 2**21  # distances in one block
 
 
@@ -22,8 +24,8 @@ class Manifold:
         k: number of neighbours; the authors use 5.
 
     Raises:
-        ValueError: features that are not finite, N ≤ k, or all balls are empty because each real sample equals k
-            others.
+        NotComputable: N ≤ k, or all balls are empty because each real sample equals k others.
+        ValueError: features that are not finite.
     """
 
     def __init__(self, real: Tensor, k: int = 5) -> None:
@@ -31,7 +33,7 @@ class Manifold:
         self.real = self._centred(real, "real")
         self.radii = self._radii(self.real)
         if not (self.radii > 0).any():
-            raise ValueError(
+            raise NotComputable(
                 f"each of the {len(real)} real samples equals {k} others: all distances to neighbours are 0"
             )
 
@@ -44,7 +46,8 @@ class Manifold:
         is 0.
 
         Raises:
-            ValueError: features that are not finite, or M ≤ k.
+            NotComputable: M ≤ k.
+            ValueError: features that are not finite.
         """
         fake = self._centred(fake, "generated")
         fake_radii = self._radii(fake)
@@ -67,7 +70,7 @@ class Manifold:
         if not features.isfinite().all():
             raise ValueError(f"{what} features have NaN or infinite values")
         if len(features) <= self.k:
-            raise ValueError(f"{len(features)} {what} samples are too few for {self.k} nearest neighbours: use more")
+            raise NotComputable(f"{len(features)} {what} samples are too few for {self.k} nearest neighbours: use more")
         return features.double() - self.centre  # the closer to the origin, the smaller the rounding
 
     def _radii(self, x: Tensor) -> Tensor:
@@ -81,10 +84,10 @@ def nearest_distances(a: Tensor, b: Tensor) -> Tensor:
     """Distance of each of a [N, F] to the nearest of b [M, F], [N].
 
     Raises:
-        ValueError: b is empty.
+        NotComputable: b is empty.
     """
     if len(b) == 0:
-        raise ValueError("there are no samples to which distances could be computed")
+        raise NotComputable("there are no samples to which distances could be computed")
     centre = b.double().mean(0)
     a, b = a.double() - centre, b.double() - centre
     nearest = [b[squared.argmin(1)] for _, squared in squared_distances(a, b)]
@@ -102,13 +105,13 @@ def median_ratio(distances: Tensor, reference: Tensor) -> float:
     """Median of distances [N], divided by the median of reference distances [M].
 
     Raises:
-        ValueError: no distances, or a median of 0 of the reference distances.
+        NotComputable: no distances, or a median of 0 of the reference distances.
     """
     if not len(distances) or not len(reference):
-        raise ValueError("there are no distances to compare")
+        raise NotComputable("there are no distances to compare")
     middle = reference.quantile(0.5).item()
     if middle == 0:
-        raise ValueError("most samples of the reference split are also training samples")
+        raise NotComputable("most samples of the reference split are also training samples")
     return distances.quantile(0.5).item() / middle
 
 

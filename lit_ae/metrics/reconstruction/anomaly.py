@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
+
 
 def detection_scores(scores: Tensor, anomalous: Tensor) -> dict[str, float]:
     """`auroc`, `auprc` (average precision, anomalies positive) and `fpr95` of scores [N]; anomalous [N] bool.
@@ -12,7 +14,8 @@ def detection_scores(scores: Tensor, anomalous: Tensor) -> dict[str, float]:
     and a lower `fpr95` are better.
 
     Raises:
-        ValueError: scores that are not finite, shapes that differ, no anomalies or no normal samples.
+        NotComputable: no anomalies or no normal samples.
+        ValueError: scores that are not finite, or shapes that differ.
     """
     from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
@@ -23,7 +26,7 @@ def detection_scores(scores: Tensor, anomalous: Tensor) -> dict[str, float]:
     anomalous = anomalous.bool()
     found = int(anomalous.sum())
     if not 0 < found < len(scores):
-        raise ValueError(
+        raise NotComputable(
             f"{found} of {len(scores)} samples are anomalies: detection needs anomalies and normal samples"
         )
     # Ranks: torchmetrics applies a sigmoid to values outside [0, 1], which makes all large ones equal

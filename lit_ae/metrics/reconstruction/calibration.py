@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
+
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -28,18 +30,20 @@ def error_correlation(variance: Tensor, squared_error: Tensor) -> dict[str, floa
     """`pearson` and `spearman` correlation of variances with squared errors of the same shape.
 
     Raises:
-        ValueError: fewer than 2 values, shapes that differ, values that are not finite, or values that are all equal.
+        NotComputable: fewer than 2 values, or values that are all equal.
+        ValueError: shapes that differ, or values that are not finite.
     """
     from scipy.stats import pearsonr, spearmanr
 
     a, b = (part.detach().cpu().double().flatten().numpy() for part in (variance, squared_error))
     if a.shape != b.shape or len(a) < 2:
-        raise ValueError(f"a correlation needs two or more pairs, not {len(a)} variances and {len(b)} squared errors")
+        kind = NotComputable if a.shape == b.shape else ValueError
+        raise kind(f"a correlation needs two or more pairs, not {len(a)} variances and {len(b)} squared errors")
     for name, values in (("variance", a), ("squared error", b)):
         if not abs(values).max() < float("inf"):
             raise ValueError(f"a {name} is not finite")
         if values.max() - values.min() <= 1e-12 * abs(values).max():
-            raise ValueError(f"every {name} is {values[0]:.3g}: there is no correlation")
+            raise NotComputable(f"every {name} is {values[0]:.3g}: there is no correlation")
     return {"pearson": float(pearsonr(a, b).statistic), "spearman": float(spearmanr(a, b).statistic)}
 
 

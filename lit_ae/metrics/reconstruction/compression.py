@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -95,9 +97,11 @@ def _written(image: Tensor, kind: str, **settings: int) -> bytes:
 
 
 def _pillow(image: Tensor) -> "Image":
-    """The image for Pillow; raises ValueError for another shape or type."""
+    """The image for Pillow; raises ValueError for another shape or type, NotComputable for channels."""
     from PIL import Image
 
-    if image.ndim != 3 or image.shape[0] not in (1, 3) or image.dtype != torch.uint8:
+    if image.ndim == 3 and image.shape[0] not in (1, 3):
+        raise NotComputable(f"PNG and JPEG are for grey and RGB images, not for {image.shape[0]} channels")
+    if image.ndim != 3 or image.dtype != torch.uint8:
         raise ValueError(f"an image must be [1 or 3, H, W] uint8, got {list(image.shape)} {image.dtype}")
     return Image.fromarray((image[0] if len(image) == 1 else image.permute(1, 2, 0)).contiguous().numpy())

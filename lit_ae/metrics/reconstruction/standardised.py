@@ -2,6 +2,15 @@
 
 from torch import Tensor
 
+from lit_ae.errors import NotComputable
+
+ROUNDING = 1e-7  # share of the mean below which a standard deviation of float32 pixels is rounding
+
+
+def vary(mean: float, std: float) -> bool:
+    """Whether pixels of this mean and standard deviation differ by more than rounding."""
+    return std > ROUNDING * abs(mean)
+
 
 def mse_standardised(x: Tensor, x_hat: Tensor, mean: float, std: float) -> Tensor:
     """Mean of (t - t_hat)² over the pixels of each sample, [B], for x and x_hat [B, *shape] in [0, 1].
@@ -11,10 +20,10 @@ def mse_standardised(x: Tensor, x_hat: Tensor, mean: float, std: float) -> Tenso
     error: about 0.469 on MNIST's test split with mean 0.1307 and std 0.3081.
 
     Raises:
-        ValueError: `std` is not above 0.
+        NotComputable: all pixels are equal, so that `std` is 0 or rounding.
     """
-    if not std > 0:
-        raise ValueError(f"pixels with a standard deviation of {std} cannot be standardised")
+    if not vary(mean, std):
+        raise NotComputable(f"pixels with a standard deviation of {std:.3g} around {mean:.3g} cannot be standardised")
     t = (x - mean) / std
     t_hat = ((x_hat - mean) / std).clamp(0, 1)
     return (t - t_hat).square().flatten(1).mean(1)
