@@ -9,7 +9,7 @@ import torch
 
 from lit_ae.data import image_files, tables
 from lit_ae.data.base import BaseDataModule
-from lit_ae.data.containers import ArrayDataset, Splits, no_labels
+from lit_ae.data.containers import ArrayDataset, Splits, no_labels, refuse_not_finite
 from lit_ae.data.labels import as_labels
 from lit_ae.data.subsets import seeded_split, share_sizes
 from lit_ae.errors import SettingError, require_at_least
@@ -188,20 +188,3 @@ def numbers(x: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.uint8] | n
             f"{where} holds pixels from {values.min():g} to {values.max():g}: scale them to [0, 1], or give bytes"
         )
     return values
-
-
-def refuse_not_finite(x: npt.NDArray[np.generic], where: str) -> None:
-    """Refuse NaN and infinity, with the index of the first.
-
-    Raises:
-        SettingError: there is one.
-    """
-    finite = np.isfinite(x)
-    if finite.all():
-        return
-    first = tuple(int(i) for i in np.argwhere(~finite)[0])
-    kind = "NaN" if np.isnan(x[first]) else "infinity (or a value beyond float32)"
-    raise SettingError(
-        f"{where} holds {int((~finite).sum()):,} values that are not finite, the first, {kind}, at index "
-        f"{list(first)}: replace them or leave these samples out"
-    )
