@@ -500,7 +500,7 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"stray\.png lies beside subfolders"):
         Array(tmp_path, size=(5, 5))
     (tmp_path / "stray.png").write_bytes(b"no picture")
-    with pytest.raises(SettingError, match=r"stray\.png cannot be read as an image"):
+    with pytest.raises(SettingError, match=r"stray\.png is no image of a known kind"):
         Array(tmp_path, size=(5, 5))
     with pytest.raises(SettingError, match=r"--data\.size is \[0, 5\]"):
         Array(tmp_path, size=(0, 5))
