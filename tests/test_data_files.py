@@ -474,6 +474,7 @@ def test_folder_of_images_with_subfolders_as_labels(tmp_path: Path) -> None:
     for name in ("cat", "horse"):
         images(tmp_path / name)
     (tmp_path / "cat" / "notes.txt").write_text("no image")
+    (tmp_path / "empty").mkdir()
     data = Array(tmp_path)
     assert (data.input_shape, data.num_classes, data.class_names) == ((3, 6, 4), 2, ("cat", "horse"))
     x, y = whole(data)
@@ -486,6 +487,26 @@ def test_folder_of_images_with_subfolders_as_labels(tmp_path: Path) -> None:
     flat = Array(tmp_path / "cat", val_share=0.2, test_share=0.2)
     assert flat.num_classes == 0
     assert (whole(flat)[1] == -1).all()
+
+
+def test_splits_in_folders_are_no_classes(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            images(tmp_path / split / name)
+    with pytest.raises(SettingError, match="subfolders test, train, which are no classes: give one of them"):
+        Array(tmp_path)
+    assert Array(tmp_path / "train").class_names == ("cat", "dog")
+    images(tmp_path / "train" / "dog" / "small")  # a folder in a class is part of the class
+    assert Array(tmp_path / "train").class_names == ("cat", "dog")
+
+
+def test_class_folders_may_be_numbers(tmp_path: Path) -> None:
+    for name in ("2", "10", "0"):
+        images(tmp_path / name)
+    data = Array(tmp_path, val_share=0.2, test_share=0.2)
+    assert data.class_names == ("0", "2", "10")
+    x, y = whole(data)
+    assert sorted(y[x[:, 1, 0, 0] == 2].tolist()) == [2] * 5  # the folder with a name of two letters
 
 
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
@@ -525,6 +546,15 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         ({"x": np.zeros((9, 2, 5, 7))}, "no such axis has 1 or 3 channels; give grey or RGB images"),
         ({"x": np.zeros((9, 3, 5, 3))}, "both axes could hold the channels; set --data.layout"),
         ({"x": np.zeros((28, 28, 3))}, "images 3 pixels wide: give images as"),
+        ({"data": np.zeros((9, 2)), "labels": np.zeros(9)}, r"no array `x` but \['data', 'labels'\]"),
+        ({"x": np.zeros((9, 2)), "labels": np.zeros(9)}, "no array `y` but 'labels': name the labels `y`"),
+        ({"x": np.zeros((9, 2)), "Y_train": np.zeros(9)}, "no array `y` but 'Y_train': name the labels `y`"),
+        ({"x": np.eye(9, dtype=np.uint8)}, "bytes from 0 to 1, where 255 means white"),
+        ({"x": np.eye(9, dtype=np.uint8)[:, None, :]}, "bytes from 0 to 1, where 255 means white"),
+        ({"x": np.full((9, 5, 6, 3), np.nan)}, r"the first, NaN, at index \[0, 0, 0, 0\]"),
+        ({"x": np.where(np.arange(810).reshape(9, 5, 6, 3) == 7, np.inf, 0)}, r"infinity .* at index \[0, 0, 2, 1\]"),
+        ({"x": np.zeros((9, 2), "M8[D]")}, "type datetime64.*: give whole numbers or floats"),
+        ({"x": np.zeros((9, 2)), "y": np.eye(9)}, "give the index of the 1 in each row"),
         ({"x": np.zeros((9, 2)), "X": np.zeros((9, 2))}, "has the arrays x, X: keep one"),
         ({"x": np.zeros((9, 2)), "y": np.full(9, 0.5)}, "label 0.5, which is no class"),
         ({"x": np.full((9, 5, 5), 255.0)}, r"pixels from 255 to 255: scale them to \[0, 1\]"),
@@ -546,6 +576,16 @@ def test_files_that_are_no_array(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(b"")
     with pytest.raises(SettingError, match="cannot be read as"):
         Array(tmp_path / "x.npy")
+    for content in (b"PK\x03\x04abc", b"\x93NUMPY"):
+        (tmp_path / "x.npy").write_bytes(content)
+        with pytest.raises(SettingError, match="cannot be read as"):
+            Array(tmp_path / "x.npy")
+    np.savez_compressed(tmp_path / "x.npz", x=np.random.default_rng(0).random((9, 9)))
+    spoilt = bytearray((tmp_path / "x.npz").read_bytes())
+    spoilt[150:160] = bytes(10)
+    (tmp_path / "x.npz").write_bytes(spoilt)
+    with pytest.raises(SettingError, match="cannot be read as"):
+        Array(tmp_path / "x.npz")
     (tmp_path / "x.npy").write_bytes(pickle.dumps(print))
     with pytest.raises(SettingError, match="cannot be read as"):
         Array(tmp_path / "x.npy")
