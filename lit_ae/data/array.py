@@ -19,6 +19,7 @@ from lit_ae.errors import SettingError, require_at_least
 
 Layout = Literal["auto", "channels_first", "channels_last"]
 CHANNELS = (1, 3)
+ROUNDING = 1e-6  # what rounding may add to pixels in [0, 1]
 LABEL_NAMES = r"(y|labels?|targets?|class|classes)(_train)?"  # of arrays that are labels but are not called `y`
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
@@ -206,8 +207,10 @@ def numbers(x: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.uint8] | n
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, which the next check names
         values = np.ascontiguousarray(x).astype(np.float32)
     refuse_not_finite(values, where)  # a float64 beyond float32's range
-    if image and (values.min() < 0 or values.max() > 1):
+    if not image:
+        return values
+    if values.min() < -ROUNDING or values.max() > 1 + ROUNDING:
         raise SettingError(
             f"{where} holds pixels from {values.min():g} to {values.max():g}: scale them to [0, 1], or give bytes"
         )
-    return values
+    return values.clip(0, 1)
