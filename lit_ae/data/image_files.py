@@ -1,6 +1,7 @@
 """Image files decoded as their mode says: every value right to 1/255, or the file refused in one line."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,8 +101,9 @@ def refuse_misread(image: "Image", path: Path) -> None:
     """
     tags = getattr(image, "tag_v2", {})  # of a TIFF
     bits = max(tags.get(258, (8,)))  # BitsPerSample
-    if image.format == "PNG" and image.tile:  # as the decoder is told: `L;4`, `RGB;16B`
-        bits = int("".join(filter(str.isdigit, str(image.tile[0][3]).partition(";")[2])) or 8)
+    if image.format == "PNG":
+        told = re.search(r";(\d+)", str(getattr(image, "tile", "")))  # as the decoder is told: `L;4`, `RGB;16B`
+        bits = int(told[1]) if told else 8
     what = None
     if set(tags.get(339, (1,))) - {1, 3}:  # SampleFormat: neither unsigned nor floats
         what = "signed numbers"
@@ -113,7 +115,7 @@ def refuse_misread(image: "Image", path: Path) -> None:
         what = "CMYK colours of 16 bits"
     elif bits not in (1, 8) and "transparency" in image.info and image.mode != "P":
         what = f"values of {bits} bits and a transparent colour"
-    elif bits == 16 and image.mode[-1] in "Aa" and image.getchannel(len(image.mode) - 1).getextrema()[0] < 255:
+    elif bits == 16 and image.mode[-1] in "Aa" and np.asarray(image.getchannel(len(image.mode) - 1)).min() < 255:
         what = "transparent pixels of 16 bits"
     if what is not None:
         raise SettingError(f"{path} holds {what}, which cannot be read to 1/255: save it as PNG with 8 bits a channel")

@@ -99,7 +99,7 @@ def _text(value: Any, where: str) -> str | None:
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return None
-        if not (np.isfinite(value) and value == round(value) and abs(value) <= EXACT):
+        if not (np.isfinite(value) and value == np.round(value) and np.abs(value) <= EXACT):
             raise SettingError(f"{where} has the label {value:g}, which is no class: give whole numbers or names")
         value = int(value)
     text = str(value).strip()

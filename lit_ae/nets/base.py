@@ -6,7 +6,7 @@ YAML names a class and its own settings; the model adds the shapes, which come f
 from collections.abc import Callable
 from typing import TypeAlias
 
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from lit_ae.data.containers import Shape
