@@ -540,6 +540,8 @@ def test_names_may_be_capitals_and_unlabelled_samples_have_no_class(tmp_path: Pa
     np.savez(tmp_path / "xy.npz", X=x, Y=np.array([3, -1, 7, -1] * 5))
     data = Array(tmp_path / "xy.npz")
     assert (data.num_classes, data.class_names) == (2, ("3", "7"))
+    with pytest.raises(SettingError, match=r"leave_out is 7, which is no class of the training data \(0: 3, 1: 7\)"):
+        Array(tmp_path / "xy.npz", leave_out=7).split("train")
     samples, y = whole(data)
     assert y.tolist() == [[0, -1, 1, -1][int(first) // 2 % 4] for first in samples[:, 0]]
     np.savez(tmp_path / "none.npz", x=x, y=np.full(20, np.nan))
@@ -602,6 +604,10 @@ def test_splits_in_folders_are_no_classes(tmp_path: Path) -> None:
             images(tmp_path / split / name)
     with pytest.raises(SettingError, match="subfolders test, train, which are no classes: give one of them"):
         Array(tmp_path)
+    for split in ("flat/Train", "flat/val"):
+        images(tmp_path / split)
+    with pytest.raises(SettingError, match="subfolders Train, val, which are no classes"):
+        Array(tmp_path / "flat")
     assert Array(tmp_path / "train").class_names == ("cat", "dog")
     images(tmp_path / "train" / "dog" / "small")  # a folder in a class is part of the class
     assert Array(tmp_path / "train").class_names == ("cat", "dog")

@@ -140,8 +140,7 @@ class Array(BaseDataModule):
         if any(folders) and not all(folders):
             stray = files[folders.index("")]
             raise SettingError(f"{stray} lies beside subfolders, whose names are the labels: move it into one of them")
-        nested = any(len(file.relative_to(self.path).parts) > 2 for file in files)
-        if nested and {folder.lower() for folder in folders} <= SPLIT_NAMES:
+        if {folder.lower() for folder in folders} <= SPLIT_NAMES:
             raise SettingError(
                 f"--data.path {self.path} has the subfolders {', '.join(sorted(set(folders)))}, which are no classes: "
                 "give one of them, or one folder for each class"
