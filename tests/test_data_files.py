@@ -370,10 +370,10 @@ def test_genes_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         Genes(path, matrix="layers/counts", labels="obs/type")
     with pytest.raises(SettingError, match=r"60 samples but labels of shape \[3\]"):
         Genes(path, matrix="layers/counts", labels="obs/cell_type/categories")
-    with pytest.raises(SettingError, match=r"not counts \(negative or not finite\): set --data\.matrix"):
-        Genes(path).split("train")
-    with pytest.raises(SettingError, match="not counts"):
-        Genes(dense(tmp_path / "nan.h5", np.where(counts() > 3, np.nan, 1.0))).split("train")
+    with pytest.raises(SettingError, match="neither dense nor CSR"):
+        Genes(path, matrix="obs")
+    with pytest.raises(SettingError, match=r"has no matrix 'X/counts': set --data\.matrix"):
+        Genes(path, matrix="X/counts")
     with pytest.raises(SettingError, match=r"--data\.n_genes is 0"):
         Genes(path, n_genes=0)
     with pytest.raises(SettingError, match="leave a split empty"):
@@ -385,6 +385,113 @@ def test_genes_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LIT_AE_CACHE", str(tmp_path / "file"))
     with pytest.raises(SettingError, match="LIT_AE_CACHE"):
         Genes(path, matrix="layers/counts").prepare_data()
+
+
+def csr(path: Path, values: np.ndarray) -> Path:
+    with h5py.File(path, "w") as file:
+        group, matrix = file.create_group("X"), csr_matrix(values)
+        group.attrs["encoding-type"], group.attrs["shape"] = "csr_matrix", values.shape
+        for key in ("data", "indices", "indptr"):
+            group[key] = getattr(matrix, key)
+    return path
+
+
+@pytest.mark.parametrize("write", [dense, csr])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (-1.0, r"holds -1 at index \[17, 5\], which is no count"),
+        (0.25, r"holds 0\.25 at index \[17, 5\], which is no count"),
+        (np.nan, r"holds nan at index \[17, 5\]: replace it"),
+        (np.inf, r"holds inf at index \[17, 5\]: replace it"),
+    ],
+)
+def test_values_that_are_no_counts_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: object, value: float, words: str
+) -> None:
+    monkeypatch.setattr(hdf5, "BLOCK", 8 * GENES * 7)
+    values = counts().astype(float)
+    values[17, 5] = value
+    values[20, 3] = 0.5 if np.isfinite(value) else value
+    data = Genes(write(tmp_path / "genes.h5", values))
+    with pytest.raises(SettingError, match=words) as caught:
+        data.split("train")
+    assert "\n" not in str(caught.value)
+    if np.isfinite(value):
+        for part in ("--data.matrix", "--data.normalise=false", "of which this file has none", "round expected counts"):
+            assert part in str(caught.value)
+    else:
+        with pytest.raises(SettingError, match=words):
+            Genes(data.path, normalise=False).split("train")
+
+
+def test_the_raw_counts_of_a_file_are_pointed_out(tmp_path: Path) -> None:
+    path = h5ad(tmp_path / "some.h5ad", counts())
+    with pytest.raises(SettingError, match="here may be: layers/counts"):
+        Genes(path).split("train")
+
+
+@pytest.mark.parametrize("write", [dense, csr])
+def test_normalised_values_are_taken_as_they_are(tmp_path: Path, write: object) -> None:
+    """Log-normalised and scaled values, also negative ones, unchanged; the genes of largest variance are kept."""
+    values = np.random.default_rng(0).standard_normal((CELLS, GENES)) * np.arange(1, GENES + 1)
+    values[::2] *= values[::2] > 0  # zeros, too
+    path = write(tmp_path / "genes.h5", values)
+    data = Genes(path, n_genes=None, normalise=False)
+    np.testing.assert_array_equal(whole(data)[0].numpy(), values[data._order()].astype(np.float32))
+    some = Genes(path, n_genes=5, normalise=False)
+    variance = values[some._order()[:48]].var(0)
+    kept = np.sort(np.argsort(-variance)[:5])
+    np.testing.assert_array_equal(whole(some)[0].numpy(), values[some._order()][:, kept].astype(np.float32))
+
+
+def test_labels_in_every_form_of_anndata(tmp_path: Path) -> None:
+    kinds = ["T", "B", None, "T"] * 15
+    codes = np.array([{"B": 0, "T": 2, None: -1}[kind] for kind in kinds], np.int8)
+    names, text = np.array([b"B", b"unused", b"T"]), h5py.string_dtype()
+    with h5py.File(dense(tmp_path / "genes.h5ad", counts()), "a") as file:
+        for name in ("categories", "masked", "missing", "numbers", "broken"):
+            file[f"obs/{name}/codes"] = codes if name != "missing" else np.full(CELLS, -1, np.int8)
+        file["obs/categories/categories"], file["obs/broken/categories"] = names, names[:1]
+        file["obs/masked/categories/values"], file["obs/masked/categories/mask"] = names, [False, False, False]
+        file.create_dataset("obs/missing/categories", (0,), text)
+        file["obs/numbers/categories"] = [10, 3, 7]
+        file["obs/old"], file["obs/__categories/old"] = codes, names  # before 0.8
+        file["obs/old"].attrs["categories"] = file["obs/__categories/old"].ref
+        file["obs/texts"] = [kind or "nan" for kind in kinds]
+        file["obs/nullable/values"], file["obs/nullable/mask"] = [kind or "" for kind in kinds], codes < 0
+        file["obs/whole/values"], file["obs/whole/mask"] = codes * 5, codes < 0
+    plain = [{"T": 1, "B": 0, None: -1}[kind] for kind in kinds]
+    for name, expected_names in (
+        *((name, ("B", "T")) for name in ("categories", "masked", "old", "texts", "nullable")),
+        ("whole", ("0", "10")),
+    ):
+        data = Genes(tmp_path / "genes.h5ad", labels=f"obs/{name}")
+        assert data._y.tolist() == plain, name
+        assert data.class_names == expected_names
+    assert Genes(tmp_path / "genes.h5ad", labels="obs/numbers").class_names == ("7", "10")
+    none = Genes(tmp_path / "genes.h5ad", labels="obs/missing")
+    assert (none.num_classes, none._y.max()) == (0, -1)
+    with h5py.File(tmp_path / "genes.h5ad", "a") as file:
+        file["y"] = np.arange(CELLS) % 2
+    assert Genes(tmp_path / "genes.h5ad").num_classes == 2
+    for name in ("obs", "obs/old/codes", "obs/broken", "X/labels"):
+        with pytest.raises(SettingError, match=f"has no labels '{name}': set --data.labels to one of"):
+            Genes(tmp_path / "genes.h5ad", labels=name)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.full((9, 3), "a", "S1"), "9 cells of 3 genes of type |S1: set --data.matrix"),
+        (np.zeros((9, 0)), "9 cells of 0 genes"),
+        (np.zeros((0, 9)), "0 cells of 9 genes"),
+        (np.zeros((9, 3), complex), "type complex128"),
+    ],
+)
+def test_a_matrix_without_numbers_is_refused(tmp_path: Path, values: np.ndarray, words: str) -> None:
+    with pytest.raises(SettingError, match=words.replace("|", r"\|")):
+        Genes(dense(tmp_path / "genes.h5", values))
 
 
 # -- arrays ------------------------------------------------------------------------------------------------------
@@ -433,6 +540,8 @@ def test_names_may_be_capitals_and_unlabelled_samples_have_no_class(tmp_path: Pa
     np.savez(tmp_path / "xy.npz", X=x, Y=np.array([3, -1, 7, -1] * 5))
     data = Array(tmp_path / "xy.npz")
     assert (data.num_classes, data.class_names) == (2, ("3", "7"))
+    with pytest.raises(SettingError, match=r"leave_out is 7, which is no class of the training data \(0: 3, 1: 7\)"):
+        Array(tmp_path / "xy.npz", leave_out=7).split("train")
     samples, y = whole(data)
     assert y.tolist() == [[0, -1, 1, -1][int(first) // 2 % 4] for first in samples[:, 0]]
     np.savez(tmp_path / "none.npz", x=x, y=np.full(20, np.nan))
@@ -474,6 +583,7 @@ def test_folder_of_images_with_subfolders_as_labels(tmp_path: Path) -> None:
     for name in ("cat", "horse"):
         images(tmp_path / name)
     (tmp_path / "cat" / "notes.txt").write_text("no image")
+    (tmp_path / "empty").mkdir()
     data = Array(tmp_path)
     assert (data.input_shape, data.num_classes, data.class_names) == ((3, 6, 4), 2, ("cat", "horse"))
     x, y = whole(data)
@@ -488,6 +598,30 @@ def test_folder_of_images_with_subfolders_as_labels(tmp_path: Path) -> None:
     assert (whole(flat)[1] == -1).all()
 
 
+def test_splits_in_folders_are_no_classes(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            images(tmp_path / split / name)
+    with pytest.raises(SettingError, match="subfolders test, train, which are no classes: give one of them"):
+        Array(tmp_path)
+    for split in ("flat/Train", "flat/val"):
+        images(tmp_path / split)
+    with pytest.raises(SettingError, match="subfolders Train, val, which are no classes"):
+        Array(tmp_path / "flat")
+    assert Array(tmp_path / "train").class_names == ("cat", "dog")
+    images(tmp_path / "train" / "dog" / "small")  # a folder in a class is part of the class
+    assert Array(tmp_path / "train").class_names == ("cat", "dog")
+
+
+def test_class_folders_may_be_numbers(tmp_path: Path) -> None:
+    for name in ("2", "10", "0"):
+        images(tmp_path / name)
+    data = Array(tmp_path, val_share=0.2, test_share=0.2)
+    assert data.class_names == ("0", "2", "10")
+    x, y = whole(data)
+    assert sorted(y[x[:, 1, 0, 0] == 2].tolist()) == [2] * 5  # the folder with a name of two letters
+
+
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="holds no images"):
         Array(tmp_path)
@@ -500,7 +634,7 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"stray\.png lies beside subfolders"):
         Array(tmp_path, size=(5, 5))
     (tmp_path / "stray.png").write_bytes(b"no picture")
-    with pytest.raises(SettingError, match=r"stray\.png cannot be read as an image"):
+    with pytest.raises(SettingError, match=r"stray\.png is no image of a known kind"):
         Array(tmp_path, size=(5, 5))
     with pytest.raises(SettingError, match=r"--data\.size is \[0, 5\]"):
         Array(tmp_path, size=(0, 5))
@@ -525,6 +659,15 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         ({"x": np.zeros((9, 2, 5, 7))}, "no such axis has 1 or 3 channels; give grey or RGB images"),
         ({"x": np.zeros((9, 3, 5, 3))}, "both axes could hold the channels; set --data.layout"),
         ({"x": np.zeros((28, 28, 3))}, "images 3 pixels wide: give images as"),
+        ({"data": np.zeros((9, 2)), "labels": np.zeros(9)}, r"no array `x` but \['data', 'labels'\]"),
+        ({"x": np.zeros((9, 2)), "labels": np.zeros(9)}, "no array `y` but 'labels': name the labels `y`"),
+        ({"x": np.zeros((9, 2)), "Y_train": np.zeros(9)}, "no array `y` but 'Y_train': name the labels `y`"),
+        ({"x": np.eye(9, dtype=np.uint8)}, "bytes from 0 to 1, where 255 means white"),
+        ({"x": np.eye(9, dtype=np.uint8)[:, None, :]}, "bytes from 0 to 1, where 255 means white"),
+        ({"x": np.full((9, 5, 6, 3), np.nan)}, r"the first, NaN, at index \[0, 0, 0, 0\]"),
+        ({"x": np.where(np.arange(810).reshape(9, 5, 6, 3) == 7, np.inf, 0)}, r"infinity .* at index \[0, 0, 2, 1\]"),
+        ({"x": np.zeros((9, 2), "M8[D]")}, "type datetime64.*: give whole numbers or floats"),
+        ({"x": np.zeros((9, 2)), "y": np.eye(9)}, "give the index of the 1 in each row"),
         ({"x": np.zeros((9, 2)), "X": np.zeros((9, 2))}, "has the arrays x, X: keep one"),
         ({"x": np.zeros((9, 2)), "y": np.full(9, 0.5)}, "label 0.5, which is no class"),
         ({"x": np.full((9, 5, 5), 255.0)}, r"pixels from 255 to 255: scale them to \[0, 1\]"),
@@ -546,6 +689,16 @@ def test_files_that_are_no_array(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(b"")
     with pytest.raises(SettingError, match="cannot be read as"):
         Array(tmp_path / "x.npy")
+    for content in (b"PK\x03\x04abc", b"\x93NUMPY"):
+        (tmp_path / "x.npy").write_bytes(content)
+        with pytest.raises(SettingError, match="cannot be read as"):
+            Array(tmp_path / "x.npy")
+    np.savez_compressed(tmp_path / "x.npz", x=np.random.default_rng(0).random((9, 9)))
+    spoilt = bytearray((tmp_path / "x.npz").read_bytes())
+    spoilt[150:160] = bytes(10)
+    (tmp_path / "x.npz").write_bytes(spoilt)
+    with pytest.raises(SettingError, match="cannot be read as"):
+        Array(tmp_path / "x.npz")
     (tmp_path / "x.npy").write_bytes(pickle.dumps(print))
     with pytest.raises(SettingError, match="cannot be read as"):
         Array(tmp_path / "x.npy")

@@ -40,9 +40,20 @@ def test_any_column_may_be_the_labels(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,x\n2,y\n", "columns 'b' hold no numbers"),
-        ("a,b\n1,2\n3,\n", "1 values are missing or infinite, the first in row 2, column 'b'"),
-        ("a,b\n1,inf\n", "1 values are missing or infinite, the first in row 1, column 'b'"),
+        ("a,b\n1,2\n2,y\n", "columns 'b' hold no numbers, the first 'y'"),
+        ('a,b\n"1,5",2\n', "columns 'a' hold no numbers, the first '1,5'"),
+        ("a,b\n1,2020-01-01\n", "columns 'b' hold no numbers, the first '2020-01-01'"),
+        ("a,b\n1,2\n3,\n", "1 values are missing or infinite, the first, missing, in row 2, column 'b'"),
+        ("a,b\n1,inf\n", "1 values are missing or infinite, the first, infinite, in row 1, column 'b'"),
+        ("a,b,c\n1,2\n", "the first, missing, in row 1, column 'c'"),
+        ("a,b\n1,2,3\n4,5,6\n", "rows have more values than the first line has names"),
+        ("a;b;y\n1;2;x\n", "is separated by ';': write it with commas and decimal points"),
+        ("a;b;y\n1,5;2,5;x\n", "is separated by ';'"),
+        ("a\tb\n1\t2\n", r"is separated by '\\t'"),
+        (",a,b\n0,5,6\n1,7,8\n", r"column 1 has no name: .*to_csv\(index=False\)"),
+        ("Id,a\n3,1.5\n1,2.5\n", "column 'Id' numbers the rows"),
+        ("5.1,3.5,1.4,setosa\n4.9,3.0,1.4,setosa\n", "the first line holds numbers"),
+        ("x,y,label\n1,2,0\n3,4,1\n", "'y', 'label' may each be the labels: choose one as --data.labels"),
         ("a,b\n", "has 0 rows and 2 columns"),
         ("y\n1\n", "1 rows and 0 columns of features"),
         ("1,2\n3,4\n", "the first line holds numbers"),
@@ -56,6 +67,42 @@ def test_what_is_no_table_of_numbers_is_refused_in_one_line(text, words, tmp_pat
     with pytest.raises(SettingError, match=words) as raised:
         read_table(path)
     assert "\n" not in str(raised.value)
+
+
+def test_names_may_be_numbers_and_have_spaces_around(tmp_path):
+    path = tmp_path / "table.csv"
+    for names in (range(12), range(1, 13), [400 + 2.5 * i for i in range(12)]):
+        pd.DataFrame(np.eye(12), columns=list(names)).assign(y=3).to_csv(path, index=False)
+        assert (read_table(path).x == np.eye(12)).all()
+    path.write_text("a, b, Y\n1, 2, x\n3, 4, z\n")
+    table = read_table(path)
+    assert table.names == ("a", "b")
+    assert [str(label).strip() for label in table.labels] == ["x", "z"]
+    path.write_bytes("label,a\nx,1\nz,2\n".encode("utf-8-sig"))
+    assert list(read_table(path).labels) == ["x", "z"]
+
+
+def test_parquet_of_every_type(tmp_path):
+    path = tmp_path / "table.parquet"
+    whole = pd.array([1, 2, 3], "Int64")
+    kinds = pd.Categorical(["a", None, "c"], categories=["c", "b", "a"])
+    pd.DataFrame({"a": whole, "b": pd.array([True, False, True], "boolean"), "y": kinds}).to_parquet(path)
+    table = read_table(path)
+    assert table.x.tolist() == [[1, 1], [2, 0], [3, 1]]
+    assert [label if isinstance(label, str) else None for label in table.labels] == ["a", None, "c"]
+    pd.DataFrame({0: [1.0, 2.0], 1: [3.0, 4.0]}).to_parquet(path)
+    assert read_table(path).names == ("0", "1")
+    pd.DataFrame({"a": [1.0, 2.0], "Y": ["p", "q"]}).set_index("Y").to_parquet(path)
+    assert list(read_table(path).labels) == ["p", "q"]
+    for values, words in (
+        (pd.array([1, None, 3], "Int64"), "the first, missing, in row 2, column 'a'"),
+        (pd.date_range("2020-01-01", periods=3), "hold no numbers, the first Timestamp"),
+        (["1", "2", "3"], "hold no numbers, the first 'a text'"),
+        (pd.Categorical(["u", "v", "u"]), "hold no numbers, the first 'u'"),
+    ):
+        pd.DataFrame({"a": values}).to_parquet(path)
+        with pytest.raises(SettingError, match=words):
+            read_table(path)
 
 
 def test_broken_parquet_is_refused(tmp_path):

@@ -1,5 +1,8 @@
 """Your own arrays, tables or folders of images."""
 
+import re
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,13 +12,16 @@ import torch
 
 from lit_ae.data import image_files, tables
 from lit_ae.data.base import BaseDataModule
-from lit_ae.data.containers import ArrayDataset, Splits, no_labels
+from lit_ae.data.containers import ArrayDataset, Splits, no_labels, refuse_not_finite
 from lit_ae.data.labels import as_labels
 from lit_ae.data.subsets import seeded_split, share_sizes
 from lit_ae.errors import SettingError, require_at_least
 
 Layout = Literal["auto", "channels_first", "channels_last"]
 CHANNELS = (1, 3)
+ROUNDING = 1e-6  # what rounding may add to pixels in [0, 1]
+LABEL_NAMES = r"(y|labels?|targets?|class|classes)(_train)?"  # of arrays that are labels but are not called `y`
+SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 class Array(BaseDataModule):
@@ -88,14 +94,26 @@ class Array(BaseDataModule):
         try:
             content = np.load(self.path, allow_pickle=False)
             named = {"x": content} if isinstance(content, np.ndarray) else dict(content)
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise SettingError(
                 f"--data.path {self.path} cannot be read as .npy or .npz ({type(error).__name__}): write it with "
-                "numpy.save or numpy.savez, without objects"
+                "numpy.save or numpy.savez, without objects, or give a table or a folder of images"
             ) from error
-        x = self._array(named, "x")
+        x, y = self._array(named, "x"), self._array(named, "y")
         assert x is not None
-        return self._dataset(self._images_first(x), self._array(named, "y"))
+        likely = [key for key in named if re.fullmatch(LABEL_NAMES, key.lower())]
+        if y is None and likely:
+            raise SettingError(
+                f"--data.path {self.path} has no array `y` but {likely[0]!r}: name the labels `y`, or leave them out"
+            )
+        if np.issubdtype(x.dtype, np.floating):
+            refuse_not_finite(x, f"--data.path {self.path}")  # here the index is that in the file
+        if x.dtype == np.uint8 and x.max(initial=0) == 1:
+            raise SettingError(
+                f"--data.path {self.path} holds bytes from 0 to 1, where 255 means white: give truth values (bool), or "
+                "floats"
+            )
+        return self._dataset(self._images_first(x), y)
 
     def _array(self, named: dict[str, npt.NDArray[np.generic]], name: str) -> npt.NDArray[np.generic] | None:
         """The array of this name, written small or large."""
@@ -122,6 +140,11 @@ class Array(BaseDataModule):
         if any(folders) and not all(folders):
             stray = files[folders.index("")]
             raise SettingError(f"{stray} lies beside subfolders, whose names are the labels: move it into one of them")
+        if {folder.lower() for folder in folders} <= SPLIT_NAMES:
+            raise SettingError(
+                f"--data.path {self.path} has the subfolders {', '.join(sorted(set(folders)))}, which are no classes: "
+                "give one of them, or one folder for each class"
+            )
         x = image_files.stacked(images)
         return self._dataset(x[:, None] if self.grey else x.transpose(0, 3, 1, 2), folders if any(folders) else None)
 
@@ -183,25 +206,10 @@ def numbers(x: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.uint8] | n
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, which the next check names
         values = np.ascontiguousarray(x).astype(np.float32)
     refuse_not_finite(values, where)  # a float64 beyond float32's range
-    if image and (values.min() < 0 or values.max() > 1):
+    if not image:
+        return values
+    if values.min() < -ROUNDING or values.max() > 1 + ROUNDING:
         raise SettingError(
             f"{where} holds pixels from {values.min():g} to {values.max():g}: scale them to [0, 1], or give bytes"
         )
-    return values
-
-
-def refuse_not_finite(x: npt.NDArray[np.generic], where: str) -> None:
-    """Refuse NaN and infinity, with the index of the first.
-
-    Raises:
-        SettingError: there is one.
-    """
-    finite = np.isfinite(x)
-    if finite.all():
-        return
-    first = tuple(int(i) for i in np.argwhere(~finite)[0])
-    kind = "NaN" if np.isnan(x[first]) else "infinity (or a value beyond float32)"
-    raise SettingError(
-        f"{where} holds {int((~finite).sum()):,} values that are not finite, the first, {kind}, at index "
-        f"{list(first)}: replace them or leave these samples out"
-    )
+    return values.clip(0, 1)

@@ -75,7 +75,7 @@ class BaseDataModule(LightningDataModule, ABC):
         if self._splits is None:
             splits = self.load()
             if self.leave_out is not None:
-                splits = without_class(splits, self.leave_out)
+                splits = without_class(splits, self.leave_out, self.class_names)
             if self.limit is not None:
                 splits = Splits(*(part.subset(torch.arange(len(part))[: self.limit]) for part in splits))
             if self.labels_per_class is not None:

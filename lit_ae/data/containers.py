@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -84,6 +85,23 @@ def finite_range(x: Tensor, first: int = 0) -> tuple[float, float]:
         kind = "NaN" if x[row, *rest].isnan() else "infinity"
         raise SettingError(f"the data (--data) hold {kind} at index {[first + row, *rest]}: replace or leave them out")
     return low, high
+
+
+def refuse_not_finite(x: npt.NDArray[np.generic], where: str) -> None:
+    """Refuse NaN and infinity, with the index of the first.
+
+    Raises:
+        SettingError: there is one.
+    """
+    finite = np.isfinite(x)
+    if finite.all():
+        return
+    first = tuple(int(i) for i in np.argwhere(~finite)[0])
+    kind = "NaN" if np.isnan(x[first]) else "infinity (or a value beyond float32)"
+    raise SettingError(
+        f"{where} holds {int((~finite).sum()):,} values that are not finite, the first, {kind}, at index "
+        f"{list(first)}: replace them or leave these samples out"
+    )
 
 
 def as_float(x: Tensor) -> Tensor:

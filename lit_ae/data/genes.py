@@ -39,12 +39,15 @@ class Genes(BaseDataModule):
             `layers/counts` or `raw/X`.
         labels: the cells' labels in the file, such as `obs/cell_type`; null: `Y` if there is one, else none.
         n_genes: how many of the most variable genes are kept; null: all.
+        normalise: whether the matrix holds counts, which are normalised as above. If not, its values are taken as they
+            are, and the genes of largest variance are kept.
         val_share: share of all cells that becomes the val split.
         test_share: share of all cells that becomes the test split.
         kwargs: as for `BaseDataModule`.
 
     Raises:
-        SettingError: the file is missing or holds something else, or the cache cannot be written.
+        SettingError: the file is missing or holds something else, values to normalise are no counts (found when they
+            are first read), or the cache cannot be written.
     """
 
     name = "genes"
@@ -56,6 +59,7 @@ class Genes(BaseDataModule):
         matrix: str = "X",
         labels: str | None = None,
         n_genes: int | None = 2000,
+        normalise: bool = True,
         val_share: float = 0.1,
         test_share: float = 0.1,
         **kwargs: Any,
@@ -63,7 +67,7 @@ class Genes(BaseDataModule):
         super().__init__(**kwargs)
         if n_genes is not None and n_genes < 1:
             raise SettingError(f"--data.n_genes is {n_genes}: it must be at least 1, or null to keep all")
-        self.matrix, self.labels = matrix, labels
+        self.matrix, self.labels, self.normalise = matrix, labels, normalise
         self.path = _found(Path(path).expanduser(), data_root(root))
         with open_counts(self.path, matrix) as counts:
             self._y, self.class_names = counts.labels(labels)
@@ -84,7 +88,7 @@ class Genes(BaseDataModule):
     def cached(self) -> Path:
         """The file that holds the prepared values; it has another name if the settings or the counts change."""
         stat = self.path.stat()
-        made_from = (self.path.resolve(), stat.st_size, stat.st_mtime_ns, self.matrix, self.input_shape)
+        made_from = (self.path.resolve(), stat.st_size, stat.st_mtime_ns, self.matrix, self.input_shape, self.normalise)
         key = repr((made_from, self.split_seed, self._val, self._test))
         return cache_root() / "genes" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.f32"
 
@@ -116,9 +120,9 @@ class Genes(BaseDataModule):
         trained[order[: -self._val - self._test]] = True
         totals = np.empty(len(order))
         sums, squares = np.zeros((2, counts.shape[1]))  # of each gene's share of the cell's total
-        for start, block in counts.blocks("counting genes"):
+        for start, block in counts.blocks("counting genes", self.normalise):
             rows = slice(start, start + block.shape[0])
-            totals[rows] = block.sum(1).A1
+            totals[rows] = block.sum(1).A1 if self.normalise else 1
             shares = _scaled(block, totals[rows])[trained[rows]]
             sums += shares.sum(0).A1
             squares += shares.multiply(shares).sum(0).A1
@@ -126,14 +130,17 @@ class Genes(BaseDataModule):
         median = float(np.median(counted)) if len(counted) else 1.0
         n = int(trained.sum())
         mean, square = sums / n * median, squares / n * median**2
-        kept = most_variable(mean, (square - mean**2) * n / max(n - 1, 1), self.input_shape[0])
+        variance = (square - mean**2) * n / max(n - 1, 1)
+        largest = np.sort(np.argsort(-variance, kind="stable")[: self.input_shape[0]])
+        kept = most_variable(mean, variance, self.input_shape[0]) if self.normalise else largest
 
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         values = np.memmap(path, np.float32, "w+", shape=(len(order), len(kept)))
-        for start, block in counts.blocks("writing normalised genes"):
+        for start, block in counts.blocks("writing normalised genes", self.normalise):
             rows = slice(start, start + block.shape[0])
-            values[place[rows]] = np.log1p(_scaled(block[:, kept], totals[rows]).toarray() * median)
+            scaled = _scaled(block[:, kept], totals[rows]).toarray() * median
+            values[place[rows]] = np.log1p(scaled) if self.normalise else scaled
         values.flush()
 
     def load(self) -> Splits:

@@ -1,5 +1,7 @@
 """Image files decoded as their mode says: every value right to 1/255, or the file refused in one line."""
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,14 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lit_ae.data.containers import refuse_not_finite
 from lit_ae.errors import SettingError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]  # [H, W] or [H, W, 3]; bytes, or floats in [0, 1]
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+ENDINGS = {".apng", ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm", ".png"}
+ENDINGS |= {".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+UNREAD = {".dcm", ".dng", ".exr", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".psd", ".svg"}
+HIDDEN = (".", "__MACOSX", "@eaDir")  # what names of files and folders that are no data begin with
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # of ITU-R 601-2
 WITHOUT_RANGE = {
     "I": "32-bit whole numbers",
     "LAB": "CIE L*a*b* colours",
@@ -22,19 +29,23 @@ WITHOUT_RANGE = {
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Image files in a folder and its subfolders, sorted; hidden ones, and those in hidden folders, are passed over.
+    """Image files in a folder and its subfolders, also linked ones, sorted.
+
+    Hidden files, those in hidden folders, and files of other kinds are passed over.
 
     Raises:
-        SettingError: there is none.
+        SettingError: there is none, a link leads nowhere, or there are images of a kind that is not read.
     """
-    inside = ((path, path.relative_to(folder).parts) for path in folder.rglob("*"))
-    found = sorted(
-        path
-        for path, parts in inside
-        if path.suffix.lower() in ENDINGS
-        and not any(part.startswith((".", "__MACOSX")) for part in parts)
-        and path.is_file()
-    )
+    found = []
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        found += [Path(root, name) for name in names if not name.startswith(HIDDEN)]
+    for path in sorted(found):
+        if path.suffix.lower() in UNREAD:
+            raise SettingError(f"{path} is an image of a kind that is not read: save it as PNG, or move it elsewhere")
+        if path.suffix.lower() in ENDINGS and not path.exists():
+            raise SettingError(f"{path} is a link to a file that does not exist: mend or remove it")
+    found = sorted(path for path in found if path.suffix.lower() in ENDINGS and path.is_file())
     if not found:
         raise SettingError(
             f"--data.path {folder} holds no images ({', '.join(sorted(ENDINGS))}): give a folder that does"
@@ -48,7 +59,7 @@ def read_image(path: Path, grey: bool, background: int = 0, size: tuple[int, int
     Orientation tags are applied. Transparent pixels are composed on a background of one grey value. Colours become grey
     by the luminance of ITU-R 601-2. 16-bit grey values are divided by 65,535; 32-bit floats are taken as they are and
     must lie in [0, 1]; CMYK becomes (1 - C)(1 - K), and so on. Of 16-bit colour channels Pillow reads the upper byte,
-    which is right to 1/255.
+    which is right to 1/255. Colour profiles and gamma are not applied.
 
     Args:
         path: the file.
@@ -57,49 +68,82 @@ def read_image(path: Path, grey: bool, background: int = 0, size: tuple[int, int
         size: height and width that the image is resized to, bilinearly with anti-aliasing; kept if null.
 
     Raises:
-        SettingError: the file is broken, holds several pages, or has values without a known range.
+        SettingError: the file is broken, holds several pages, or has values that Pillow does not read as they are
+            meant, or whose range is not known.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
+        # By its name, Pillow would map the file and lay out pixels that an orientation tag turns in the wrong order
+        with path.open("rb") as file, Image.open(file) as opened:
             pages = getattr(opened, "n_frames", 1)
             if pages > 1:
                 raise SettingError(f"{path} holds {pages} pages or frames: save each as a file of its own")
+            refuse_misread(opened, path)
             image = ImageOps.exif_transpose(opened)
             image.load()
-            pixels = _decoded(image, path, grey, background)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SettingError(f"{path} cannot be read as an image ({error}): repair or remove it") from error
+            pixels = _decoded(image, path, opened.format, grey, background)
+    except UnidentifiedImageError as error:
+        raise SettingError(f"{path} is no image of a known kind: save it as PNG, or remove it") from error
+    except SettingError:
+        raise
+    except Exception as error:  # Pillow's decoders raise almost any kind for a broken file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SettingError(f"{path} cannot be read as an image ({reason}): repair or remove it") from error
     return pixels if size is None else _resized(pixels, size)
 
 
-def _decoded(image: "Image", path: Path, grey: bool, background: int) -> Pixels:
+def refuse_misread(image: "Image", path: Path) -> None:
+    """Refuse a file that was opened, not yet loaded, whose values Pillow would give as others than are stored.
+
+    Raises:
+        SettingError: naming what the file holds.
+    """
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    bits = max(tags.get(258, (8,)))  # BitsPerSample
+    if image.format == "PNG":
+        told = re.search(r";(\d+)", str(getattr(image, "tile", "")))  # as the decoder is told: `L;4`, `RGB;16B`
+        bits = int(told[1]) if told else 8
+    what = None
+    if set(tags.get(339, (1,))) - {1, 3}:  # SampleFormat: neither unsigned nor floats
+        what = "signed numbers"
+    elif bits not in (1, 2, 4, 8, 16, 32):
+        what = f"values of {bits} bits"
+    elif tags.get(262) == 0 and bits > 8:  # PhotometricInterpretation, which Pillow applies to bytes alone
+        what = f"values of {bits} bits of which 0 means white"
+    elif bits == 16 and image.mode == "CMYK":
+        what = "CMYK colours of 16 bits"
+    elif bits not in (1, 8) and "transparency" in image.info and image.mode != "P":
+        what = f"values of {bits} bits and a transparent colour"
+    elif bits == 16 and image.mode[-1] in "Aa" and np.asarray(image.getchannel(len(image.mode) - 1)).min() < 255:
+        what = "transparent pixels of 16 bits"
+    if what is not None:
+        raise SettingError(f"{path} holds {what}, which cannot be read to 1/255: save it as PNG with 8 bits a channel")
+
+
+def _decoded(image: "Image", path: Path, stored_as: str | None, grey: bool, background: int) -> Pixels:
     mode = image.mode
-    if mode in WITHOUT_RANGE:
+    if mode in ("La", "RGBa"):  # colours that are already multiplied by alpha
+        image = image.convert(mode.upper())
+    sixteen_bits = mode in SIXTEEN_BITS or (mode == "I" and stored_as in ("PNG", "PPM"))
+    if mode in WITHOUT_RANGE and not sixteen_bits:
         raise SettingError(
             f"{path} holds {WITHOUT_RANGE[mode]} (Pillow's mode {mode}), whose range is not known: save it with 8 or "
             "16 bits a channel"
         )
-    if mode in SIXTEEN_BITS or mode == "F":
-        if image.has_transparency_data:
-            raise SettingError(f"{path} has 16-bit values and a transparent colour: remove its transparency")
+    if sixteen_bits or mode == "F":
         deep = np.asarray(image)
         values = deep.astype(np.float32) if mode == "F" else (deep / np.float32(65535)).astype(np.float32)
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-            raise SettingError(
-                f"{path} holds floats from {values.min():g} to {values.max():g}: scale them to [0, 1] without NaN or "
-                "infinity"
-            )
+        refuse_not_finite(values, str(path))
+        if values.min() < 0 or values.max() > 1:
+            raise SettingError(f"{path} holds floats from {values.min():g} to {values.max():g}: scale them to [0, 1]")
         return values if grey else np.repeat(values[..., None], 3, axis=2)
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"), dtype=np.float64)
         alpha = rgba[..., 3:] / 255
-        composed = (alpha * rgba[..., :3] + (1 - alpha) * background).round().astype(np.uint8)
-        from PIL import Image
-
-        image = Image.fromarray(composed)
-    elif mode not in ("L", "RGB"):
+        composed = alpha * rgba[..., :3] + (1 - alpha) * background
+        return ((composed @ LUMINANCE) if grey else composed).round().astype(np.uint8)
+    if mode not in ("L", "RGB"):
         image = image.convert("RGB")
     return np.array(image.convert("L" if grey else "RGB"))
 

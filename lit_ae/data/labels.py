@@ -1,5 +1,6 @@
 """Labels of any kind as classes 0, 1, ...; what means "no label" as -1."""
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,26 @@ from torch import Tensor
 
 from lit_ae.errors import SettingError
 
-UNLABELLED = ("", "nan")  # texts, in any case
+# Texts that pandas takes as missing in a table, and what Python, NumPy and pandas write for it
+UNLABELLED = {
+    "",
+    "nan",
+    "NaN",
+    "NAN",
+    "-nan",
+    "-NaN",
+    "NA",
+    "N/A",
+    "n/a",
+    "#NA",
+    "#N/A",
+    "<NA>",
+    "None",
+    "NULL",
+    "null",
+}
+UNLABELLED |= {"NaT", "-1"}
+EXACT = 2**53  # whole numbers up to here are exact as floats
 
 
 class Labels(NamedTuple):
@@ -22,7 +42,8 @@ class Labels(NamedTuple):
 def as_labels(values: Any, n: int, where: str) -> Labels:
     """Labels of n samples: whole numbers, texts or truth values; the classes are those that occur, in order.
 
-    -1, NaN, None, masked values, NaT and empty texts mean unlabelled. Floats are classes where they are whole numbers.
+    -1, NaN, None, masked values and empty texts mean unlabelled, and so do the texts that pandas takes as missing, such
+    as `NA`. Floats are classes where they are whole numbers. Texts that are all whole numbers are ordered as numbers.
 
     Args:
         values: array-like [n].
@@ -32,34 +53,37 @@ def as_labels(values: Any, n: int, where: str) -> Labels:
     Raises:
         SettingError: another shape, fractions, whole numbers below -1, or values of another kind.
     """
-    mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
-    array = np.asarray(values)
+    given = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    array, missing = np.asarray(given), np.ma.getmaskarray(given)
     if array.ndim == 2 and array.shape[1:] == (1,):
-        array, mask = array[:, 0], None if mask is None else mask[:, 0]
+        array, missing = array[:, 0], missing[:, 0]
     if array.shape != (n,):
-        raise SettingError(f"{where} has {n} samples but labels of shape {list(array.shape)}: give a label each")
+        remedy = "the index of the 1 in each row" if array.ndim == 2 and array.shape[0] == n else "a label each"
+        raise SettingError(f"{where} has {n} samples but labels of shape {list(array.shape)}: give {remedy}")
+    if array.dtype.kind in "USO":
+        texts = [None if masked else _text(value, where) for value, masked in zip(array, missing, strict=True)]
+        missing = np.array([text is None for text in texts], dtype=bool)
+        keys: npt.NDArray[Any] = np.array([text or "" for text in texts])
+        if all(text is None or re.fullmatch("-?[1-9][0-9]{0,17}|0", text) for text in texts):
+            array = np.array([-1 if text is None else int(text) for text in texts], dtype=np.int64)
     if array.dtype.kind in "iub":
-        missing = array.astype(np.int64) == -1 if array.dtype.kind == "i" else np.zeros(n, bool)
-        if array.dtype.kind == "i" and (array < -1).any():
+        missing = missing | (array == -1) if array.dtype.kind == "i" else missing
+        if array.dtype.kind == "i" and (array[~missing] < 0).any():
+            lowest = array[~missing].min()
             raise SettingError(
-                f"{where} has the label {array.min()}: use -1 for unlabelled samples and 0, 1, ... for classes"
+                f"{where} has the label {lowest}: use -1 for unlabelled samples and 0, 1, ... for classes"
             )
-        keys: npt.NDArray[Any] = array
+        keys = array
     elif array.dtype.kind == "f":
-        missing = np.isnan(array) | (array == -1)
+        missing = missing | np.isnan(array) | (array == -1)
         known = array[~missing]
-        if not np.isfinite(known).all() or (known != known.round()).any() or (known < 0).any():
-            wrong = known[~np.isfinite(known) | (known != known.round()) | (known < 0)][0]
-            raise SettingError(f"{where} has the label {wrong:g}, which is no class: give whole numbers or names")
+        wrong = ~(np.isfinite(known) & (known == known.round()) & (known >= 0) & (known <= EXACT))
+        if wrong.any():
+            first = known[wrong][0]
+            raise SettingError(f"{where} has the label {first:g}, which is no class: give whole numbers or names")
         keys = np.where(missing, 0, array).astype(np.int64)
-    elif array.dtype.kind in "USO":
-        texts = [_text(value, where) for value in array]
-        missing = np.array([text is None for text in texts])
-        keys = np.array([text or "" for text in texts])
-    else:
+    elif array.dtype.kind not in "USO":
         raise SettingError(f"{where} has labels of type {array.dtype}: give whole numbers or names")
-    if mask is not None:
-        missing = missing | mask
     classes, own = np.unique(keys[~missing], return_inverse=True)
     y = np.full(n, -1, dtype=np.int64)
     y[~missing] = own
@@ -72,11 +96,11 @@ def _text(value: Any, where: str) -> str | None:
         return None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    if isinstance(value, float):
+    if isinstance(value, float | np.floating):
         if np.isnan(value):
             return None
-        if value != round(value):
+        if not (np.isfinite(value) and value == np.round(value) and np.abs(value) <= EXACT):
             raise SettingError(f"{where} has the label {value:g}, which is no class: give whole numbers or names")
         value = int(value)
     text = str(value).strip()
-    return None if text.lower() in UNLABELLED or text == "-1" else text
+    return None if text in UNLABELLED else text

@@ -21,8 +21,13 @@ def seeded_split(data: ArrayDataset, sizes: Sequence[int], seed: int) -> list[Ar
     return [data.subset(part) for part in torch.split(order, [*sizes, left])]
 
 
-def without_class(splits: Splits, label: int) -> Splits:
+def without_class(splits: Splits, label: int, names: Sequence[str] = ()) -> Splits:
     """The splits without the samples of one class in train and val; test keeps them.
+
+    Args:
+        splits: the splits.
+        label: the class.
+        names: of the classes, for the message; empty if the numbers are the names.
 
     Raises:
         SettingError: no training sample is of this class, or all samples of train or val are.
@@ -30,7 +35,7 @@ def without_class(splits: Splits, label: int) -> Splits:
     parts = {name: (part, part.y != label) for name, part in (("train", splits.train), ("val", splits.val))}
     if parts["train"][1].all():
         classes = splits.train.y[splits.train.y >= 0].unique().tolist()
-        known = ", ".join(map(str, classes)) if classes else "none: the data have no labels"
+        known = ", ".join(f"{y}: {names[y]}" if names else str(y) for y in classes) or "none: the data have no labels"
         raise SettingError(f"--data.leave_out is {label}, which is no class of the training data ({known})")
     for name, (_, kept) in parts.items():
         if not kept.any():

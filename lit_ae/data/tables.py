@@ -1,5 +1,8 @@
 """Tables of the user's own, .csv or .parquet: a row a sample, numbers as features, one column of labels."""
 
+import re
+import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 ENDINGS = {".csv", ".tsv", ".parquet"}
 LABELS = ("y", "label", "labels", "class", "target")  # columns that are taken as labels, in any case
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+ROWS = ("id", "idx", "index")  # columns that may number the rows, in any case
 
 
 class Table(NamedTuple):
@@ -28,14 +33,19 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
 
     Args:
         path: the file; the first line of a text file names the columns.
-        label_column: the column with the labels; if null the first of `y`, `label`, `labels`, `class`, `target`.
+        label_column: the column with the labels; if null `y`, `label`, `labels`, `class` or `target`.
 
     Raises:
-        SettingError: the file is broken or empty, a column is missing, or a feature is no number or not finite.
+        SettingError: the file is broken or empty, the labels are missing or not clear, or a feature is no number, not
+            finite, or only numbers the rows.
     """
     frame = _frame(path)
-    known = [str(name) for name in frame.columns]
-    chosen = label_column or next((name for name in known if name.lower() in LABELS), None)
+    known = _names(frame, path)
+    frame = frame.set_axis(known, axis=1)
+    likely = [name for name in known if name.lower() in LABELS]
+    if label_column is None and len(likely) > 1:
+        raise SettingError(f"--data.path {path}: {_some(likely)} may each be the labels: choose one as --data.labels")
+    chosen = label_column or next(iter(likely), None)
     if chosen is not None and chosen not in known:
         raise SettingError(
             f"--data.labels is {chosen!r}, and {path} has the columns {_some(known)}: choose one of them"
@@ -45,16 +55,21 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
         raise SettingError(f"--data.path {path} has {len(frame)} rows and {len(features)} columns of features")
     texts = [name for name in features if frame[name].dtype.kind not in "iufb"]
     if texts:
+        first = next((value for value in frame[texts[0]] if not NUMBER.fullmatch(str(value))), "a text")
         raise SettingError(
-            f"--data.path {path}: columns {_some(texts)} hold no numbers: drop or encode them, or name the one with "
-            "the labels as --data.labels"
+            f"--data.path {path}: columns {_some(texts)} hold no numbers, the first {first!r}: drop or encode them, or "
+            "name the one with the labels as --data.labels"
         )
+    for name in features:
+        if name.lower() in ROWS and frame[name].is_unique and (frame[name] % 1 == 0).all():
+            raise SettingError(f"--data.path {path}: column {name!r} numbers the rows and is no feature: leave it out")
     x = frame[features].to_numpy(np.float64, na_value=np.nan)
     rows, columns = np.nonzero(~np.isfinite(x))
     if len(rows):
+        first = "missing" if np.isnan(x[rows[0], columns[0]]) else "infinite"
         raise SettingError(
-            f"--data.path {path}: {len(rows)} values are missing or infinite, the first in row {rows[0] + 1}, column "
-            f"{features[columns[0]]!r}: fill them in or drop them"
+            f"--data.path {path}: {len(rows)} values are missing or infinite, the first, {first}, in row "
+            f"{rows[0] + 1}, column {features[columns[0]]!r}: fill them in or drop them"
         )
     labels = None if chosen is None else frame[chosen].to_numpy()
     return Table(x.astype(np.float32), labels, tuple(features))
@@ -65,22 +80,50 @@ def _frame(path: Path) -> "DataFrame":
 
     try:
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        frame: DataFrame = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",")
+            frame = pd.read_parquet(path)
+            return frame.reset_index() if str(frame.index.name).lower() in LABELS else frame
+        with path.open(encoding="utf-8-sig") as file:
+            line = file.readline()
+        mark, name = ("\t", "tabs") if path.suffix.lower() == ".tsv" else (",", "commas")
+        other = next((other for other in ";\t|," if other in line and mark not in line), None)
+        if other is not None:
+            raise SettingError(f"--data.path {path} is separated by {other!r}: write it with {name} and decimal points")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more values than names
+            return pd.read_csv(path, sep=mark, index_col=False)
     except ImportError as error:
         raise SettingError(
             f"{path}: .parquet needs the package pyarrow: pip install pyarrow, or give a .csv"
         ) from error
-    except (ValueError, OSError, UnicodeDecodeError) as error:
+    except pd.errors.ParserWarning as error:
+        raise SettingError(
+            f"--data.path {path}: rows have more values than the first line has names: give each column a name"
+        ) from error
+    except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SettingError(f"--data.path {path} cannot be read as a table ({reason}): write it anew") from error
-    try:
-        [float(name) for name in frame.columns]
-    except ValueError:
-        return frame
-    raise SettingError(
-        f"--data.path {path}: the first line holds numbers where names of columns should be: add a line of names"
-    )
+
+
+def _names(frame: "DataFrame", path: Path) -> list[str]:
+    """Names of the columns, which are not the first sample."""
+    names = [str(name).strip() for name in frame.columns]
+    unnamed = [name for name in names if name.startswith("Unnamed: ") or not name]
+    if unnamed:
+        raise SettingError(
+            f"--data.path {path}: column {names.index(unnamed[0]) + 1} has no name: give it one, or leave it out if it "
+            "only numbers the rows (pandas: to_csv(index=False))"
+        )
+    if len(set(names)) < len(names):
+        raise SettingError(f"--data.path {path} has columns of the same name: give each a name of its own")
+    numbers = [float(name) for name in names if NUMBER.fullmatch(name)]
+    # Columns may be numbered, or named by a wavelength; a first sample is seldom 0, 1, 2, ... or rising in 8 features
+    numbered = len(numbers) < len(names) and numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+    rising = len(numbers) >= 8 and all(a < b for a, b in pairwise(numbers))
+    if numbers and not numbered and not rising and path.suffix.lower() != ".parquet":
+        raise SettingError(
+            f"--data.path {path}: the first line holds numbers where names of columns should be: add a line of names"
+        )
+    return names
 
 
 def _some(names: list[str]) -> str:

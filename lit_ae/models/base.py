@@ -76,12 +76,15 @@ class GenerativeModule(SamplingMethods, TrackedModule):
         if isinstance(data, BaseDataModule):
             stages: dict[str, tuple[SplitName, ...]] = {"fit": ("train", "val"), "validate": ("val",)}
             for name in stages.get(stage, ("test",)):
-                self.likelihood.check_range(*data.split(name).value_range())
+                part = data.split(name)
+                self.likelihood.check_range(*part.value_range())
+                self.likelihood.check_samples(part.x)
 
     def check_input(self, x: Tensor) -> None:
         """Refuse samples [B, *shape] that the likelihood does not fit."""
         if len(x):
             self.likelihood.check_range(*finite_range(x))
+            self.likelihood.check_samples(x)
 
     def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The decoder's output [B, *input_shape] for codes [B, D] and labels y [B]; the likelihood interprets it."""

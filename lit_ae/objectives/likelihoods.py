@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from lit_ae.errors import SettingError
 Pixels = Literal["sum", "mean"]
 Output = Literal["linear", "sigmoid", "tanh"]
 OUTPUTS = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+ROUNDING = 1e-6  # what rounding may add to a range, as in pixels of 1.0000001
 
 
 class Fit(NamedTuple):
@@ -48,19 +50,25 @@ class Likelihood(nn.Module, ABC):
         return 0.0, 1.0
 
     def check_range(self, low: float, high: float) -> None:
-        """Refuse data with values outside the range of the likelihood.
+        """Refuse data with values outside the range of the likelihood, except for rounding.
 
         Raises:
             SettingError: naming the data's range, this setting, and the likelihoods that fit.
         """
         lowest, highest = self.value_range
-        if low < lowest or high > highest:
+        if low < lowest - ROUNDING or high > highest + ROUNDING:
             own = f"{type(self).__name__} (output {self.output})" if isinstance(self, Gaussian) else type(self).__name__
             raise SettingError(
                 f"the data (--data) have values from {low:g} to {high:g}, but model.likelihood is {own}, which takes "
-                f"values from {lowest:g} to {highest:g}: choose --model.likelihood=Gaussian or Huber with "
-                "--model.likelihood.output=linear, or scale the data"
+                f"values from {lowest:g} to {highest:g}: choose {fitting(low, high)}, or scale the data"
             )
+
+    def check_samples(self, x: Tensor) -> None:
+        """Refuse samples [N, *shape], bytes or floats in the range, that the likelihood does not fit; none by default.
+
+        Raises:
+            SettingError: naming the data, this setting, and the likelihoods that fit.
+        """
 
     @abstractmethod
     def mean(self, raw: Tensor) -> Tensor:
@@ -75,6 +83,15 @@ class Likelihood(nn.Module, ABC):
         flat = pixel_nll.flatten(1)
         # The gradient of a mean is an array as large as the images; that of a sum is one number for all pixels
         return flat.sum(1) if self.pixels == "sum" else flat.sum(1) / flat.shape[1]
+
+
+def fitting(low: float, high: float) -> str:
+    """The settings of likelihoods that take values from `low` to `high`, for messages."""
+    outputs = ["linear"]
+    outputs += ["tanh"] if low >= -1 and high <= 1 else []
+    outputs += ["sigmoid"] if low >= 0 and high <= 1 else []
+    bernoulli = "Bernoulli, " if "sigmoid" in outputs else ""
+    return f"--model.likelihood={bernoulli}Gaussian or Huber with --model.likelihood.output={' or '.join(outputs)}"
 
 
 class Gaussian(Likelihood):
@@ -156,6 +173,18 @@ class Categorical(Likelihood):
     Args:
         pixels: whether the nll of a sample is the sum or the mean over its values.
     """
+
+    def check_samples(self, x: Tensor) -> None:
+        """Refuse samples [N, *shape] whose values do not add up to 1, to 0.01."""
+        scale = 1 if x.is_floating_point() else 255
+        sums = torch.cat([part.flatten(1).double().sum(1) / scale for part in x.split(1000)])
+        wrong = ((sums - 1).abs() > 0.01).nonzero().flatten().tolist()
+        if wrong:
+            raise SettingError(
+                f"the data (--data) have {len(wrong):,} samples whose values do not add up to 1, the first, number "
+                f"{wrong[0]}, to {sums[wrong[0]].item():g}, but model.likelihood is Categorical, which takes one-hot "
+                f"vectors and distributions: choose {fitting(0, 1)}, or scale each sample"
+            )
 
     def mean(self, raw: Tensor) -> Tensor:
         """softmax(logits) over all values of a sample."""

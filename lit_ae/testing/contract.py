@@ -6,6 +6,7 @@ from typing import Any
 from lit_ae.data.containers import Shape
 from lit_ae.models.base import GenerativeModule, ReconstructionModule
 from lit_ae.models.tracked import TrackedModule
+from lit_ae.objectives.likelihoods import Categorical
 from lit_ae.testing.checkpoints import check_checkpoint
 from lit_ae.testing.steps import check_codes, check_decoder, check_steps
 from lit_ae.testing.subject import subject_of, undisturbed
@@ -50,6 +51,8 @@ def check_family(
     subject = subject_of(family, tuple(input_shape), samples, classes, settings)
     with undisturbed():
         module = subject.build()
+        if isinstance(getattr(module, "likelihood", None), Categorical):
+            subject.make_one_hot()  # it takes distributions alone
         if isinstance(module, ReconstructionModule):
             check_codes(subject, module)
             check_steps(subject, module)

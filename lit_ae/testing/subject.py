@@ -59,6 +59,13 @@ class Subject:
         x = as_float(self.x) if floats else self.x
         return DataLoader(TensorDataset(x, self.y), batch_size=BATCH, shuffle=shuffle)
 
+    def make_one_hot(self) -> None:
+        """Replace the samples by one-hot vectors in turn, as bytes."""
+        flat = torch.zeros(len(self.x), self.x[0].numel(), dtype=torch.uint8)
+        order = torch.arange(len(flat))
+        flat[order, order % flat.shape[1]] = 255
+        self.x = flat.view_as(self.x)
+
     def require(self, holds: bool, sentence: str) -> None:
         """Raise AssertionError with the family's name and the sentence if something does not hold."""
         if not holds:
