@@ -69,8 +69,9 @@ class Classifier(TrackedModule):
         return logits
 
     def on_train_start(self) -> None:
-        """Refuse training data with missing labels."""
+        """Refuse training data with missing labels; a training may go on within an epoch."""
         training_labels(self)
+        self.on_train_epoch_start()
 
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
         logits = self(batch.x)
