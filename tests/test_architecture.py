@@ -130,6 +130,7 @@ SHARED = {
     "chunks",
     "closed_form",
     "latent",
+    "resumable",
     "settings",
     "stored_settings",
     "tracked",

@@ -2,13 +2,15 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
 import yaml
 
-from lit_ae import models, tracking
+from lit_ae import load, models, tracking
 from lit_ae.data.digits import Digits
+from lit_ae.training.lightning_cli import AutoencoderCLI
 
 SCORES = ["Evaluation", "Clustering", "Posterior", "ReconstructionGrid"]
 
@@ -98,3 +100,85 @@ def test_checkpoints_of_the_command_line_load_without_its_settings(name, store, 
         part = Digits(limit=5).split("test")
         assert torch.equal(first.embed(part.x, part.y), second.embed(part.x, part.y))
     assert torch.equal(first.sample(3), second.sample(3))
+
+
+# -- what is scored is what is kept -------------------------------------------------------------------------------
+
+
+BEST = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"monitor": "val/loss"}}
+STOP = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val/loss", "patience": 2}}
+AWAY = {**BEST, "init_args": {**BEST["init_args"], "dirpath": "elsewhere", "filename": "best"}}
+EMA = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.8}}
+SWA = {
+    "class_path": "lightning.pytorch.callbacks.StochasticWeightAveraging",
+    "init_args": {"swa_lrs": 0.01, "swa_epoch_start": 2},
+}
+KEEP = [{**BEST, "init_args": {**BEST["init_args"], "save_top_k": -1}}]
+# By name: the additional callbacks, and what the run says about its weights; the learning rate makes the loss rise
+WEIGHTS = {
+    "last": ([], r"last checkpoint \(epoch 6, step 6\)"),
+    "best": ([BEST], r"best checkpoint by val/loss \(epoch [1-5], step [1-5]\)"),
+    "early stopping's best": ([STOP, BEST], r"best checkpoint by val/loss \(epoch [1-4], step [1-4]\)"),
+    "best, kept elsewhere": ([AWAY], r"best checkpoint by val/loss \(epoch [1-5], step [1-5]\)"),
+    "EMA": ([EMA], r"averaged weights \(EMAWeightAveraging\) of the last checkpoint \(epoch 6, step 6\)"),
+    "SWA": ([SWA], r"averaged weights \(StochasticWeightAveraging\) of the last checkpoint \(epoch 6, step 6\)"),
+    "EMA's best": ([EMA, BEST], r"averaged weights \(EMAWeightAveraging\) of the best checkpoint by val/loss .*"),
+}
+
+
+@pytest.mark.parametrize("case", WEIGHTS)
+def test_scores_at_once_and_later_are_of_the_weights_that_are_kept(case, store, lit_ae, settings, tmp_path):
+    callbacks, expected = WEIGHTS[case]
+    path = tmp_path / "callbacks.yaml"
+    path.write_text(yaml.safe_dump({"trainer": {"callbacks+": callbacks}}))
+    options = [str(o) for o in (*settings("ae"), "--config", path, "--trainer.max_epochs=6")]
+    options.append("--model.optimizer.lr=0.05")
+    AutoencoderCLI(["fit", *options], then_test=True)
+    at_once = the_run()
+    protocol = json.loads(at_once.artifact("protocol.json").read_text())
+    assert re.fullmatch(expected, at_once.tags["scored_weights"])
+    assert protocol["weights"] == at_once.tags["scored_weights"].rsplit(" (epoch", 1)[0]
+
+    assert lit_ae("test", *options, "--run_id", at_once.id) == 0
+    later = the_run()
+    scores = {key: value for key, value in at_once.metrics.items() if key.startswith("test/")}
+    assert {"test/loss", "test/mse"} <= scores.keys()
+    assert {key: later.metrics[key] for key in scores} == scores
+    assert json.loads(later.artifact("protocol.json").read_text()) == protocol
+    assert later.tags["scored_weights"] == at_once.tags["scored_weights"]
+
+    module, data = load(at_once.id), Digits(limit=60)
+    x = data.split("test").x / 255
+    with torch.no_grad():
+        assert (module(x) - x).square().mean().item() == pytest.approx(scores["test/mse"], rel=1e-4)
+
+
+def test_test_of_another_checkpoint_says_so(store, lit_ae, settings, tmp_path):
+    options = settings("ae")
+    assert lit_ae("fit", *options) == 0
+    other = shutil.copy(the_run().checkpoint, tmp_path / "other.ckpt")
+    assert lit_ae("test", *options, "--ckpt_path", other) == 0
+    assert json.loads(the_run().artifact("protocol.json").read_text())["weights"] == "checkpoint other.ckpt"
+
+
+def test_average_of_no_step_is_refused(store, lit_ae, settings, tmp_path, capsys):
+    never = {**EMA, "init_args": {"update_starting_at_step": 100}}
+    path = tmp_path / "callbacks.yaml"
+    path.write_text(yaml.safe_dump({"trainer": {"callbacks+": [never]}}))
+    assert lit_ae("fit", *settings("ae"), "--config", path) == 2
+    assert "EMAWeightAveraging has not averaged any weights in 1 steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("callback", [EMA, SWA], ids=["EMA", "SWA"])
+def test_training_goes_on_from_the_weights_behind_their_average(callback, store, lit_ae, settings, tmp_path):
+    path = tmp_path / "callbacks.yaml"
+    path.write_text(yaml.safe_dump({"trainer": {"callbacks+": [callback, *KEEP]}}))
+    options = [*settings("ae"), "--config", path, "--trainer.max_epochs=6"]
+    assert lit_ae("fit", *options) == 0
+    folder = the_run().checkpoint.parent
+    ends = [torch.load(folder / "epoch=5-step=6.ckpt", weights_only=True)]
+    assert lit_ae("fit", *options, "--run_id", the_run().id, "--ckpt_path", folder / "epoch=3-step=4.ckpt") == 0
+    ends.append(torch.load(folder / "epoch=5-step=6.ckpt", weights_only=True))
+    for name in ("state_dict", "current_model_state"):
+        assert all(torch.equal(ends[1][name][key], value) for key, value in ends[0][name].items())
+    assert any(not torch.equal(ends[0]["state_dict"][k], v) for k, v in ends[0]["current_model_state"].items())

@@ -108,7 +108,7 @@ def _find(source: str | Path) -> Files:
         )
     need_store()
     run = tracking.get_run(str(source))
-    return Files(f"run {source}", run.artifact("checkpoints/last.ckpt"), run.artifact("config.yaml"))
+    return Files(f"run {source}", run.checkpoint, run.artifact("config.yaml"))
 
 
 def _first(*paths: Path) -> Path | None:

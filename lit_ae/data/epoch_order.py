@@ -1,6 +1,6 @@
 """The order in which a training takes its samples: a function of the seed and the number of the epoch alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class EpochOrder(DistributedSampler[int]):
     def __init__(self, dataset: Dataset[Any], seed: int, num_replicas: int = 1, rank: int = 0) -> None:
         super().__init__(dataset, num_replicas, rank, seed=seed)
         self.told = False  # which epoch it is
+        self.first = 0  # place from which the next iteration starts
 
     def set_epoch(self, epoch: int) -> None:
         """Give the samples in the order of this epoch from now on."""
@@ -55,15 +56,32 @@ class EpochOrder(DistributedSampler[int]):
         order = permutation(len(self.dataset), self.seed, self.epoch)  # type: ignore[arg-type]
         if not self.told:
             self.epoch += 1
-        return iter(np.resize(order, self.total_size)[self.rank :: self.num_replicas].tolist())
+        first, self.first = self.first, 0
+        return iter(np.resize(order, self.total_size)[self.rank :: self.num_replicas][first:].tolist())
 
 
 class TrainingLoader(DataLoader[Batch]):
-    """A loader that takes its first sample when its first batch is asked for, and not as soon as it is iterated.
+    """A loader that a training can continue within an epoch: its state is the number of samples that it has given.
 
-    Lightning iterates the loader of a training that goes on before it says which epoch it is; worker processes would
-    then prepare the first batches of another epoch.
+    It takes its first sample when its first batch is asked for, and not as soon as it is iterated: Lightning iterates
+    the loader of a training that goes on before it says which epoch it is.
     """
 
+    taken = 0  # samples of the epoch that this process has had
+    resumed = (-1, 0)  # the epoch within which training goes on, and how many of its samples were taken before
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        yield from super().__iter__()
+        (epoch, before), self.resumed, self.taken = self.resumed, (-1, 0), 0
+        if isinstance(self.sampler, EpochOrder) and self.sampler.epoch == epoch:  # Lightning may have replaced it
+            self.taken = self.sampler.first = before
+        for batch in super().__iter__():
+            self.taken += len(batch.x)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The number of the epoch and of the samples that this process has had of it."""
+        return {"epoch": getattr(self.sampler, "epoch", -1), "taken": self.taken}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Leave out the samples that were taken before when this epoch is iterated next."""
+        self.resumed = (state["epoch"], state["taken"])

@@ -71,8 +71,9 @@ class Classifier(TrackedModule):
         return logits
 
     def on_train_start(self) -> None:
-        """Refuse training data without labels that come from a plain loader."""
+        """Refuse training data without labels that come from a plain loader; a training may go on within an epoch."""
         refuse_unlabelled(self, training_labels(self), "train", all_needed=False)
+        self.on_train_epoch_start()
 
     def setup(self, stage: str) -> None:
         """Refuse splits without labels."""

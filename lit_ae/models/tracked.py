@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lit_ae.data.containers import Batch, as_batch
 from lit_ae.errors import SettingError
+from lit_ae.models.resumable import Resumable
 from lit_ae.models.settings import constructor_arguments
 from lit_ae.models.stored_settings import StoredSettings
 
@@ -20,7 +21,7 @@ Stage: TypeAlias = Literal["train", "val", "test"]
 SUMMED = 32  # number of steps whose terms are summed at once
 
 
-class TrackedModule(StoredSettings):
+class TrackedModule(Resumable, StoredSettings):
     """A LightningModule that logs its terms once an epoch and stores its settings in each checkpoint.
 
     `load_from_checkpoint` therefore only needs the file, as for any Lightning module that saves its hyperparameters.
@@ -79,11 +80,11 @@ class TrackedModule(StoredSettings):
 
     def _sum_up(self, stage: Stage, name: str) -> None:
         parts = self._waiting[stage].pop(name)
-        values = torch.cat(parts)
+        values = torch.cat([part.to(parts[-1].device) for part in parts])  # those of a checkpoint are on the CPU
         sums = self._sums.setdefault(stage, {})
         total = values.sum(dtype=torch.float32 if values.device.type == "mps" else torch.float64)
         before, count = sums.get(name, (None, 0))
-        sums[name] = (total if before is None else before + total, count + len(values))
+        sums[name] = (total if before is None else before.to(total.device) + total, count + len(values))
 
     def check_finite(self, loss: Tensor, **terms: Tensor) -> None:
         """Stop a run whose loss [B] is not finite: at once on a CPU, at the end of the epoch on other devices.
@@ -110,7 +111,7 @@ class TrackedModule(StoredSettings):
         if not sums:
             return
         names = sorted(sums)  # the same order in every process
-        numbers = [sums[name][0].double() for name in names]
+        numbers = [sums[name][0].to(self.device).double() for name in names]
         counts = [numbers[0].new_tensor(sums[name][1]) for name in names]
         total, count = self.trainer.strategy.reduce(torch.stack(numbers + counts), reduce_op="sum").chunk(2)
         found = zip(names, (total / count).tolist(), count.tolist(), strict=True)
@@ -123,6 +124,7 @@ class TrackedModule(StoredSettings):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means of the training terms."""
         self._log_tracked("train")
+        self.finish_epoch()
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's means of the validation terms."""
@@ -139,11 +141,13 @@ class TrackedModule(StoredSettings):
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the name of the family and its settings for `load_from_checkpoint` and `lit_ae.load`."""
+        """Store family and settings for `load_from_checkpoint` and `lit_ae.load`, and what a training goes on with."""
         self.store_settings(checkpoint)
+        self.store_progress(checkpoint)
+        checkpoint["tracked"] = {"waiting": self._waiting.get("train", {}), "sums": self._sums.get("train", {})}
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Refuse another family's checkpoint.
+        """Refuse another family's checkpoint; a training goes on with the stored random states and sums of terms.
 
         Raises:
             SettingError: the checkpoint is of another family or of other settings.
@@ -162,3 +166,7 @@ class TrackedModule(StoredSettings):
                     f"ckpt_path does not fit the model: {name} is {tuple(tensor.shape)} here and {found} there; "
                     "give the config that the checkpoint was trained with"
                 )
+        self.restore_progress(checkpoint)
+        if self.is_trained and (tracked := checkpoint.get("tracked")):
+            self._waiting["train"] = {name: list(parts) for name, parts in tracked["waiting"].items()}
+            self._sums["train"] = {name: (total, count) for name, (total, count) in tracked["sums"].items()}

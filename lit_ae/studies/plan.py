@@ -78,4 +78,4 @@ def _key(run: tracking.Run) -> tuple[str, int, str]:
 
 
 def _has_checkpoint(run: tracking.Run) -> bool:
-    return "trained" in run.tags and run.artifact("checkpoints/last.ckpt") is not None
+    return "trained" in run.tags and run.checkpoint is not None

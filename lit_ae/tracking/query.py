@@ -12,15 +12,15 @@ from lit_ae.tracking.store import client, store_uri
 
 
 def last_checkpoint(run_id: str) -> Path:
-    """The run's last checkpoint as a local file.
+    """The checkpoint that a run is scored with, as a local file: the last one, or the best if the run watched a value.
 
     Raises:
         SettingError: the run has none.
     """
-    path = get_run(run_id).artifact("checkpoints/last.ckpt")
-    if path is None:
-        raise SettingError(f"run {run_id} has no checkpoint last.ckpt: train it first, or give --ckpt_path")
-    return path
+    run = get_run(run_id)
+    if run.checkpoint is None:
+        raise SettingError(f"run {run_id} has no checkpoint {run.checkpoint_name}: train it first, or give --ckpt_path")
+    return run.checkpoint
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,16 @@ class Run:
         """(epoch, value) pairs of a metric, in order."""
         history = client().get_metric_history(self.id, key)
         return sorted({m.step: m.value for m in history}.items())
+
+    @property
+    def checkpoint_name(self) -> str:
+        """Path, within the run's checkpoints, of the one that the run is scored with."""
+        return self.tags.get("checkpoint", "last.ckpt")
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint that the run is scored with; None if it has none."""
+        return self.artifact(f"checkpoints/{self.checkpoint_name}")
 
     def artifact(self, path: str) -> Path | None:
         """Local path of an artifact; None if the run does not have it."""

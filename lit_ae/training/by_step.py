@@ -4,7 +4,13 @@ import inspect
 from collections.abc import Iterator
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ModelSummary, ProgressBar
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    ModelCheckpoint,
+    ModelSummary,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
@@ -83,6 +89,8 @@ def acts_by_step(callback: Callback) -> bool:
         key = callback.state_key
         by_epoch = "'every_n_train_steps': 0" in key and "'train_time_interval': None" in key
         return not by_epoch or getattr(callback, "save_on_exception", False)
+    if isinstance(callback, StochasticWeightAveraging):  # it replaces the schedule during training
+        return True
     if type(callback).__module__.startswith("lightning."):
         return not isinstance(callback, (EarlyStopping, ModelSummary, ProgressBar))
     return getattr(callback, "per_step", True) and any(is_overridden(name, callback) for name in BY_STEP)

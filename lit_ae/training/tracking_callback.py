@@ -1,5 +1,7 @@
 """What connects Lightning's trainer to an MLflow run."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,10 +14,13 @@ from lit_ae.data.containers import SPLITS
 from lit_ae.evaluation.access import whole_split_is_scored
 from lit_ae.tracking import machine
 from lit_ae.tracking.logger import run_logger
+from lit_ae.training.scored_weights import described, load_current, load_kept, store_average
 
 
 class Tracking(Callback):
     """Stores a run's config, data set, machine and checkpoints in MLflow, and the run's id in the checkpoints.
+
+    When training has ended, the model has the weights of the checkpoint that is kept, with which the run is scored.
 
     Args:
         config: the resolved settings as YAML.
@@ -23,6 +28,7 @@ class Tracking(Callback):
 
     def __init__(self, config: str) -> None:
         self.config = config
+        self.loaded = ""  # what the weights are that a separate test has loaded
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put checkpoints beside the run's artifacts, and log config and machine."""
@@ -43,24 +49,32 @@ class Tracking(Callback):
             tracking.log_dataset(logger.run_id, data.name, data.digest(), "train", sizes)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Store the run's id, so that `test --ckpt_path` finds the run."""
+        """Store the run's id, so that `test --ckpt_path` finds the run, and averaged weights."""
         logger = run_logger(trainer)
         checkpoint["run_id"] = logger.run_id if logger else None
+        store_average(trainer, pl_module, checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Log a separate test or validation under the epoch that the weights are from."""
         logger = run_logger(trainer)
         if logger and trainer.state.fn in (TrainerFn.TESTING, TrainerFn.VALIDATING):
             logger.epochs_before = checkpoint["epoch"] + (trainer.state.fn == TrainerFn.TESTING)
+        if trainer.state.fn == TrainerFn.FITTING:
+            load_current(trainer, pl_module, checkpoint)
+        else:
+            self.loaded = described(checkpoint, f"checkpoint {Path(str(trainer.ckpt_path)).name}")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Upload the checkpoints if the artifacts are on another machine."""
-        logger = run_logger(trainer)
+        """Load the weights that are kept, say which they are, and upload checkpoints to artifacts elsewhere."""
+        logger, found = run_logger(trainer), load_kept(trainer, pl_module)
         if logger and logger.run_id and trainer.is_global_zero:
+            if found is not None:
+                name = _within(tracking.checkpoint_folder(logger.run_id), found[0])
+                tracking.set_tags(logger.run_id, {"checkpoint": name, "scored_weights": found[1]})
             tracking.upload_checkpoints(logger.run_id)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the scores of fewer samples apart from those of the whole split."""
+        """Say which weights are scored, and keep the scores of fewer samples apart from those of the whole split."""
         logger = run_logger(trainer)
         if logger and isinstance(trainer.datamodule, BaseDataModule):  # type: ignore[attr-defined]
             logger.limited = not whole_split_is_scored(trainer)
@@ -69,3 +83,17 @@ class Tracking(Callback):
                     "trainer.limit_test_batches leaves samples out: metrics are logged as test_limited/..., figures as "
                     "limited-..., beside those of the whole test split"
                 )
+        if logger and logger.run_id and trainer.is_global_zero:
+            run, path = tracking.get_run(logger.run_id), Path(str(trainer.ckpt_path)).as_posix()
+            weights = run.tags.get("scored_weights", "weights at the end of training")
+            if trainer.ckpt_path and not ("scored_weights" in run.tags and path.endswith(run.checkpoint_name)):
+                weights = self.loaded
+            logger.log_protocol({"weights": weights.rsplit(" (epoch", 1)[0]})
+
+
+def _within(folder: Path, path: Path) -> str:
+    """The path of a checkpoint relative to the folder of its run's checkpoints, into which it is copied if need be."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = Path(shutil.copy2(path, folder))
+    return path.resolve().relative_to(folder.resolve()).as_posix()

@@ -1,0 +1,142 @@
+"""What a training needs, beside weights and optimisers, to go on to the bit from a checkpoint."""
+
+import random
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+
+from lit_ae.data.base import BaseDataModule
+
+KEY = "random_states"
+
+
+def random_states() -> dict[str, Any]:
+    """The states of Python's, NumPy's and PyTorch's global generators, on the CPU and all devices, as plain data."""
+    _, words, *rest = np.random.get_state()  # the global generator is the one that others draw from
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": [torch.from_numpy(np.asarray(words, dtype=np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_states(states: Mapping[str, Any]) -> None:
+    """Let all generators go on from these states; those of devices that this machine does not have are left out."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    numbers, *rest = states["numpy"]
+    np.random.set_state(("MT19937", numbers.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if len(states.get("cuda", [])) == torch.cuda.device_count() > 0:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    if "mps" in states and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])
+
+
+class Resumable(LightningModule):
+    """Puts the random states of all processes into checkpoints, and lets Lightning go on within an epoch without loss.
+
+    Lightning restores weights, optimisers, schedules and its counts. It leaves out random numbers, and the end of an
+    epoch within which it goes on: validation after its last step, the hooks of its end, and schedules that watch a
+    value.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: dict[str, float] | None = None  # values logged before, in the first epoch after a checkpoint
+
+    def store_progress(self, checkpoint: dict[str, Any]) -> None:
+        """Put random states, logged values and due steps of schedules into a checkpoint; called in every process."""
+        states = [random_states()]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            states = [None] * torch.distributed.get_world_size()  # type: ignore[list-item]
+            torch.distributed.all_gather_object(states, random_states())
+        checkpoint[KEY] = states
+        if not self.is_trained:
+            return
+        checkpoint["logged"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        if epoch["processed"] > epoch["completed"] and "lr_schedulers" in checkpoint:
+            self._store_due_schedules(checkpoint)
+
+    def restore_progress(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on with the stored random numbers, if a trainer continues its training from this checkpoint."""
+        self._before = None
+        if not self.is_trained or "loops" not in checkpoint:
+            return
+        loop = checkpoint["loops"]["fit_loop"]
+        epoch = loop["epoch_progress"]["current"]
+        ours = isinstance(self.trainer.datamodule, BaseDataModule)  # type: ignore[attr-defined]
+        if not ours:
+            loop["state_dict"].pop("combined_loader", None)  # another loader has no use for the place of this one
+        self._before = checkpoint.get("logged", {})
+        if ours and epoch["processed"] < epoch["ready"] and loop["epoch_loop.batch_progress"]["is_last_batch"]:
+            _leave_only_the_end(loop)
+        states = checkpoint.get(KEY, [])
+        if len(states) == self.trainer.world_size:
+            set_random_states(states[self.trainer.global_rank])
+
+    def finish_epoch(self) -> None:
+        """At the end of the first epoch after a checkpoint: let what watches a value find it, and schedules act."""
+        if self._before is None:
+            return
+        known = self.trainer.callback_metrics
+        known |= {name: torch.tensor(value) for name, value in self._before.items() if name not in known}
+        self._before = None
+        self.trainer.fit_loop.restarting = False  # else Lightning leaves schedules out that watch a value
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a trainer is training this module."""
+        return self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+
+    def _store_due_schedules(self, checkpoint: dict[str, Any]) -> None:
+        """Store schedules that watch a value, and the rates that they set, as they will be when the epoch has ended.
+
+        Lightning lets them act after the checkpoint of the epoch's end, and not at all when training goes on from it.
+        """
+        trainer = self.trainer
+        due = [
+            (place, config)
+            for place, config in enumerate(trainer.lr_scheduler_configs)
+            if config.reduce_on_plateau
+            and config.interval == "epoch"
+            and (trainer.current_epoch + 1) % config.frequency == 0
+            and config.monitor in trainer.callback_metrics
+        ]
+        for place, config in due:
+            before = dict(config.scheduler.state_dict())
+            groups = config.scheduler.optimizer.param_groups
+            rates = [group["lr"] for group in groups]
+            self.lr_scheduler_step(config.scheduler, trainer.callback_metrics[config.monitor])  # type: ignore[index]
+            checkpoint["lr_schedulers"][place] = dict(config.scheduler.state_dict())
+            number = trainer.optimizers.index(config.scheduler.optimizer)
+            stored = checkpoint["optimizer_states"][number]["param_groups"]
+            for group, kept, rate in zip(groups, stored, rates, strict=True):
+                kept["lr"], group["lr"] = group["lr"], rate
+            config.scheduler.load_state_dict(before)
+
+
+def _leave_only_the_end(loop: dict[str, Any]) -> None:
+    """Change the counts of a checkpoint from the last step of an epoch, so that Lightning finishes this epoch.
+
+    It would leave out validation and the hooks of the epoch's end. So these are its counts of a training that was
+    interrupted in the first step of validation, and a loader that has nothing more to give.
+    """
+    for loader in loop["state_dict"].get("combined_loader", []):
+        loader["taken"] = sys.maxsize
+    batch, validation = loop["epoch_loop.batch_progress"], loop["epoch_loop.val_loop.batch_progress"]
+    if batch["total"]["completed"] < batch["total"]["processed"]:  # saved before validation
+        for part in ("total", "current"):
+            batch[part]["completed"] = batch[part]["processed"]
+            validation[part] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}

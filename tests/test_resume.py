@@ -1,0 +1,198 @@
+"""A training that is killed and goes on from its checkpoint ends bit for bit where an uninterrupted one ends."""
+
+import functools
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
+from torch.utils.data import DataLoader
+
+from lit_ae.data.digits import Digits
+from lit_ae.models.ae import AE
+from lit_ae.models.dec import DEC
+from lit_ae.models.denoising_ae import DenoisingAE
+from lit_ae.models.gan import GAN
+from lit_ae.models.rbm import RBM
+from lit_ae.models.vae import VAE
+from lit_ae.models.wae_gan import WAEGAN
+from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.objectives.schedules import LinearSchedule
+from lit_ae.training.loop import several_steps_a_call
+
+N, BATCH, EPOCHS = 100, 16, 3
+STEPS = 7  # in an epoch; the last is smaller
+SMALL = {"encoder": partial(MLPEncoder, widths=[16], dropout=0.2), "decoder": partial(MLPDecoder, widths=[16])}
+
+
+class ByStep(AE):
+    """A schedule that acts at every second step."""
+
+    def configure_optimizers(self):
+        optimizer = self.optimizer(self.parameters())
+        schedule = {"scheduler": ExponentialLR(optimizer, 0.9), "interval": "step", "frequency": 2}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+def watches(monitor):
+    plateau = partial(ReduceLROnPlateau, monitor=monitor, factor=0.5, patience=0, threshold=1e4, threshold_mode="abs")
+    return partial(AE, lr_scheduler=plateau, **SMALL)
+
+
+FAMILIES = {
+    "AE": partial(AE, lr_scheduler=partial(CosineAnnealingLR, T_max=EPOCHS), **SMALL),
+    "VAE": partial(VAE, annealing=LinearSchedule(0.9), **SMALL),
+    "GAN": GAN,
+    "DEC": partial(DEC, clusters=3, pretrain_epochs=1, tolerance=0, **SMALL),
+    "denoising": partial(DenoisingAE, lr_scheduler=partial(ExponentialLR, gamma=0.5), **SMALL),
+    "schedule by step": partial(ByStep, **SMALL),
+    "plateau of training": watches("train/loss"),
+    "plateau of validation": watches("val/loss"),
+    "RBM with chains": partial(RBM, latent_dim=8, chains=10),
+    "WAEGAN": partial(WAEGAN, **SMALL),
+}
+# By name: settings of the ModelCheckpoint, the step at which training is killed, and that of the file it goes on from
+# (which counts the steps of both networks of a GAN)
+KILLS = {
+    "within an epoch": ({"every_n_train_steps": 4}, 11, (8, 10)),
+    "after the last step of an epoch": ({"every_n_train_steps": STEPS}, 11, (7,)),
+    "after a validation": ({"save_on_train_epoch_end": False}, 11, (7,)),
+    "at the end of an epoch": ({}, 11, (7,)),
+}
+
+
+class KilledError(Exception):
+    pass
+
+
+class Values(Callback):
+    """What has been logged by the end of each epoch."""
+
+    per_step = False
+
+    def __init__(self):
+        self.seen = {}
+
+    def on_train_end(self, trainer, pl_module):
+        self.seen["end"] = {name: value.item() for name, value in trainer.callback_metrics.items()}
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.seen[trainer.current_epoch] = {name: value.item() for name, value in trainer.callback_metrics.items()}
+
+
+def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, workers=0):
+    seed_everything(3, verbose=False)
+    data = Digits(limit=N, batch_size=BATCH, num_workers=workers)
+    module = make(input_shape=data.input_shape)
+    values, taken, step = Values(), [0], type(module).training_step
+
+    @functools.wraps(step)
+    def counted(self, *args):
+        if taken[0] == kill:
+            raise KilledError
+        taken[0] += 1
+        return step(self, *args)
+
+    every = ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False, **saves)
+    trainer = Trainer(
+        default_root_dir=folder, accelerator="cpu", logger=False, max_epochs=EPOCHS, num_sanity_val_steps=0,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[values, every],
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch, several_steps_a_call(trainer, module, data, steps) as calls:
+        patch.setattr(type(module), "training_step", counted)
+        try:
+            given = {"datamodule": data} if loaders is None else {"train_dataloaders": loaders(data)}
+            trainer.fit(module, **given, ckpt_path=checkpoint, weights_only=True)
+        except KilledError:
+            return None
+        assert calls.steps == (1 if calls.why else steps)
+        trainer.save_checkpoint(folder / "end.ckpt")
+    end = torch.load(folder / "end.ckpt", weights_only=True)
+    progress = {name: end["loops"]["fit_loop"][name] for name in ("epoch_progress", "epoch_loop.batch_progress")}
+    kept = {name: end[name] for name in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")}
+    return SimpleNamespace(kept={**kept, **progress, "random": end["random_states"]}, seen=values.seen)
+
+
+def differences(ours, theirs, name=""):
+    """Names of the parts that are not equal to the bit."""
+    if isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys(), name
+        return [found for key in theirs for found in differences(ours[key], theirs[key], f"{name}/{key}")]
+    if isinstance(theirs, list | tuple):
+        assert len(ours) == len(theirs), name
+        return [found for i, part in enumerate(theirs) for found in differences(ours[i], part, f"{name}/{i}")]
+    same = torch.equal(ours, theirs) if isinstance(theirs, torch.Tensor) else ours == theirs
+    return [] if same else [name]
+
+
+def killed_and_resumed(folder, make, steps, kill, **options):
+    saves, at, saved = KILLS[kill]
+    whole = train(folder / "whole", make, steps, saves, **options)
+    assert train(folder / "killed", make, steps, saves, kill=at, **options) is None
+    checkpoint = folder / "killed" / "last.ckpt"
+    loop = torch.load(checkpoint, weights_only=True)["loops"]["fit_loop"]
+    assert loop["epoch_loop.batch_progress"]["total"]["processed"] in saved
+    return whole, train(folder / "resumed", make, steps, saves, checkpoint, **options)
+
+
+def check(whole, resumed):
+    assert not differences(resumed.kept, whole.kept)
+    assert len(resumed.seen) >= 2
+    for epoch, values in resumed.seen.items():
+        if epoch == 1:
+            continue  # values of the epoch before the checkpoint are not logged again
+        assert "train/loss" in values or "train/generator_loss" in values
+        assert values == whole.seen[epoch]
+
+
+IN_ALL_WAYS = ("AE", "VAE", "GAN", "DEC", "plateau of training", "plateau of validation")
+CASES = [
+    (family, kill, 1) for family in FAMILIES for kill in KILLS if family in IN_ALL_WAYS or kill == "within an epoch"
+]
+CASES += [(family, "at the end of an epoch", 4) for family in FAMILIES]
+
+
+@pytest.mark.parametrize(("family", "kill", "steps"), CASES)
+def test_killed_training_ends_where_an_uninterrupted_one_ends(family, kill, steps, tmp_path):
+    check(*killed_and_resumed(tmp_path, FAMILIES[family], steps, kill))
+
+
+@pytest.mark.parametrize("kill", ["within an epoch", "at the end of an epoch"])
+def test_worker_processes_go_on_with_the_same_samples(kill, tmp_path):
+    check(*killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, kill, workers=1))
+
+
+def test_training_goes_on_with_the_random_order_of_a_plain_loader(tmp_path):
+    """Somebody else's loader, from the end of an epoch: it draws its order from the global generator."""
+
+    def loader(data):
+        return DataLoader(data.split("train").x[:N] / 255, BATCH, shuffle=True)
+
+    check(*killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, "at the end of an epoch", loaders=loader))
+
+
+def test_checkpoint_of_this_loader_serves_another_one(tmp_path):
+    train(tmp_path / "ours", FAMILIES["AE"], 1, {"every_n_train_steps": STEPS * 2})
+
+    def loader(data):
+        return DataLoader(data.split("train").x[:N] / 255, BATCH)
+
+    end = train(tmp_path / "plain", FAMILIES["AE"], 1, {}, tmp_path / "ours" / "last.ckpt", loaders=loader)
+    assert end.kept["global_step"] == STEPS * EPOCHS
+
+
+def test_loading_a_model_leaves_random_numbers_alone(tmp_path):
+    train(tmp_path, FAMILIES["AE"], 1, {})
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    AE.load_from_checkpoint(tmp_path / "last.ckpt", input_shape=(1, 28, 28), **SMALL)
+    torch.manual_seed(5)
+    module = AE(input_shape=(1, 28, 28), **SMALL)
+    after = torch.get_rng_state()
+    module.on_load_checkpoint(torch.load(tmp_path / "last.ckpt", weights_only=True))
+    assert torch.equal(torch.get_rng_state(), after)
+    assert not torch.equal(before, after)
