@@ -202,9 +202,21 @@ class ForgetsASetting(AE):
         self.init_args = {}
 
 
+class ForgetsItsEpochs(AE):
+    epochs = 0
+
+    def penalty(self, x, x_in, latent, raw):
+        return (self.epochs if self.training else 0) * latent.mu.square().sum(1)
+
+    def on_train_epoch_end(self):
+        super().on_train_epoch_end()
+        self.epochs += 1
+
+
 @pytest.mark.parametrize(
     ("family", "message"),
     [
+        (ForgetsItsEpochs, "a training that goes on from a checkpoint must end bit for bit where an uninterrupted one"),
         (ScalarPenalty, r"penalty in a train step must hold one value for each sample, shape \[5\]; it has \[\]"),
         (ScalarTerm, r"size in a train step must hold one value for each sample, shape \[5\]; it has \[\]"),
         (ScalarTracked, r"train/largest must be tracked with one value for each sample of the batch"),

@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -182,3 +185,51 @@ def test_training_goes_on_from_the_weights_behind_their_average(callback, store,
     for name in ("state_dict", "current_model_state"):
         assert all(torch.equal(ends[1][name][key], value) for key, value in ends[0][name].items())
     assert any(not torch.equal(ends[0]["state_dict"][k], v) for k, v in ends[0]["current_model_state"].items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("steps", "within"), [(None, False), (1, False), (1, True)])
+@pytest.mark.parametrize("model", ["sae", "vae", "gan", "dec"])
+def test_run_that_is_killed_and_goes_on_is_one_run(model, steps, within, store, lit_ae, settings, tmp_path):
+    """By `kill -9` of its process at any moment after the first checkpoint, which is of an epoch's end or within it."""
+    path = tmp_path / "callbacks.yaml"
+    saves = {"filename": "within", "every_n_train_steps": 10, "enable_version_counter": False}
+    extra = [{**BEST, "init_args": saves}] if within else []
+    path.write_text(yaml.safe_dump({"trainer": {"callbacks+": extra}}))
+    options = [str(o) for o in (*settings(model, limit=500), "--config", path, "--data.batch_size=16")]
+    options += ["--trainer.max_epochs=12", *([f"--steps_per_call={steps}"] if steps else [])]
+    assert lit_ae("fit", *options, "--experiment=whole") == 0
+    (whole,) = tracking.search("whole", kind="single")
+
+    process = subprocess.Popen([sys.executable, "-m", "lit_ae.cli", "fit", *options])
+    try:
+        name, end = ("within" if within else "last"), time.monotonic() + 300
+        files = f"artifacts/*/artifacts/checkpoints/{name}.ckpt"
+        while not (saved := [path for path in store.glob(files) if whole.id not in path.parts]):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    (killed,), (checkpoint,) = tracking.search("lit_ae", kind="single"), saved
+    assert torch.load(checkpoint, weights_only=True)["epoch"] < 11
+    assert lit_ae("fit", *options, "--run_id", killed.id, "--ckpt_path", checkpoint) == 0
+
+    contents = [torch.load(run.artifact("checkpoints/last.ckpt"), weights_only=True) for run in (whole, the_run())]
+    for part in ("state_dict", "optimizer_states", "random_states"):
+        first, second = (dict(flat(content[part])) for content in contents)
+        assert first.keys() == second.keys()
+        assert [key for key, value in first.items() if not torch.equal(value, second[key])] == []
+    for key in ("train/loss", "val/loss", "train/generator_loss"):
+        assert the_run().history(key) == whole.history(key)
+
+
+def flat(content, prefix=""):
+    """(name, tensor) of all numbers within."""
+    if isinstance(content, torch.Tensor | int | float):
+        yield prefix, torch.as_tensor(content)
+    elif isinstance(content, dict | list | tuple):
+        items = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in items:
+            yield from flat(value, f"{prefix}/{key}")

@@ -20,7 +20,9 @@ class ClosedFormModule(ReconstructionModule, ABC):
         """Set the weights from one pass over the training split."""
 
     def on_train_start(self) -> None:
-        """Solve, whatever the weights are before."""
+        """Solve, whatever the weights are before, unless they are those of a checkpoint of this training."""
+        if self.trainer.ckpt_path:
+            return
         with torch.no_grad():
             self.solve(training_batches(self))
 

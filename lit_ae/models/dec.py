@@ -79,31 +79,36 @@ class DEC(ReconstructionModule):
         return (self.reconstruction * r.nll + r.penalty).mean()
 
     def on_train_start(self) -> None:
-        """Train the AE, place the centres by KMeans and compute the first p; a checkpoint holds all three."""
-        if not self.trainer.ckpt_path:
-            self._train_autoencoder()
-            self.initial.load(self.encoder, self.centres)
-            codes = torch.cat([self.initial.codes(x) for x, _ in training_batches(self)])
-            self.centres.data.copy_(kmeans_centres(codes, len(self.centres), self.seed))
-            self.initial.load(self.encoder, self.centres)
-            self.teacher.load(self.encoder, self.centres)
-        self._clusters = self._find_clusters()
+        """Train the AE, place the centres by KMeans and compute the first p; a checkpoint holds all of these."""
+        if self.trainer.ckpt_path:
+            self._clusters = self._assign_all().argmax(1)
+            return
+        self._train_autoencoder()
+        self.initial.load(self.encoder, self.centres)
+        codes = torch.cat([self.initial.codes(x) for x, _ in training_batches(self)])
+        self.centres.data.copy_(kmeans_centres(codes, len(self.centres), self.seed))
+        self.initial.load(self.encoder, self.centres)
+        self._clusters = self._renew_target()
 
     def on_train_epoch_end(self) -> None:
         """Compute the next p, and stop if hardly any sample has changed its cluster."""
         super().on_train_epoch_end()
-        self.teacher.load(self.encoder, self.centres)
-        before, self._clusters = self._clusters, self._find_clusters()
+        before, self._clusters = self._clusters, self._renew_target()
         changed = (before != self._clusters).double().mean().item()
         self.log("train/changed_assignments", changed)
         if changed < self.tolerance:
             self.trainer.should_stop = True
 
-    def _find_clusters(self) -> Tensor:
-        """Compute the frequencies of p; return the teacher's cluster of each training sample, [N]."""
-        q = torch.cat([self.teacher(x) for x, _ in training_batches(self)])  # [N, K]
+    def _renew_target(self) -> Tensor:
+        """Set the teacher to the present encoder and centres; return its cluster of each training sample, [N]."""
+        self.teacher.load(self.encoder, self.centres)
+        q = self._assign_all()
         self.frequency.copy_(q.sum(0))
         return q.argmax(1)
+
+    def _assign_all(self) -> Tensor:
+        """The teacher's soft assignments [N, K] of the training samples."""
+        return torch.cat([self.teacher(x) for x, _ in training_batches(self)])
 
     def _train_autoencoder(self) -> None:
         if self.pretrained is None:

@@ -1,6 +1,7 @@
 """Passes over the training data before the trainer's own, for what is solved or trained beforehand."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import Batch, SplitName, as_batch
 from lit_ae.errors import SettingError
+from lit_ae.models.resumable import random_states, set_random_states
 from lit_ae.models.tracked import TrackedModule
 
 
@@ -17,9 +19,14 @@ def training_batches(module: LightningModule) -> Iterator[Batch]:
     """One pass over the whole training split on the module's device, in an order shuffled by the run's seed.
 
     With one of this project's data modules the order is the same at every call and in every process, so that all
-    processes compute the same from it.
+    processes compute the same from it. Another loader may draw its order from the global generator; its state is left
+    as it was, so that a training that goes on from a checkpoint draws the same numbers.
     """
-    return next(_passes(module))
+    before = random_states()
+    batches = iter(next(_passes(module)))
+    first = next(batches, None)  # by now a loader has drawn
+    set_random_states(before)
+    return batches if first is None else chain([first], batches)
 
 
 def training_labels(module: LightningModule) -> Tensor:

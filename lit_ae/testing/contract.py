@@ -8,6 +8,7 @@ from lit_ae.models.base import GenerativeModule, ReconstructionModule
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.objectives.likelihoods import Categorical
 from lit_ae.testing.checkpoints import check_checkpoint
+from lit_ae.testing.resuming import check_resumed
 from lit_ae.testing.steps import check_codes, check_decoder, check_steps
 from lit_ae.testing.subject import subject_of, undisturbed
 from lit_ae.testing.training import check_not_a_number, check_training
@@ -26,7 +27,7 @@ def check_family(
     each sample; no memory of earlier batches; a mean code without randomness. Of any model: an epoch with a plain
     Trainer changes every parameter by finite gradients; logged values are means over samples; the same seed gives the
     same metrics, and bytes the same as floats; a loss that is not a number stops training; checkpoints give the same
-    model back and are refused by other families.
+    model back and are refused by other families; a training that goes on from one ends as an uninterrupted one.
 
     Args:
         family: a class, or the path of a model's YAML file.
@@ -62,3 +63,4 @@ def check_family(
         trained = check_training(subject)
         check_not_a_number(subject)
         check_checkpoint(subject, trained)
+        check_resumed(subject)

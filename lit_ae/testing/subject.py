@@ -145,17 +145,9 @@ def from_yaml(model: dict[str, Any], input_shape: Shape, classes: int) -> Tracke
 
 
 def plain_trainer(**settings: Any) -> Trainer:
-    """Lightning's own Trainer for one epoch on the CPU, which writes nothing."""
-    return Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **settings,
-    )
+    """Lightning's own Trainer for one epoch on the CPU, which writes nothing, unless the settings change this."""
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    return Trainer(**{"accelerator": "cpu", "max_epochs": 1, "num_sanity_val_steps": 0, **quiet, **settings})
 
 
 def metrics_of_test(subject: Subject, module: TrackedModule, floats: bool = False) -> dict[str, float]:

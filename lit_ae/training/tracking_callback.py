@@ -13,7 +13,7 @@ from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import SPLITS
 from lit_ae.evaluation.access import whole_split_is_scored
 from lit_ae.tracking import machine
-from lit_ae.tracking.logger import run_logger
+from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.scored_weights import described, load_current, load_kept, store_average
 
 
@@ -61,6 +61,8 @@ class Tracking(Callback):
             logger.epochs_before = checkpoint["epoch"] + (trainer.state.fn == TrainerFn.TESTING)
         if trainer.state.fn == TrainerFn.FITTING:
             load_current(trainer, pl_module, checkpoint)
+            if logger and logger.run_id and logger.run_id == checkpoint.get("run_id"):
+                _log_lost(logger, checkpoint)
         else:
             self.loaded = described(checkpoint, f"checkpoint {Path(str(trainer.ckpt_path)).name}")
 
@@ -97,3 +99,13 @@ def _within(folder: Path, path: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         path = Path(shutil.copy2(path, folder))
     return path.resolve().relative_to(folder.resolve()).as_posix()
+
+
+def _log_lost(logger: RunLogger, checkpoint: dict[str, Any]) -> None:
+    """Log values of an epoch whose training was killed between the checkpoint at its end and their logging."""
+    epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+    if epoch["processed"] > epoch["completed"]:
+        run, values = tracking.get_run(str(logger.run_id)), checkpoint.get("logged", {})
+        own = {key: value for key, value in values.items() if key.startswith("train/")}
+        lost = {key: value for key, value in own.items() if checkpoint["epoch"] + 1 not in dict(run.history(key))}
+        logger.log_metrics({**lost, "epoch": checkpoint["epoch"]})
