@@ -23,9 +23,9 @@ from lit_ae.models.api import CodingMethods, SamplingMethods
 from lit_ae.models.latent import Latent, Reconstruction, Terms, in_full, noisy_code, split_terms
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.nets import DecoderFactory, EncoderFactory, MLPDecoder, MLPEncoder
+from lit_ae.nets.precision import full, full_precision
 from lit_ae.objectives.divergences import kl_standard_normal
 from lit_ae.objectives.likelihoods import Gaussian, Likelihood
-from lit_ae.objectives.precision import full, full_precision
 
 __all__ = [
     "Batch",
@@ -87,7 +87,7 @@ class GenerativeModule(SamplingMethods, TrackedModule):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean image E[x | z], [B, *input_shape], of codes [B, D]; y: labels [B] for conditional families."""
-        return self.likelihood.mean(self.raw(z, y))
+        return self.likelihood.mean(self.raw(z.to(self.dtype), y))
 
     def log_prior(self, z: Tensor) -> Tensor:
         """log p(z) in nats, [...], of codes [..., D]; the prior is N(0, I) unless a family overrides this."""

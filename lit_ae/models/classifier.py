@@ -13,6 +13,7 @@ from lit_ae.models.checkpoints import load_pretrained, saved_part
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.models.training_pass import training_labels
 from lit_ae.nets import EncoderFactory, MLPEncoder
+from lit_ae.nets.precision import full
 
 
 class Classifier(TrackedModule):
@@ -74,7 +75,7 @@ class Classifier(TrackedModule):
 
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
         logits = self(batch.x)
-        loss = F.cross_entropy(logits, batch.y, reduction="none")  # [B]
+        loss = F.cross_entropy(full(logits), batch.y, reduction="none")  # [B]
         self.track(stage, loss=loss, accuracy=(logits.argmax(1) == batch.y).float())
         if stage == "train":
             self.check_finite(loss, cross_entropy=loss)
@@ -94,7 +95,7 @@ class Classifier(TrackedModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Class probabilities [B, K]."""
-        probs: Tensor = self(batch.x).softmax(1)
+        probs: Tensor = full(self(batch.x)).softmax(1)
         return probs
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
