@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lit_ae.data.containers import Batch
 from lit_ae.models.base import GenerativeModule
-from lit_ae.objectives.precision import full
+from lit_ae.nets.precision import full
 
 adversary: OptimizerCallable = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))  # the default
 

@@ -24,9 +24,9 @@ from lit_ae.models.api import CodingMethods, SamplingMethods
 from lit_ae.models.latent import Corrupted, Latent, Reconstruction, Terms, in_full, noisy_code, split_terms
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.nets import DecoderFactory, EncoderFactory, default_decoder, default_encoder, warn_if_narrow
+from lit_ae.nets.precision import full, full_precision
 from lit_ae.objectives.divergences import kl_standard_normal
 from lit_ae.objectives.likelihoods import Gaussian, Likelihood, squared_error
-from lit_ae.objectives.precision import full, full_precision
 
 __all__ = [
     "Batch",
@@ -93,7 +93,7 @@ class GenerativeModule(SamplingMethods, TrackedModule):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean image E[x | z], [B, *input_shape], of codes [B, D]; y: labels [B] for conditional families."""
-        return self.likelihood.mean(self.raw(z, y))
+        return self.likelihood.mean(self.raw(z.to(self.dtype), y))
 
     def log_prior(self, z: Tensor) -> Tensor:
         """log p(z) in nats, [...], of codes [..., D]; the prior is N(0, I) unless a family overrides this."""

@@ -13,6 +13,7 @@ from lit_ae.models.checkpoints import load_pretrained, saved_part
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.models.training_pass import labels_of_stage, refuse_unlabelled, training_labels
 from lit_ae.nets import EncoderFactory, default_encoder, warn_if_narrow
+from lit_ae.nets.precision import full
 
 
 class Classifier(TrackedModule):
@@ -83,7 +84,7 @@ class Classifier(TrackedModule):
 
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
         known = batch.y >= 0  # [B]
-        logits, y = self(batch.x)[known], batch.y[known]
+        logits, y = full(self(batch.x))[known], batch.y[known]
         loss = F.cross_entropy(logits, y, reduction="none")  # [labelled]
         self.track(stage, loss=loss, accuracy=(logits.argmax(1) == y).float())
         if stage == "train":
@@ -105,7 +106,7 @@ class Classifier(TrackedModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Class probabilities [B, K]."""
-        probs: Tensor = self(batch.x).softmax(1)
+        probs: Tensor = full(self(batch.x)).softmax(1)
         return probs
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

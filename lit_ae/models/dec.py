@@ -11,7 +11,7 @@ from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent, ReconstructionModule
 from lit_ae.models.checkpoints import load_pretrained, saved_part
 from lit_ae.models.training_pass import descend, training_batches
-from lit_ae.objectives.precision import full
+from lit_ae.nets.precision import full
 
 
 class DEC(ReconstructionModule):

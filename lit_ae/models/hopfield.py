@@ -11,6 +11,7 @@ from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent
 from lit_ae.models.closed_form import ClosedFormModule
 from lit_ae.nets import Decoder, Encoder
+from lit_ae.nets.precision import full_precision
 from lit_ae.objectives.likelihoods import Gaussian, Pixels
 
 Rule = Literal["hebb", "pseudo_inverse"]
@@ -89,8 +90,9 @@ class Overlaps(Encoder):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, *input_shape] in [0, 1] → overlaps [B, P]."""
-        *_, state = self.trace(sign(x.flatten(1) - 0.5))
-        return state @ self.dual.T
+        with full_precision(x.device):  # a rounded input may change the sign of a unit, and so the retrieved state
+            *_, state = self.trace(sign(x.flatten(1) - 0.5))
+            return state @ self.dual.T
 
 
 class Pattern(Decoder):
@@ -104,7 +106,8 @@ class Pattern(Decoder):
 
     def forward(self, z: Tensor) -> Tensor:
         """[B, P] → [B, *output_shape] of 0 and 1."""
-        return (sign(z @ self.patterns) / 2 + 0.5).view(-1, *self.output_shape)
+        with full_precision(z.device):
+            return (sign(z @ self.patterns) / 2 + 0.5).view(-1, *self.output_shape)
 
 
 class Hopfield(ClosedFormModule):

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from lit_ae.objectives.precision import full
+from lit_ae.nets.precision import full
 
 Terms: TypeAlias = Mapping[str, Tensor]  # name -> [B]; each is logged under its name
 NO_TERMS: Terms = {}

@@ -9,8 +9,8 @@ from lit_ae.data.containers import Batch, Shape
 from lit_ae.errors import require_at_least
 from lit_ae.models.base import Latent, ReconstructionModule
 from lit_ae.nets import Decoder, Encoder
+from lit_ae.nets.precision import full
 from lit_ae.objectives.likelihoods import Bernoulli, Pixels
-from lit_ae.objectives.precision import full
 
 
 class Hidden(Encoder):
@@ -127,6 +127,6 @@ class RBM(ReconstructionModule):
         """Hidden units [n, D] of chains that start from random hidden units; `decode` gives p(v = 1 | h)."""
         seed = int(torch.randint(2**62, (), generator=generator))
         own = torch.Generator(self.device).manual_seed(seed)  # numbers are drawn on the device of the weights
-        h = torch.rand(n, self.latent_dim, generator=own, device=self.device).round()
+        h = torch.rand(n, self.latent_dim, generator=own, device=self.device).round().to(self.dtype)
         v = self.gibbs(torch.bernoulli(self.decode(h), generator=own), self.sample_steps, own)
         return torch.bernoulli(self.encoder(v).sigmoid(), generator=own).to(generator.device)

@@ -11,25 +11,31 @@ from torch import nn
 
 from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
+from lit_ae.nets.precision import full_result
 
 
 class Encoder(nn.Module):
-    """Maps x [B, *input_shape] to features [B, out_features]."""
+    """Maps x [B, *input_shape] to features [B, out_features], in single precision at least."""
 
     hidden_sizes: tuple[int, ...] = ()  # units of each layer between input and output, if the network states them
 
     def __init__(self, input_shape: Shape, out_features: int) -> None:
         super().__init__()
+        self.register_forward_hook(full_result)
         self.input_shape, self.out_features = tuple(input_shape), out_features
 
 
 class Decoder(nn.Module):
-    """Maps codes z [B, in_features] to raw output [B, *output_shape], which a likelihood interprets."""
+    """Maps codes z [B, in_features] to raw output [B, *output_shape], which a likelihood interprets.
+
+    The output has single precision at least.
+    """
 
     hidden_sizes: tuple[int, ...] = ()  # as for `Encoder`
 
     def __init__(self, in_features: int, output_shape: Shape) -> None:
         super().__init__()
+        self.register_forward_hook(full_result)
         self.in_features, self.output_shape = in_features, tuple(output_shape)
 
 

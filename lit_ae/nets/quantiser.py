@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lit_ae.errors import SettingError, require_at_least
+from lit_ae.nets.precision import full_precision
 
 UNUSED = 1e-6  # an entry whose number of choices has decayed below this counts as never chosen
 
@@ -47,7 +48,8 @@ class VectorQuantiser(nn.Module):
     def nearest(self, codes: Tensor) -> Tensor:
         """Index of the entry nearest to each of the vectors in codes [B, M d]: [B, M]."""
         vectors = codes.detach().reshape(-1, self.codebook.shape[1]).to(self.codebook.dtype)  # [B M, d]
-        return torch.cdist(vectors, self.codebook).argmin(1).view(len(codes), -1)
+        with full_precision(codes.device):
+            return torch.cdist(vectors, self.codebook).argmin(1).view(len(codes), -1)
 
     def forward(self, codes: Tensor) -> Tensor:
         """The nearest entries [B, M d] of codes [B, M d], without gradient; in training the entries then move."""
@@ -59,7 +61,8 @@ class VectorQuantiser(nn.Module):
 
     def _move(self, vectors: Tensor, chosen: Tensor) -> None:
         one_hot = F.one_hot(chosen, len(self.codebook)).to(vectors.dtype)  # [B, M, K]
-        counts, sums = one_hot.sum(0), one_hot.flatten(0, 1).T @ vectors  # [M, K], [K, d]
+        with full_precision(vectors.device):
+            counts, sums = one_hot.sum(0), one_hot.flatten(0, 1).T @ vectors  # [M, K], [K, d]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(counts)
             torch.distributed.all_reduce(sums)

@@ -53,7 +53,7 @@ def refused(setting: str) -> Iterator[None]:
 
     try:
         yield
-    except (MisconfigurationException, ValueError, TypeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
         raise SettingError(f"{setting}: {_first_line(error)}") from error
 
 

@@ -172,7 +172,8 @@ class AutoencoderCLI(LightningCLI):
     def _execute(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)
         if logger and logger.run_id:
-            logger.log_hyperparams(dict(flat(self.config_dump)))
+            settings = dict(flat(self.config_dump))
+            logger.log_hyperparams({**settings, "trainer.precision": str(self.trainer.precision)})  # without aliases
         if subcommand == "fit":
             steps = self._get(self.config, "steps_per_call")
             calls = several_steps_a_call(self.trainer, self.model, self.datamodule, steps)

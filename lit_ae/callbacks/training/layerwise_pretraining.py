@@ -95,7 +95,7 @@ class LayerwisePretraining(Callback):
         assert isinstance(up, nn.Linear)
         assert isinstance(down, nn.Linear)
         adam = partial(torch.optim.Adam, lr=self.lr)
-        rbm = RBM((up.in_features,), up.out_features, adam, self.steps).to(module.device)
+        rbm = RBM((up.in_features,), up.out_features, adam, self.steps).to(module.device, up.weight.dtype)
 
         def loss(x: Tensor) -> Tensor:
             with torch.no_grad():

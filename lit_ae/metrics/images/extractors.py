@@ -54,7 +54,7 @@ class FeatureExtractor(nn.Module, ABC):
         """
         if not images.isfinite().all():
             raise ValueError("images that are scored have NaN or infinite pixels")
-        return self.features_of(images.clamp(0, 1))
+        return self.features_of(images.clamp(0, 1).to(next(self.parameters()).dtype))
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode."""
