@@ -98,7 +98,11 @@ def test_fit_and_test_in_two_processes_give_the_figures_of_one(store, lit_ae, ar
     same = ("--run_id", one.id, "--config", scores)
     assert lit_ae("test", *arguments("ae"), *same) == 0
     expected = {key: value for key, value in the_run().metrics.items() if key.startswith("test/")}
+    kept = {name: tracking.sample_values(the_run(), name) for name in ("mse", "mse_standardised")}
     assert lit_ae("test", *arguments("ae", 2), *same) == 0
+    for name, (values, digest) in kept.items():
+        again, samples = tracking.sample_values(the_run(), name)
+        assert (samples, again) == (digest, pytest.approx(values, rel=1e-4)), "in the split's order"
     found = {key: value for key, value in the_run().metrics.items() if key.startswith("test/")}
     assert {"test/loss", "test/fid/mixture", "test/is/normal", "test/nmi", "test/mse_standardised"} <= found.keys()
     assert found == pytest.approx(expected, rel=1e-5)

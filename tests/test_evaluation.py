@@ -184,7 +184,9 @@ class Newer(ScoreCallback):
         return {"newer": 1.0}
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(1.0, [{"Newer": 3, "Sparsity": 1, "StandardisedMSE": 1}]), (1, [])])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(1.0, [{"Evaluation": 2, "Newer": 3, "Sparsity": 1, "StandardisedMSE": 2}]), (1, [])]
+)
 def test_versions_are_stored_with_scores_of_the_whole_split(limit, expected):
     """A score that these data cannot have is included, or a study would compute it again and again."""
     logger, data = Recorder(), Everything(flat=True)

@@ -166,12 +166,17 @@ def test_a_family_whose_own_terms_changed_has_a_version_as_well():
     assert score_versions([{"model": {"class_path": "AE"}}]) == {}
 
 
+def test_what_keeps_the_terms_of_each_sample_has_a_version():
+    """So that older runs, which lack them, are scored again, without training."""
+    assert score_versions([content("Evaluation")]) == {"Evaluation": 2}
+
+
 def test_every_score_of_a_shipped_file_has_a_file_named_after_it():
     names = set()
     for path in (config_folder() / "callbacks").glob("*.yaml"):
         for callback in yaml.safe_load(path.read_text())["trainer"]["callbacks+"]:
             names.add(callback["class_path"])
-    others = {"Evaluation", "LayerwisePretraining", "L1Penalty"}
+    others = {"LayerwisePretraining", "L1Penalty"}
     assert {name for name in names if versions._of_bare_name(name) is None} <= others
     assert len(names) > 25
 

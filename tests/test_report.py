@@ -452,6 +452,107 @@ def test_a_constant_baseline_is_not_tested_against(runs, tmp_path):
     assert "not tested, because one side is the same for every seed: β-VAE and AE in MSE test.**" in answer
 
 
+def keep_samples(runs, folder, model, name, values, digest="one"):
+    """Values [seeds, N] of single test samples in a row's runs, and their means as the metric."""
+    for run, each in zip([run for run in runs if run.model == model], values, strict=True):
+        path = folder / "store" / model / str(run.seed) / tracking.samples.FILE
+        before = dict(np.load(path)) if path.exists() else {}
+        np.savez_compressed(path, **{**before, name: each.astype(np.float32), "digest": np.array(digest)})
+        run.metrics[f"test/{name}"] = float(np.nanmean(each))
+
+
+def sampled(shift=0.003, n=1200, spread=1e-5):
+    """Errors [seeds, N] of a row that varies a little with the seed, and of one that does not."""
+    generator = np.random.default_rng(0)
+    constant = np.tile(generator.exponential(0.02, n), (5, 1))
+    varies = constant + generator.normal(shift, 0.01, n) + spread * generator.normal(size=(5, 1))
+    return varies, constant
+
+
+def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
+    varies, constant = sampled()
+    keep_samples(runs, tmp_path, "β-VAE", "mse", varies)
+    keep_samples(runs, tmp_path, "AE", "mse", constant)
+    pca = constant + 1e-4 * np.random.default_rng(1).normal(size=1200)  # no difference from AE
+    keep_samples(runs, tmp_path, "AE", "pca", pca)
+    own = Comparison("test/mse", "AE", "AE", b_metric="test/pca", claim="lower")  # neither side varies
+    made = study(comparisons=[*MSE_ONLY, own])
+    expected = scipy.stats.ttest_rel(varies.mean(0), constant[0])
+    first, second = analyse(collect(made, "full")).readings[0].tests
+    assert (first.over_samples.n, first.n) == (1200, 5)
+    assert first.p == pytest.approx(expected.pvalue, rel=1e-4)
+    assert first.p_holm == pytest.approx(2 * expected.pvalue, rel=1e-4)
+    assert first.constant_name == second.constant_name == ""
+    assert (first.is_significant, second.is_significant) == (True, False)
+    texts, paths = formats(made, "full", tmp_path)
+    row, other = list(csv.DictReader(io.StringIO(paths.comparisons.read_text())))[:2]
+    assert (row["n"], row["over"], row["no_verdict"]) == ("1200", "test samples", "")
+    assert float(row["p"]) == first.p
+    assert float(row["mean_difference"]) == pytest.approx((varies.mean(0) - constant[0]).mean(), rel=1e-4)
+    assert 0 < float(row["effect_size"]) < 0.5, "of the samples, not hundreds"
+    assert [row[name] for name in ("detectable", "wilcoxon_p", "sign_flip_p")] == [""] * 3
+    assert other["over"] == "test samples"
+    header, shown, lower = markdown_table(paths.markdown.read_text("utf-8"), "Means over test samples")
+    shown, lower = dict(zip(header, shown, strict=True)), dict(zip(header, lower, strict=True))
+    assert shown["result"] == "significant at 5 % (Holm): β-VAE higher, which is worse, over 1,200 test samples"
+    assert lower["result"] == "no significant difference over 1,200 test samples"
+    assert (shown["n"], shown["Holm p"]) == ("1,200 test samples", "< 0.001")
+    assert shown["difference"].startswith("+0.00")
+    assert "–" not in shown.values()
+    for name, text in texts.items():
+        assert "over 1,200 test samples" in text, name
+        assert "the same for every seed, or the difference is, the test is made over the test samples" in text or (
+            name == "terminal"
+        )
+        assert "not tested" not in text, name
+        assert "What 5 seeds cannot show" not in text, name
+    answer = texts["md"].split("**")[1]
+    assert "MSE test is higher (worse) for β-VAE than for AE by" in answer
+    assert "(over 1,200 test samples, Holm p < 0.001)" in answer
+    assert answer.endswith("no significant difference: MSE test and test/pca of AE over 1,200 test samples.")
+
+
+@pytest.mark.parametrize(
+    "fault", ["a seed without", "other samples", "other places", "an older mean", "few", "of another stage"]
+)
+def test_without_the_same_samples_on_both_sides_there_is_no_test(runs, tmp_path, fault):
+    varies, constant = sampled(n=19 if fault == "few" else 40)
+    if fault == "other places":
+        varies[4, 0] = math.nan
+    keep_samples(runs, tmp_path, "β-VAE", "mse", varies)
+    keep_samples(runs, tmp_path, "AE", "mse", constant, "two" if fault == "other samples" else "one")
+    declared = MSE_ONLY
+    if fault == "a seed without":
+        (tmp_path / "store" / "AE" / "3" / tracking.samples.FILE).unlink()
+    elif fault == "an older mean":
+        next(run for run in runs if run.model == "β-VAE").metrics["test/mse"] *= 1.01
+    elif fault == "of another stage":
+        declared = [Comparison("val/mse", "β-VAE", "AE")]
+        for run in runs:
+            run.metrics.update({"val/mse": run.metrics["test/mse"]} if "test/mse" in run.metrics else {})
+    (test,) = analyse(collect(study(comparisons=declared), "full")).readings[0].tests
+    assert test.over_samples is None
+    assert test.constant_name == "AE"
+    assert math.isnan(test.p)
+
+
+def test_sides_that_vary_with_the_seed_are_tested_over_seeds(runs, tmp_path):
+    varies, constant = sampled(spread=1e-3)
+    keep_samples(runs, tmp_path, "β-VAE", "mse", varies)
+    keep_samples(runs, tmp_path, "AE", "mse", constant + 1e-3 * np.arange(5)[:, None])
+    (test,) = analyse(collect(study(comparisons=MSE_ONLY), "full")).readings[0].tests
+    assert (test.over_samples, test.paired.constant_side) == (None, "")
+
+
+def test_no_test_over_samples_before_the_declared_seeds_are_in(runs, tmp_path):
+    varies, constant = sampled()
+    keep_samples(runs, tmp_path, "β-VAE", "mse", varies)
+    keep_samples(runs, tmp_path, "AE", "mse", constant)
+    runs[:] = [run for run in runs if (run.model, run.seed) != ("AE", 4)]
+    (test,) = analyse(collect(study(comparisons=MSE_ONLY), "full")).readings[0].tests
+    assert (test.over_samples, test.lacks) == (None, "AE lacks seed 4")
+
+
 # -- published figures and scores that are not comparable or not there -----------------------------------------
 
 

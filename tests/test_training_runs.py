@@ -38,7 +38,12 @@ def test_limited_scores_never_overwrite_full_ones(scored, lit_ae, capsys):
     full = the_run()
     figures = {path.name: path.read_bytes() for path in full.artifact("figures").iterdir()}
     protocol = full.artifact("protocol.json").read_text()
-    assert json.loads(full.tags["score_versions"]) == {"Clustering": 1, "Posterior": 1, "ReconstructionGrid": 1}
+    assert json.loads(full.tags["score_versions"]) == {
+        "Clustering": 1,
+        "Evaluation": 2,
+        "Posterior": 1,
+        "ReconstructionGrid": 1,
+    }
     assert lit_ae("test", *scored, "--trainer.limit_test_batches=1") == 0
     assert "leaves samples out: metrics are logged as test_limited/" in capsys.readouterr().out
     limited = the_run()

@@ -57,7 +57,8 @@ class Comparison(PairedResult):
         other = "b" if self.constant_side == "a" else "a"
         return (
             f"No test is made: {self.constant_side} is the same for every seed, so that the interval covers only the "
-            f"seeds of {other}, on this test set. Compare values of the test samples, or several splits of the data."
+            f"seeds of {other}, on this test set. Compare values of the test samples "
+            "(lit_ae.statistics.paired_test_over_samples), or several splits of the data."
         )
 
     def _spreads(self) -> str:

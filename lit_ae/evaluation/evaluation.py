@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from math import nan
+from typing import ClassVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lit_ae.data.containers import ArrayDataset
 from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import (
     datamodule,
     generative_module,
     reconstruction_module,
+    scored_split,
     split_name,
     whole_split_is_scored,
 )
@@ -24,6 +29,8 @@ from lit_ae.samplers import FittedGaussian, Mixture, Normal, Sampler
 from lit_ae.samplers.gibbs import Gibbs
 from lit_ae.tracking.logger import run_logger
 
+TERMS = ("nll", "mse")  # terms of a model's step that are kept for each test sample; a penalty may be one of a batch
+
 
 class Evaluation(PassCallback):
     """Holds what scores and figures share; list it before them.
@@ -33,6 +40,8 @@ class Evaluation(PassCallback):
         seed: seed of fits and draws, so that a score depends on the run's own seed only through the model.
     """
 
+    version: ClassVar[int] = 2  # as for `ScoreCallback`; 2: keeps `nll` and `mse` of each test sample
+
     def __init__(self, samplers: list[Sampler] | None = None, seed: int = 0) -> None:
         self.seed = seed
         self._samplers = samplers or [Normal(), FittedGaussian(), Mixture()]
@@ -40,6 +49,8 @@ class Evaluation(PassCallback):
         self._train_codes: Tensor | None = None
         self._parts: list[tuple[Tensor, ...]] = []  # of each batch: codes [b, D], labels [b], log variances [b, D]
         self._gathered: list[Tensor] = []  # the same of the whole pass
+        self._terms: dict[str, list[Tensor]] = {}  # of each batch [b]
+        self._samples: dict[str, tuple[Tensor, Tensor | None]] = {}  # metric -> values [n], their places [n]
         self.protocol: dict[str, object] = {}
         self.left_out: dict[str, str] = {}  # score or figure -> why it cannot be had from these data
 
@@ -66,15 +77,23 @@ class Evaluation(PassCallback):
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the pass before, and all that was computed from the model as it was then."""
         self._parts, self._gathered, self._train_codes, self._fitted = [], [], None, {}
-        self.left_out = {}
+        self._terms, self._samples, self.left_out = {}, {}, {}
         self.protocol.pop("left_out", None)
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
-        """Keep codes and labels."""
+        """Keep codes, labels and terms."""
         mu, logvar = outputs.latent.mu, outputs.latent.logvar
         kept = (mu, outputs.y) if logvar is None else (mu, outputs.y, logvar)
         self._parts.append(tuple(part.detach().cpu() for part in kept))
         require_finite(self._parts[-1][0], split_name(trainer))
+        for name, term in {"nll": outputs.nll, **outputs.terms}.items():
+            if name in TERMS:
+                self._terms.setdefault(name, []).append(term.detach().cpu())
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the terms of all processes in the split's order."""
+        for name, parts in self._terms.items():
+            self.keep_samples(name, gather_in_order(torch.cat(parts), trainer))
 
     def codes(self, trainer: Trainer) -> tuple[Tensor, Tensor]:
         """Mean codes [N, D] and labels [N] of the scored samples, in the split's order, on every rank.
@@ -138,12 +157,32 @@ class Evaluation(PassCallback):
         self.left_out |= dict.fromkeys(names, reason)
         self.protocol["left_out"] = self.left_out
 
+    # -- values of single samples -------------------------------------------------------------------------------
+
+    def keep_samples(self, name: str, values: Tensor, places: Tensor | None = None) -> None:
+        """Keep values [n] of single test samples, whose mean is the metric `test/NAME`: reports test over them.
+
+        Args:
+            name: the metric without its stage.
+            values: one of each sample that the metric uses, of all processes.
+            places: where these samples are in the split [n]; None: they are its first n.
+        """
+        self._samples[name] = values.detach().cpu().float(), places
+
+    def _by_place(self, n: int) -> dict[str, Tensor]:
+        """The kept values [N] of all samples of the split, NaN for those that a metric does not use."""
+        found = {}
+        for name, (values, places) in self._samples.items():
+            found[name] = torch.full((n,), nan)
+            found[name][slice(len(values)) if places is None else places] = values
+        return found
+
     # -- the record ---------------------------------------------------------------------------------------------
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Store the protocol, the versions of the scores, and the fitted samplers except for a model's own.
+        """Store the protocol, the scores' versions and values of single samples, and fitted samplers but a model's own.
 
-        Scores of fewer samples than the split holds leave the stored versions as they are.
+        Scores of fewer samples than the split holds leave the stored versions and values as they are.
         """
         logger = run_logger(trainer)
         if logger is None:
@@ -152,9 +191,22 @@ class Evaluation(PassCallback):
             logger.log_protocol(self.protocol)
         if whole_split_is_scored(trainer):
             logger.log_score_versions(score_versions(trainer))
+            if self._samples:
+                data = scored_split(trainer)
+                values = {name: found.numpy() for name, found in self._by_place(len(data)).items()}
+                logger.log_samples(values, _digest(data))
         for sampler in self._fitted.values():
             if not isinstance(sampler, Gibbs):
                 logger.log_sampler(sampler)
+
+
+def _digest(data: ArrayDataset) -> str:
+    """16 hexadecimal digits that change with any sample or label of a split, and with their order."""
+    content = sha256()
+    for tensor in (data.x, data.y):
+        content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        content.update(tensor.contiguous().flatten().numpy().data)  # no copy: it may be a mapped file
+    return content.hexdigest()[:16]
 
 
 def require_finite(codes: Tensor, split: str) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from lit_ae.report.collect import Collected, metric_label, seed_values
 from lit_ae.report.formats import number
 from lit_ae.report.gaps import lacking
+from lit_ae.report.samples import over_samples
 
 if TYPE_CHECKING:
-    from lit_ae.statistics import PairedResult, VarianceResult
+    from lit_ae.statistics import PairedResult, SampleResult, VarianceResult
     from lit_ae.studies.spec import Column, Comparison, Profile, Study
     from lit_ae.tracking import Run
 
@@ -58,6 +59,7 @@ class Outcome:
     paired: PairedResult | None
     unpaired_variance: VarianceResult | None
     paired_variance: VarianceResult | None
+    over_samples: SampleResult | None = None  # instead of `paired`, whose spread says nothing here
     means: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds
     difference: float = math.nan  # of the means over common seeds
     stds: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds (n - 1)
@@ -69,13 +71,18 @@ class Outcome:
     @property
     def p(self) -> float:
         """The p-value in the family: paired t, or Brown-Forsythe for variances; NaN if not computable."""
-        result = self.paired or self.unpaired_variance
+        result = self.of_means or self.unpaired_variance
         return result.p if result is not None else math.nan
+
+    @property
+    def of_means(self) -> SampleResult | PairedResult | None:
+        """The test of means that counts."""
+        return self.over_samples or self.paired
 
     @property
     def constant_name(self) -> str:
         """The side that is the same for every seed, so that no test is made; empty if there is none."""
-        side = self.paired.constant_side if self.paired is not None else ""
+        side = self.paired.constant_side if self.paired is not None and self.over_samples is None else ""
         return {"": "", "a": self.comparison.a, "b": self.b_name}[side]
 
     @property
@@ -190,7 +197,7 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
     common = a.keys() & b.keys()
     a_common, b_common = ({s: v for s, v in values.items() if s in common} for values in (a, b))
     lacks, runs_missing = lacking(collected, comparison, seeds)
-    paired = unpaired = by_seed = None
+    paired = unpaired = by_seed = by_sample = None
     why_not = ""
     try:
         if lacks:
@@ -201,6 +208,10 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
             unpaired = statistics.variance_test_unpaired(a, b)
     except ValueError as error:  # too few seeds, or no spread
         why_not = str(error)
+    if comparison.test == "paired" and not lacks and len(common) > 1 and (paired is None or paired.constant_side):
+        by_sample = over_samples(
+            (runs[comparison.a], comparison.metrics[0], a), (runs[comparison.b], comparison.metrics[1], b)
+        )
     if unpaired is not None:
         with suppress(ValueError):  # reported beside the other test if it can be computed
             by_seed = statistics.variance_test_paired(a_common, b_common)
@@ -213,6 +224,7 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
         paired=paired,
         unpaired_variance=unpaired,
         paired_variance=by_seed,
+        over_samples=by_sample,
         means=(_mean(a.values()), _mean(b.values())),
         difference=_mean(a_common[seed] - b_common[seed] for seed in common),
         stds=(_std(a.values()), _std(b.values())),

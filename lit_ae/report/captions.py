@@ -19,10 +19,17 @@ def limits(results: Results, reading: Reading) -> str:
     standard deviation (χ²). Then which comparisons have no test and why.
     """
     said = [_few_seeds(reading)]
+    sampled = any(test.over_samples for test in reading.tests)
+    if sampled:
+        said.append(
+            "Where one side is the same for every seed, or the difference is, the test is made over the test samples, "
+            "each averaged over the seeds (difference: first minus second model): interval, effect size (d_z) and p "
+            "cover other samples like these, for these initialisations and this training set, and no others."
+        )
     if any(test.constant_name for test in reading.tests):
         said.append(
-            "Where one side is the same for every seed, the difference varies only with the initialisations of the "
-            "other, on one test set. Its interval covers no more than that, and no effect size or p-value is made from "
+            f"Where one side is the same for every seed{', but a score has no value for each sample' if sampled else ''}"
+            ", the difference varies only with the initialisations of the other, on one test set. Its interval covers no more than that, and no effect size or p-value is made from "
             "it: such a test has to be made over test samples or over splits of the data."
         )
     waiting = [test for test in reading.tests if test.lacks]
@@ -41,7 +48,7 @@ def tests_caption(reading: Reading) -> str:
     said = [
         f"Holm's correction covers the whole family of {len(reading.tests)} comparisons declared in the study file."
     ]
-    if "paired" in kinds:
+    if any(test.comparison.test == "paired" and not test.over_samples for test in reading.tests):
         said.append(
             "Difference: first minus second model, mean over seeds, with its t interval; both cover initialisations "
             "and the order of batches, on one test set. Effect size: that mean divided by the standard deviation of "
@@ -94,7 +101,7 @@ def _few_seeds(reading: Reading) -> str:
     from lit_ae import statistics
 
     family = len(reading.tests)
-    means = [test for test in reading.tests if test.comparison.test == "paired" and math.isfinite(test.p)]
+    means = [t for t in reading.tests if t.comparison.test == "paired" and not t.over_samples and math.isfinite(t.p)]
     spreads = [test for test in reading.tests if test.comparison.test == "variance" and test.n > 1 and not test.lacks]
     if not means and not spreads:
         few = all(test.n < 2 and not test.lacks for test in reading.tests)

@@ -34,12 +34,12 @@ def table_1_csv(results: Results) -> str:
 
 def comparisons_csv(results: Results) -> str:
     """All comparisons; a cell is empty if a test does not give that number, and `no_verdict` says why there is none."""
-    header = ["seeds", "test", "metric", "a", "b", "b_metric", "n", *PAIRED, "p_holm", *SPREAD]
+    header = ["seeds", "test", "metric", "a", "b", "b_metric", "n", "over", *PAIRED, "p_holm", *SPREAD]
     header += ["pitman_morgan_p", "paired_ratio_low", "paired_ratio_high", "no_verdict"]
     rows = []
     for reading in results.readings:
         for test in reading.tests:
-            declared, result = test.comparison, test.paired or test.unpaired_variance
+            declared, result = test.comparison, test.of_means or test.unpaired_variance
             names = [declared.test, declared.metric, declared.a, declared.b, declared.metrics[1]]
             values = [
                 *(getattr(result, name, math.nan) for name in PAIRED),
@@ -47,12 +47,13 @@ def comparisons_csv(results: Results) -> str:
                 *(getattr(result, name, math.nan) for name in SPREAD),
                 *(getattr(test.paired_variance, name, math.nan) for name in ("p", "ratio_low", "ratio_high")),
             ]
-            if declared.test == "paired":
+            n, over = (test.n, "seeds") if test.over_samples is None else (test.over_samples.n, "test samples")
+            if declared.test == "paired" and test.over_samples is None:
                 values[0] = test.difference
-            else:
+            elif declared.test == "variance":
                 values[len(PAIRED) + 1 : len(PAIRED) + 3] = test.stds
             why = verdict(test) if math.isnan(test.p) else ""
-            rows.append([str(len(reading.seeds)), *names, str(test.n), *_texts(values), why])
+            rows.append([str(len(reading.seeds)), *names, str(n), over, *_texts(values), why])
     return _csv(header, rows)
 
 

@@ -12,6 +12,7 @@ from lit_ae.report.text import verdict
 
 if TYPE_CHECKING:
     from lit_ae.report.analyse import Cell, Outcome, Reading, Results
+    from lit_ae.statistics import SampleResult
 
 
 class CellText(TypedDict):
@@ -122,13 +123,15 @@ def _published(cell: Cell) -> str:
 
 
 def readings(results: Results) -> list[ReadingText]:
-    """The comparisons' tables, one of means and one of variances for each reading."""
+    """The comparisons' tables for each reading: of means by seed, of means over test samples, of variances."""
     return [_reading(results, reading, k > 0) for k, reading in enumerate(results.readings)]
 
 
 def _reading(results: Results, reading: Reading, only_first: bool) -> ReadingText:
     title = f"The first {len(reading.seeds)} seeds only, as published" if only_first else "All seeds"
-    means = [_paired_row(test) for test in reading.tests if test.comparison.test == "paired"]
+    paired = [test for test in reading.tests if test.comparison.test == "paired"]
+    means = [_paired_row(test) for test in paired if test.over_samples is None]
+    samples = [_sample_row(test, test.over_samples) for test in paired if test.over_samples is not None]
     spreads = [_variance_row(test) for test in reading.tests if test.comparison.test == "variance"]
     tables: list[TableText] = []
     first = ["comparison", "metric", "claim", "result", "n"]
@@ -136,6 +139,9 @@ def _reading(results: Results, reading: Reading, only_first: bool) -> ReadingTex
         header = [*first, "difference", "95 % CI", "effect size", "detectable at 80 % power", "t-test p", "Holm p"]
         header += ["Wilcoxon p", "sign-flip p"]
         tables.append({"title": "Means, paired by seed", "header": header, "rows": means})
+    if samples:
+        header = [*first, "difference", "95 % CI", "effect size", "t-test p", "Holm p"]
+        tables.append({"title": "Means over test samples, averaged over seeds", "header": header, "rows": samples})
     if spreads:
         header = [*first, "std", "ratio", "95 % CI of the ratio", "Brown–Forsythe p", "Holm p"]
         header += ["Pitman–Morgan p", "95 % CI of the ratio, paired"]
@@ -144,7 +150,8 @@ def _reading(results: Results, reading: Reading, only_first: bool) -> ReadingTex
 
 
 def _head(test: Outcome) -> list[str]:
-    return [with_arrow(test.label, test.better), test.comparison.claim, verdict(test), str(test.n)]
+    n = f"{test.over_samples.n:,} test samples" if test.over_samples else str(test.n)
+    return [with_arrow(test.label, test.better), test.comparison.claim, verdict(test), n]
 
 
 def _paired_row(test: Outcome) -> list[str]:
@@ -159,6 +166,18 @@ def _paired_row(test: Outcome) -> list[str]:
         number(result.effect_size, "+.2f"),
         significant(result.detectable),
         *map(p_value, (result.p, test.p_holm, result.wilcoxon_p, result.sign_flip_p)),
+    ]
+
+
+def _sample_row(test: Outcome, result: SampleResult) -> list[str]:
+    return [
+        f"{test.comparison.a} − {test.b_name}",
+        *_head(test),
+        significant(result.mean_difference, "+"),
+        _interval(result.ci_low, result.ci_high, "+"),
+        number(result.effect_size, "+.2f"),
+        p_value(result.p),
+        p_value(test.p_holm),
     ]
 
 

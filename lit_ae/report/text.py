@@ -24,11 +24,12 @@ def verdict(test: Outcome) -> str:
     if math.isnan(test.p):
         return f"not computable: {test.why_not}"
     if not test.is_significant:
-        return "no significant difference"
+        return f"no significant difference{_over(test, ' ')}"
     a = test.comparison.a
-    if test.paired is not None:
+    if test.of_means is not None:
         quality = _quality(test)
-        return f"significant at 5 % (Holm): {a} {_direction(test)}{f', which is {quality}' if quality else ''}"
+        which = f", which is {quality}" if quality else ""
+        return f"significant at 5 % (Holm): {a} {_direction(test)}{which}{_over(test, ', ')}"
     return f"significant at 5 % (Holm): {a} varies {_direction(test)}"
 
 
@@ -46,7 +47,9 @@ def answer(results: Results) -> str:
     if not waiting and most < 2:
         return f"{_measured(results)}; with a single seed, none of this can be tested."
     shown = [_finding(test) for test in reading.tests if test.is_significant]
-    others = [_pair(test) for test in reading.tests if not test.is_significant and math.isfinite(test.p)]
+    others = [
+        _pair(test) + _over(test, " ") for test in reading.tests if not test.is_significant and math.isfinite(test.p)
+    ]
     constant = [_pair(test) for test in reading.tests if test.constant_name]
     untested = [
         _pair(test) for test in reading.tests if math.isnan(test.p) and not test.lacks and not test.constant_name
@@ -126,10 +129,11 @@ def _measured(results: Results) -> str:
 def _finding(test: Outcome) -> str:
     p = f"Holm p {'' if test.p_holm < 0.001 else '= '}{p_value(test.p_holm)}"
     a, b = test.comparison.a, test.b_name
-    if test.paired is not None:
+    if test.of_means is not None:
         quality = _quality(test)
+        p = f"{_over(test, '')}, {p}".removeprefix(", ")
         word = f"{_direction(test)}{f' ({quality})' if quality else ''}"
-        size = significant(abs(test.paired.mean_difference))
+        size = significant(abs(test.of_means.mean_difference))
         if test.comparison.b_metric:
             return f"for {a}, {test.label} is {word} than {b} by {size} ({p})"
         return f"{test.label} is {word} for {a} than for {b} by {size} ({p})"
@@ -145,10 +149,15 @@ def _pair(test: Outcome) -> str:
     return f"{test.comparison.a} and {test.b_name} in {test.label}"
 
 
+def _over(test: Outcome, before: str) -> str:
+    """`over 10,000 test samples` after a separator; empty for a test over seeds."""
+    return f"{before}over {test.over_samples.n:,} test samples" if test.over_samples else ""
+
+
 def _direction(test: Outcome) -> str:
     """`higher` or `lower` of a mean, `more` or `less` of a spread, for the comparison's first row."""
-    if test.paired is not None:
-        return "higher" if test.paired.mean_difference > 0 else "lower"
+    if test.of_means is not None:
+        return "higher" if test.of_means.mean_difference > 0 else "lower"
     assert test.unpaired_variance is not None
     return "more" if test.unpaired_variance.std_a > test.unpaired_variance.std_b else "less"
 

@@ -1,4 +1,4 @@
-"""Statistics across seeds: paired and variance tests, corrections for many tests, intervals, power."""
+"""Statistics across seeds and over test samples: tests of means and variances, corrections, intervals, power."""
 
 from lit_ae.statistics.corrections import benjamini_hochberg, holm
 from lit_ae.statistics.intervals import confidence_interval, mean_std, prediction_interval
@@ -11,6 +11,7 @@ from lit_ae.statistics.power import (
     smallest_two_sided_p,
 )
 from lit_ae.statistics.ratios import variance_ratio_interval, variance_ratio_interval_paired
+from lit_ae.statistics.samples import SampleResult, paired_test_over_samples
 from lit_ae.statistics.variances import (
     VarianceResult,
     smallest_brown_forsythe_p,
@@ -20,6 +21,7 @@ from lit_ae.statistics.variances import (
 
 __all__ = [
     "PairedResult",
+    "SampleResult",
     "VarianceResult",
     "benjamini_hochberg",
     "confidence_interval",
@@ -27,6 +29,7 @@ __all__ = [
     "holm",
     "mean_std",
     "paired_test",
+    "paired_test_over_samples",
     "power",
     "prediction_interval",
     "seeds_for_difference",

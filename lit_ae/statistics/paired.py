@@ -25,7 +25,7 @@ class PairedResult:
     its initialisations. Their spread then says nothing about how the difference varies with the test samples, and an
     effect size or a p-value made from it would grow without bound as training becomes more repeatable. `t`, the
     p-values, `effect_size` and `detectable` are NaN in that case; the difference and its interval remain, and hold for
-    this test set only.
+    this test set only. `paired_test_over_samples` compares such models.
     """
 
     n: int
@@ -78,7 +78,7 @@ def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: floa
         p=math.nan if constant_side else float(test.pvalue),
         wilcoxon_p=math.nan if constant_side else float(wilcoxon(d).pvalue),
         sign_flip_p=math.nan if constant_side else sign_flip_p(d),
-        effect_size=math.nan if constant_side or n < 3 else mean / std * _hedges(n - 1),
+        effect_size=math.nan if constant_side or n < 3 else mean / std * hedges(n - 1),
         constant_side=constant_side,
     )
 
@@ -102,7 +102,8 @@ def sign_flip_p(differences: Sequence[float] | Floats) -> float:
     return float((np.abs(sums) >= observed).mean())
 
 
-def _hedges(df: int) -> float:
+def hedges(df: int) -> float:
+    """Factor by which d_z of df + 1 differences is too large (Hedges 1981, equation 6e)."""
     from math import exp, lgamma, log
 
     return exp(lgamma(df / 2) - lgamma((df - 1) / 2) - log(df / 2) / 2)

@@ -9,7 +9,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).parent.parent
 # Of the classes that YAML names without their module
-FOLDERS = (PACKAGE / "callbacks" / "scores", PACKAGE / "callbacks" / "figures", PACKAGE / "models")
+FOLDERS = tuple(PACKAGE / folder for folder in ("evaluation", "callbacks/scores", "callbacks/figures", "models"))
 
 
 def score_versions(contents: Iterable[Any]) -> dict[str, int]:

@@ -31,6 +31,7 @@ from lit_ae.tracking.runs import (
     upload_checkpoints,
     valid_key,
 )
+from lit_ae.tracking.samples import log_samples, sample_values
 from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
 
 __all__ = [
@@ -49,10 +50,12 @@ __all__ = [
     "log_json",
     "log_metrics",
     "log_params",
+    "log_samples",
     "log_text",
     "newest",
     "reopen",
     "run_status",
+    "sample_values",
     "search",
     "set_tags",
     "store_uri",

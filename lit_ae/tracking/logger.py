@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from lit_ae import plots, tracking
 from lit_ae.samplers import Sampler
+from lit_ae.tracking.samples import Values
 
 
 class RunLogger(Logger):
@@ -95,6 +96,12 @@ class RunLogger(Logger):
                 path = Path(folder) / f"{sampler.name}.pt"
                 sampler.save(path)
                 tracking.log_file(self.run_id, path, "samplers")
+
+    @rank_zero_only
+    def log_samples(self, values: Mapping[str, Values], digest: str) -> None:
+        """Store scores of single test samples, as `tracking.log_samples` does."""
+        if self.run_id and not self.limited:
+            tracking.log_samples(self.run_id, values, digest)
 
     @rank_zero_only
     def log_json(self, value: object, path: str) -> None:

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from lightning.pytorch import Callback, Trainer
 
 from lit_ae.errors import SettingError
+from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.settings.suggestions import near_match
 
 
 def keep_only_scores(trainer: Trainer, names: Sequence[str]) -> None:
-    """Remove the score callbacks with other class names from the trainer.
+    """Remove the score callbacks with other class names from the trainer, except for what they share.
 
     Raises:
         SettingError: there is no score callback of such a name.
@@ -20,7 +21,11 @@ def keep_only_scores(trainer: Trainer, names: Sequence[str]) -> None:
     for name in names:
         if name not in scores:
             raise SettingError(f"--only_scores names {name!r}{near_match(name, sorted(scores))}")
-    kept = [c for c in callbacks if not hasattr(type(c), "version") or type(c).__name__ in names]
+    kept = [
+        c
+        for c in callbacks
+        if not hasattr(type(c), "version") or type(c).__name__ in names or isinstance(c, Evaluation)
+    ]
     trainer.callbacks = kept  # type: ignore[attr-defined]
 
 

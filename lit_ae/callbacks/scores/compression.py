@@ -43,6 +43,7 @@ class Compression(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    version = 2  # keeps the values of each test sample
     needs_images = True
 
     def __init__(self, max_images: int = 1000, every_n_epochs: int = 0) -> None:
@@ -58,22 +59,26 @@ class Compression(ScoreCallback):
         of = {}  # bits -> (bytes, deflated bytes, PSNR)
         for bits in range(2, BITS + 1):
             levels = quantise(codes, low, high, bits)
-            decibels = _psnr(trainer, restore(levels, low, high, bits), x, y)
-            of[bits] = (codes.shape[1] * bits / 8, deflated_bytes(levels), decibels)
+            quantised = _psnr(trainer, restore(levels, low, high, bits), x, y)
+            of[bits] = (codes.shape[1] * bits / 8, deflated_bytes(levels), quantised.mean().item())
         images = (x * 255).round().to(torch.uint8)
-        png = sum(map(png_bytes, images)) / len(images)
-        rated = [_jpeg_rate(images, quality) for quality in QUALITIES]
         size, deflated, decibels = of[BITS]
-        values = {"bytes": size, "bytes_deflated": deflated, "psnr": decibels, "png_bytes": png}
-        values["psnr_unquantised"] = _psnr(trainer, codes, x, y)
-        no_worse = [rate for rate, quality in rated if quality >= decibels]
-        no_larger = [quality for rate, quality in rated if rate <= size]
+        each = {
+            "bytes": torch.full((len(x),), size),
+            "psnr": quantised,
+            "psnr_unquantised": _psnr(trainer, codes, x, y),
+        }
+        each["png_bytes"] = torch.tensor([png_bytes(image) for image in images], dtype=torch.float64)
+        jpegs = [_jpeg_rates(images, quality) for quality in QUALITIES]
+        rated = [(sizes.mean().item(), ratios.mean().item()) for sizes, ratios in jpegs]
+        no_worse = [(rate, k) for k, (rate, quality) in enumerate(rated) if quality >= decibels]
+        no_larger = [(quality, k) for k, (rate, quality) in enumerate(rated) if rate <= size]
         if no_worse:
-            values["jpeg_bytes"] = min(no_worse)
+            each["jpeg_bytes"] = jpegs[min(no_worse)[1]][0]
         else:
             evaluation.leave_out(f"no JPEG quality reaches {decibels:.1f} dB", "compression/jpeg_bytes")
         if no_larger:
-            values["jpeg_psnr"] = max(no_larger)
+            each["jpeg_psnr"] = jpegs[max(no_larger)[1]][1]
         else:
             evaluation.leave_out(f"no JPEG quality needs at most {size:g} bytes", "compression/jpeg_psnr")
         series = {
@@ -81,7 +86,8 @@ class Compression(ScoreCallback):
             "codes of 2 to 8 bits": [(size, quality) for size, _, quality in of.values()],
             "the same codes, zlib": sorted((size, quality) for _, size, quality in of.values()),
         }
-        title = f"PSNR by size, mean of {len(x):,} images; lossless PNG: {png:.0f} bytes"
+        values = {name: found.mean().item() for name, found in each.items()}
+        title = f"PSNR by size, mean of {len(x):,} images; lossless PNG: {values['png_bytes']:.0f} bytes"
         figure = plots.curves(series, "bytes per image, without headers", "PSNR (dB)", title)
         save_figure(trainer, figure, "compression")
         evaluation.protocol["compression"] = (
@@ -90,15 +96,17 @@ class Compression(ScoreCallback):
             "chunks are counted, without headers, tables and decoder weights; JPEG qualities "
             f"{QUALITIES[0]} to {QUALITIES[-1]}; PSNR: mean of the images' own values"
         )
-        return {f"compression/{name}": value for name, value in values.items()}
+        for name, found in each.items():
+            evaluation.keep_samples(f"compression/{name}", found)
+        return {f"compression/{name}": value for name, value in (values | {"bytes_deflated": deflated}).items()}
 
 
-def _psnr(trainer: Trainer, codes: Tensor, x: Tensor, y: Tensor) -> float:
-    """Mean PSNR in dB of images decoded from codes [N, D] against x [N, *shape]."""
-    return psnr(decoded(reconstruction_module(trainer), codes, y), x).mean().item()
+def _psnr(trainer: Trainer, codes: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """PSNR in dB [N] of images decoded from codes [N, D] against x [N, *shape]."""
+    return psnr(decoded(reconstruction_module(trainer), codes, y), x)
 
 
-def _jpeg_rate(images: Tensor, quality: int) -> tuple[float, float]:
-    """Mean bytes and mean PSNR in dB of images [N, C, H, W] uint8."""
+def _jpeg_rates(images: Tensor, quality: int) -> tuple[Tensor, Tensor]:
+    """Bytes and PSNR in dB, both [N], of images [N, C, H, W] uint8."""
     sizes, decoded = zip(*(jpeg(image, quality) for image in images), strict=True)
-    return sum(sizes) / len(sizes), psnr(torch.stack(decoded) / 255, images / 255).mean().item()
+    return torch.tensor(sizes, dtype=torch.float64), psnr(torch.stack(decoded) / 255, images / 255)

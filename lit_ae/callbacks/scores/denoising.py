@@ -1,12 +1,13 @@
 """How much of its own noise a denoising model removes."""
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from lit_ae import plots
 from lit_ae.evaluation.access import save_figure
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.reconstruction.psnr import psnr
@@ -25,19 +26,18 @@ class Denoising(PassCallback, ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    version = 2  # keeps the values of each test sample
     rank_zero = False
 
     def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
         self.n = n
-        self.noisy, self.denoised = MeanMetric(), MeanMetric()
+        self._ratios: list[Tensor] = []  # of each batch: of noisy and of denoised images [b, 2]
         self._shown: list[tuple[str, Tensor]] = []
 
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the pass before."""
-        self.noisy.reset()
-        self.denoised.reset()
-        self._shown = []
+        self._ratios, self._shown = [], []
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
         """Take in one batch."""
@@ -47,8 +47,8 @@ class Denoising(PassCallback, ScoreCallback):
         if not self._shown:
             parts = {"clean": outputs.x, "noisy": noisy, "denoised": denoised}
             self._shown = [(label, part[: self.n].detach().clamp(0, 1).cpu()) for label, part in parts.items()]
-        self.noisy.to(outputs.x.device).update(psnr(noisy, outputs.x))
-        self.denoised.to(outputs.x.device).update(psnr(denoised.detach(), outputs.x))
+        ratios = [psnr(images.detach(), outputs.x) for images in (noisy, denoised)]
+        self._ratios.append(torch.stack(ratios, 1).cpu())
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Both means, and the figure."""
@@ -56,6 +56,9 @@ class Denoising(PassCallback, ScoreCallback):
             return {}
         title = "Clean (top), noisy (middle) and denoised (bottom)"
         save_figure(trainer, plots.image_rows(self._shown, title), "denoising")
-        values = {"psnr_noisy": self.noisy.compute().item(), "psnr_denoised": self.denoised.compute().item()}
+        ratios = gather_in_order(torch.cat(self._ratios), trainer)
+        values = {"psnr_noisy": ratios[:, 0], "psnr_denoised": ratios[:, 1]}
+        for name, decibels in values.items():
+            evaluation.keep_samples(name, decibels)
         evaluation.protocol["psnr"] = "dB, mean of the images' own values, clipped to [0, 1]"
-        return values
+        return {name: decibels.double().mean().item() for name, decibels in values.items()}

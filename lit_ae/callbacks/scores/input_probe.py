@@ -11,7 +11,7 @@ from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.labelled import labelled_indices
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.codes.components import principal_components
-from lit_ae.metrics.codes.probe import probe_scores, stratified
+from lit_ae.metrics.codes.probe import probe_by_sample, stratified
 
 
 class InputProbe(ScoreCallback):
@@ -28,6 +28,8 @@ class InputProbe(ScoreCallback):
         seed: seed of the choice of these samples.
         every_n_epochs: as for `ScoreCallback`.
     """
+
+    version = 2  # keeps the values of each test sample
 
     def __init__(
         self,
@@ -48,7 +50,9 @@ class InputProbe(ScoreCallback):
             with evaluation.leaving_out("probe_accuracy_pixels"):
                 rows, scored = self._labelled(trainer, evaluation)
                 x, x_test = _flat(trainer, train.subset(rows)), _flat(trainer, test.subset(scored))
-                values["probe_accuracy_pixels"] = self._accuracy(x, train.y[rows], x_test, test.y[scored])
+                correct = self._correct(x, train.y[rows], x_test, test.y[scored])
+                evaluation.keep_samples("probe_accuracy_pixels", correct, scored)
+                values["probe_accuracy_pixels"] = correct.mean().item()
                 evaluation.protocol["input_probe"] = (
                     f"the linear probe on the {x.shape[1]:,} standardised inputs of {len(rows):,} training samples"
                 )
@@ -56,15 +60,19 @@ class InputProbe(ScoreCallback):
         if self.components:
             x, x_test = (_flat(trainer, part) for part in (train, test))
             z, z_test, mse = principal_components(x, x_test, max(self.components))
-            values |= {key: mse[min(n, len(mse) - 1)] for key, n in zip(errors, self.components, strict=True)}
+            for key, n in zip(errors, self.components, strict=True):
+                error = mse[:, min(n, mse.shape[1] - 1)]
+                evaluation.keep_samples(key, error)
+                values[key] = error.mean().item()
             evaluation.protocol["pca"] = f"exact, from {len(x):,} training samples; at most {z.shape[1]} components"
             with evaluation.leaving_out(*accuracies):
                 if not z.shape[1]:
                     raise NotComputable("all training samples are equal: there are no principal components")
                 rows, scored = self._labelled(trainer, evaluation)
                 for key, n in zip(accuracies, self.components, strict=True):
-                    pair = z[rows, :n], train.y[rows], z_test[scored, :n], test.y[scored]
-                    values[key] = self._accuracy(*pair)
+                    correct = self._correct(z[rows, :n], train.y[rows], z_test[scored, :n], test.y[scored])
+                    evaluation.keep_samples(key, correct, scored)
+                    values[key] = correct.mean().item()
         return values
 
     def _labelled(self, trainer: Trainer, evaluation: Evaluation) -> tuple[Tensor, Tensor]:
@@ -73,8 +81,9 @@ class InputProbe(ScoreCallback):
         some = torch.from_numpy(stratified(y[known].numpy(), self.max_train, self.seed))
         return known[some], labelled_indices(trainer, evaluation, split_name(trainer))
 
-    def _accuracy(self, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> float:
-        return probe_scores(x, y, x_test, y_test, self.seed, max_knn=1, k=1)["probe_accuracy"]
+    def _correct(self, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> Tensor:
+        """Whether each of x_test [M, D] is classified correctly, [M] 0 or 1."""
+        return probe_by_sample(x, y, x_test, y_test, self.seed, max_knn=1, k=1)[1]["probe_accuracy"].double()
 
 
 def _flat(trainer: Trainer, data: ArrayDataset) -> Tensor:

@@ -2,10 +2,11 @@
 
 from lightning.pytorch import Trainer
 
+from lit_ae.evaluation.access import split_name
 from lit_ae.evaluation.evaluation import Evaluation
-from lit_ae.evaluation.labelled import labelled_codes, labelled_train_codes
+from lit_ae.evaluation.labelled import labelled_codes, labelled_indices, labelled_train_codes
 from lit_ae.evaluation.score_callback import ScoreCallback
-from lit_ae.metrics.codes.probe import probe_scores
+from lit_ae.metrics.codes.probe import probe_by_sample
 
 
 class LinearProbe(ScoreCallback):
@@ -22,6 +23,7 @@ class LinearProbe(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    version = 2  # keeps whether each test sample is classified correctly
     needs_labels = True
 
     def __init__(
@@ -39,7 +41,9 @@ class LinearProbe(ScoreCallback):
         """Scores by name."""
         codes, labels = labelled_codes(trainer, evaluation)
         learnt, y = labelled_train_codes(trainer, evaluation)
-        values = probe_scores(learnt, y, codes, labels, self.seed, self.max_train, self.max_knn, self.k)
+        values, correct = probe_by_sample(learnt, y, codes, labels, self.seed, self.max_train, self.max_knn, self.k)
+        for name, hits in correct.items():
+            evaluation.keep_samples(name, hits, labelled_indices(trainer, evaluation, split_name(trainer)))
         if "probe_auc" not in values:
             evaluation.leave_out(f"the {len(labels):,} labelled samples that are scored are of one class", "probe_auc")
         used, near = (min(len(y), most or len(y)) for most in (self.max_train, self.max_knn))

@@ -32,6 +32,7 @@ class NoisyInputs(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    version = 2  # keeps the values of each test sample
     needs_images = True
 
     def __init__(
@@ -64,11 +65,10 @@ class NoisyInputs(ScoreCallback):
             f"{type(self.corruption).__name__} ({noise}) on the first {len(clean):,} images, seed {self.seed}; PSNR in "
             f"dB, mean of the images' own values, clipped to [0, 1]; filter chosen on the validation split: {how}"
         )
-        return {
-            f"denoising/psnr_{label}": psnr(image, clean).mean().item()
-            for label, image in images.items()
-            if label != "clean"
-        }
+        values = {f"denoising/psnr_{label}": psnr(image, clean) for label, image in images.items() if label != "clean"}
+        for name, decibels in values.items():
+            evaluation.keep_samples(name, decibels)
+        return {name: decibels.mean().item() for name, decibels in values.items()}
 
     def _pair(self, trainer: Trainer, split: ArrayDataset, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Noisy and clean images [N, *shape] and labels [N], on the CPU: the noise does not depend on the device."""

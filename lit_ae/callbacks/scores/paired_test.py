@@ -14,7 +14,7 @@ class PairedTest(Callback):
     """Once both models of a study's comparison have the metric for every seed, log the test's result to the parent run.
 
     Keys are `paired/METRIC/A-B/{difference,ci_low,ci_high,effect_size,p,n}`. The report makes the same tests with the
-    same function. A run outside a study logs nothing.
+    same function, except for those over test samples, which are only the report's. A run outside a study logs nothing.
     """
 
     version: ClassVar[int] = 1  # as for `ScoreCallback`
@@ -62,5 +62,5 @@ class PairedTest(Callback):
                 "p": result.p,
                 "n": result.n,
             }
-            # No p-value and no effect size if one side is the same for every seed
+            # No p-value and no effect size if one side is the same for every seed: the report tests over samples
             tracking.log_metrics(parent_id, {f"{key}/{k}": v for k, v in numbers.items() if math.isfinite(v)})

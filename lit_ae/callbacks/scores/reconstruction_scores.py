@@ -10,9 +10,10 @@ from torchmetrics import MeanMetric
 from lit_ae.errors import SettingError
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback
 from lit_ae.evaluation.score_callback import ScoreCallback
-from lit_ae.metrics.reconstruction.errors import EPSILON, ReconstructionErrors
+from lit_ae.metrics.reconstruction.errors import COLUMNS, EPSILON, ReconstructionErrors
 from lit_ae.models.base import Reconstruction, ReconstructionModule
 
 
@@ -34,6 +35,7 @@ class ReconstructionScores(PassCallback, ScoreCallback):
         SettingError: `noise` negative.
     """
 
+    version = 2  # keeps the values of each test sample
     rank_zero = False
 
     def __init__(self, noise: float = 0.2, seed: int = 0, every_n_epochs: int = 0) -> None:
@@ -42,6 +44,7 @@ class ReconstructionScores(PassCallback, ScoreCallback):
             raise SettingError(f"ReconstructionScores.noise is {noise}: it must be 0 (no noisy inputs) or positive")
         self.noise, self.seed = noise, seed
         self.errors, self.noisy = ReconstructionErrors(()), MeanMetric(nan_strategy="error")
+        self._noisy: list[Tensor] = []  # `mse_noisy_input` of each batch [b]
         self._seen = 0  # samples that this process has read
 
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -49,13 +52,14 @@ class ReconstructionScores(PassCallback, ScoreCallback):
         if isinstance(pl_module, ReconstructionModule):
             self.errors = ReconstructionErrors(pl_module.input_shape).to(pl_module.device)
             self.noisy = MeanMetric(nan_strategy="error").to(pl_module.device)
-            self._seen = 0
+            self._noisy, self._seen = [], 0
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
         """Take in one batch."""
         self.errors.update(outputs.x_hat, outputs.x)
         if self.noise and self.errors.in_unit_range:
-            self.noisy.update(self._noisy_errors(trainer, outputs.x, outputs.y))
+            self._noisy.append(self._noisy_errors(trainer, outputs.x, outputs.y))
+            self.noisy.update(self._noisy[-1])
         self._seen += len(outputs.x)
 
     def _noisy_errors(self, trainer: Trainer, x: Tensor, y: Tensor) -> Tensor:
@@ -76,6 +80,9 @@ class ReconstructionScores(PassCallback, ScoreCallback):
         values = {name: value.item() for name, value in self.errors.compute().items()}
         if not values:
             return {}
+        for name, each in zip(COLUMNS, gather_in_order(torch.cat(self.errors.rows), trainer).T, strict=True):
+            if name in values:
+                evaluation.keep_samples(name, each)
         module = module_of(trainer)
         values["compression_ratio"] = math.prod(module.input_shape) / module.latent_dim
         note = "reconstructions from the mean code; mae and rmse over all values, without clipping"
@@ -89,6 +96,7 @@ class ReconstructionScores(PassCallback, ScoreCallback):
         evaluation.protocol["reconstruction_scores"] = note
         if self.noise and "psnr" in values:
             values["mse_noisy_input"] = self.noisy.compute().item()
+            evaluation.keep_samples("mse_noisy_input", gather_in_order(torch.cat(self._noisy).cpu(), trainer))
             evaluation.protocol["mse_noisy_input"] = (
                 f"input with noise N(0, {self.noise:g}²), seed {self.seed}, clipped to [0, 1]; error against clean x"
             )

@@ -1,11 +1,12 @@
 """The first report's error on standardised pixels."""
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from lit_ae.evaluation.access import datamodule, reconstruction_module
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.reconstruction.standardised import mse_standardised, vary
@@ -20,24 +21,24 @@ class StandardisedMSE(PassCallback, ScoreCallback):
     `mse_standardised`. Lower is better. The validation split, all of it, is scored with the tested model as well.
     """
 
+    version = 2  # keeps the values of each test sample
     rank_zero = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.error, self.floor = MeanMetric(), MeanMetric()
+        self._errors: list[Tensor] = []  # of each batch: the error and its floor [b, 2]
 
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the pass before."""
-        self.error.reset()
-        self.floor.reset()
+        self._errors = []
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
         """Take in one batch, unless all pixels are equal."""
         data = datamodule(trainer)
         if vary(data.pixel_mean, data.pixel_std):
-            x, x_hat = outputs.x, outputs.x_hat
-            self.error.to(x.device).update(mse_standardised(x, x_hat, data.pixel_mean, data.pixel_std))
-            self.floor.to(x.device).update(mse_standardised(x, x, data.pixel_mean, data.pixel_std))
+            x = outputs.x
+            errors = [mse_standardised(x, found, data.pixel_mean, data.pixel_std) for found in (outputs.x_hat, x)]
+            self._errors.append(torch.stack(errors, 1).detach().cpu())
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """The means; that of the validation split is logged as such."""
@@ -49,7 +50,8 @@ class StandardisedMSE(PassCallback, ScoreCallback):
 
         validation = in_chunks(module, errors, val.x, val.y).mean().item()
         module.log("val/mse_standardised", validation)
-        return {
-            "mse_standardised": self.error.compute().item(),
-            "mse_standardised_floor": self.floor.compute().item(),
-        }
+        found = gather_in_order(torch.cat(self._errors), trainer)
+        values = {"mse_standardised": found[:, 0], "mse_standardised_floor": found[:, 1]}
+        for name, each in values.items():
+            evaluation.keep_samples(name, each)
+        return {name: each.double().mean().item() for name, each in values.items()}

@@ -6,8 +6,10 @@ from torch import Tensor
 RANK = 1e-10  # share of the largest variance below which a variance is rounding
 
 
-def principal_components(train: Tensor, test: Tensor, n: int) -> tuple[Tensor, Tensor, list[float]]:
-    """First n components of train [N, D] and of test [M, D], and the mean squared errors of test from the first 0 to n.
+def principal_components(train: Tensor, test: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """First n components of train [N, D] and of test [M, D], and each test sample's mean squared error [M, n + 1].
+
+    Column k of the errors is that from the first k components.
 
     Exact, by the eigenvectors of the Gram matrix [N, N] of the centred data if N < D, else of the scatter matrix [D, D]
     (Turk & Pentland 1991). Data of a lower rank have fewer components.
@@ -32,9 +34,9 @@ def principal_components(train: Tensor, test: Tensor, n: int) -> tuple[Tensor, T
         squares, vectors = torch.linalg.eigh(x.T @ x)
         axes = vectors[:, _kept(squares, n)]
     z, z_test = x @ axes, x_test @ axes
-    explained = torch.cat([z_test.new_zeros(1), z_test.square().sum(0).cumsum(0)])  # the axes are orthonormal
-    errors = (x_test.square().sum() - explained).clamp(min=0) / x_test.numel()
-    return z.float(), z_test.float(), errors.tolist()
+    explained = torch.cat([z_test.new_zeros(len(x_test), 1), z_test.square().cumsum(1)], 1)  # orthonormal axes
+    errors = (x_test.square().sum(1, keepdim=True) - explained).clamp(min=0) / x_test.shape[1]
+    return z.float(), z_test.float(), errors
 
 
 def _kept(squares: Tensor, n: int) -> Tensor:

@@ -52,10 +52,25 @@ def probe_scores(
             no codes to score.
         ValueError: a code is not finite.
     """
+    return probe_by_sample(train_codes, train_labels, codes, labels, seed, max_train, max_knn, k)[0]
+
+
+def probe_by_sample(
+    train_codes: Tensor,
+    train_labels: Tensor,
+    codes: Tensor,
+    labels: Tensor,
+    seed: int = 0,
+    max_train: int | None = None,
+    max_knn: int = 10_000,
+    k: int = 5,
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """What `probe_scores` returns, and for each accuracy whether each code is classified correctly [M], 0 or 1."""
     import numpy as np
+    import torch
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+    from sklearn.metrics import f1_score, roc_auc_score
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.preprocessing import StandardScaler
 
@@ -82,18 +97,19 @@ def probe_scores(
     predicted, probs = probe.predict(z_test), probe.predict_proba(z_test)  # [M], [M, classes learnt]
     near = stratified(y, max_knn, seed)
     knn = KNeighborsClassifier(min(k, len(near)), algorithm="brute").fit(z[near], y[near])
+    correct = {"probe_accuracy": predicted == y_test, "knn_accuracy": knn.predict(z_test) == y_test}
     values = {
-        "probe_accuracy": float(accuracy_score(y_test, predicted)),
+        "probe_accuracy": float(correct["probe_accuracy"].mean()),
         "probe_f1": float(f1_score(y_test, predicted, average="macro")),
         "probe_converged": float(converged),
-        "knn_accuracy": float(accuracy_score(y_test, knn.predict(z_test))),
+        "knn_accuracy": float(correct["knn_accuracy"].mean()),
     }
     if len(np.unique(y_test)) > 1:
         column = {c: probs[:, i] for i, c in enumerate(probe.classes_)}
         unknown = np.zeros(len(y_test))
         areas = [roc_auc_score(y_test == c, column.get(c, unknown)) for c in np.unique(y_test)]
         values["probe_auc"] = float(np.mean(areas))
-    return values
+    return values, {name: torch.from_numpy(hits).float() for name, hits in correct.items()}
 
 
 def stratified(labels: "NDArray[np.int64]", n: int | None, seed: int) -> "NDArray[np.int64]":

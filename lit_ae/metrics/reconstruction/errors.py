@@ -12,6 +12,7 @@ from lit_ae.metrics.reconstruction.psnr import psnr
 
 EPSILON = 1e-6  # probabilities are clipped to [ε, 1 - ε]: a pixel costs at most 20 bits
 PART = 100  # samples at a time, few enough for intermediate results to stay in the processor's cache
+COLUMNS = ("mae", "mse", "psnr", "bits", "ssim")  # of `ReconstructionErrors.rows`
 SMALLEST = 6  # height and width that SSIM's window, mirrored at the edges, needs at least
 
 
@@ -75,6 +76,9 @@ class ReconstructionErrors(Metric):
 
     def __init__(self, shape: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.rows: list[
+            Tensor
+        ] = []  # of each sample of this process the `COLUMNS` [b, 5]; 0 if data have no such error
         self.has_ssim = len(shape) == 3 and min(shape[1:]) >= SMALLEST
         self.add_state("sums", torch.zeros(5, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -94,17 +98,24 @@ class ReconstructionErrors(Metric):
             return
         self.low, self.high = torch.minimum(self.low, x.min()), torch.maximum(self.high, x.max())
         for parts in zip(x_hat.split(PART), x.split(PART), strict=True):
-            self.sums = self.sums + self._summed(*parts)
+            rows = self._errors(*parts)
+            self.sums = self.sums + rows.sum(0)
+            self.rows.append(rows.cpu())
         self.count = self.count + len(x)
 
-    def _summed(self, x_hat: Tensor, x: Tensor) -> Tensor:
+    def reset(self) -> None:
+        """Forget all samples."""
+        super().reset()
+        self.rows = []
+
+    def _errors(self, x_hat: Tensor, x: Tensor) -> Tensor:
         difference = (x_hat - x).flatten(1).double()
         terms = [difference.abs().mean(1), difference.square().mean(1), *[difference.new_zeros(len(x))] * 3]
         if self.in_unit_range:
             terms[2:4] = [psnr(x_hat, x), bernoulli_bits(x_hat, x)]
             if self.has_ssim:
                 terms[4] = ssim(x_hat, x)
-        return torch.stack([term.double().sum() for term in terms])
+        return torch.stack([term.double() for term in terms], 1)
 
     @property
     def in_unit_range(self) -> bool:

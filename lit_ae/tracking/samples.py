@@ -1,0 +1,45 @@
+"""A run's scores of single test samples: one file, `samples.npz`, from which reports test over samples."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lit_ae.tracking.query import get_run
+from lit_ae.tracking.runs import log_file
+
+if TYPE_CHECKING:
+    from lit_ae.tracking.query import Run
+
+Values = npt.NDArray[np.float32]
+FILE = "samples.npz"
+DIGEST = "digest"  # its entry that says which samples these are
+
+
+def log_samples(run_id: str, values: Mapping[str, Values], digest: str) -> None:
+    """Store values [N] by the name of the metric whose mean they have, NaN for samples that it does not use.
+
+    Those of other metrics are kept if they are of the same samples, which `digest` identifies.
+    """
+    stored = get_run(run_id).artifact(FILE)
+    before: dict[str, npt.NDArray[np.generic]] = {}
+    if stored:
+        with np.load(stored) as found:
+            before = dict(found) if str(found[DIGEST]) == digest else {}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        entries: dict[str, Any] = {**before, **values, DIGEST: np.array(digest)}
+        np.savez_compressed(path, **entries)
+        log_file(run_id, path, "")
+
+
+def sample_values(run: "Run", name: str) -> tuple[Values, str] | None:
+    """A metric's values [N] of single test samples and the samples' digest; None if the run does not have them."""
+    stored = run.artifact(FILE)
+    if stored is None:
+        return None
+    with np.load(stored) as found:
+        return (found[name], str(found[DIGEST])) if name in found else None
