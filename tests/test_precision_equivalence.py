@@ -35,7 +35,7 @@ def scores(precision, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_bfloat16_and_float32_agree_within_the_noise_of_the_seeds(record_property):
     """Two one-sided t-tests, paired by seed (Schuirmann 1987): the mean difference is below the noise of one seed.
 
