@@ -218,3 +218,23 @@ def test_command_line_starts_its_second_process_by_itself(store, lit_ae, argumen
     again = {path.name: path.stat().st_mtime_ns for path in two.artifact("figures").iterdir()}
     assert again.keys() == figures.keys()
     assert all(again[name] > figures[name] for name in figures if name != "loss.png")
+
+
+@pytest.mark.slow
+def test_training_in_two_processes_goes_on_to_the_bit(store, lit_ae, arguments, clean_process):
+    """Each process draws its own noise, and goes on with its own random states."""
+
+    def fit(epochs, experiment, *more):
+        settings = (f"--trainer.max_epochs={epochs}", f"--experiment={experiment}")
+        assert lit_ae("fit", *arguments("vae", 2), *settings, *more) == 0
+        run = the_run(experiment)
+        return run.id, run.checkpoint, torch.load(run.checkpoint, weights_only=True)
+
+    _, _, whole = fit(3, "whole")
+    run_id, checkpoint, _ = fit(2, "part")
+    _, _, resumed = fit(3, "part", "--run_id", run_id, "--ckpt_path", checkpoint)
+    assert len(whole["random_states"]) == 2
+    for ours, theirs in zip(resumed["random_states"], whole["random_states"], strict=True):
+        assert torch.equal(ours["torch"], theirs["torch"])
+    assert not torch.equal(*(states["torch"] for states in whole["random_states"]))
+    assert all(torch.equal(resumed["state_dict"][key], value) for key, value in whole["state_dict"].items())

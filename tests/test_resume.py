@@ -1,9 +1,11 @@
 """A training that is killed and goes on from its checkpoint ends bit for bit where an uninterrupted one ends."""
 
 import functools
+import random
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -18,6 +20,7 @@ from lit_ae.models.dec import DEC
 from lit_ae.models.denoising_ae import DenoisingAE
 from lit_ae.models.gan import GAN
 from lit_ae.models.rbm import RBM
+from lit_ae.models.resumable import random_states, set_random_states
 from lit_ae.models.vae import VAE
 from lit_ae.models.wae_gan import WAEGAN
 from lit_ae.nets import MLPDecoder, MLPEncoder
@@ -183,6 +186,18 @@ def test_checkpoint_of_this_loader_serves_another_one(tmp_path):
 
     end = train(tmp_path / "plain", FAMILIES["AE"], 1, {}, tmp_path / "ours" / "last.ckpt", loaders=loader)
     assert end.kept["global_step"] == STEPS * EPOCHS
+
+
+def test_states_of_all_generators_come_back_from_a_file(tmp_path):
+    def draws():
+        return [random.gauss(0, 1), np.random.normal(), np.random.random(), torch.randn(3).tolist()]
+
+    random.gauss(0, 1), np.random.normal()  # of each pair of numbers the second is kept in the state
+    torch.save(random_states(), tmp_path / "states")
+    expected = draws()
+    assert draws() != expected
+    set_random_states(torch.load(tmp_path / "states", weights_only=True))
+    assert draws() == expected
 
 
 def test_loading_a_model_leaves_random_numbers_alone(tmp_path):
