@@ -29,9 +29,9 @@ def limits(results: Results, reading: Reading) -> str:
     if any(test.constant_name for test in reading.tests):
         unless = ", but a score has no value for each sample" if sampled else ""
         said.append(
-            f"Where one side is the same for every seed{unless}, the difference varies only with the initialisations of "
-            "the other, on one test set. Its interval covers no more than that, and no effect size or p-value is made "
-            "from it: such a test has to be made over test samples or over splits of the data."
+            f"Where one side is the same for every seed{unless}, the difference varies only with the initialisations "
+            "of the other, on one test set. Its interval covers no more than that, and no effect size or p-value is "
+            "made from it: such a test has to be made over test samples or over splits of the data."
         )
     waiting = [test for test in reading.tests if test.lacks]
     if waiting:
