@@ -292,7 +292,7 @@ def test_scores_of_an_older_version_are_renewed_alone_and_without_training(
     protocols = {row: run.artifact("protocol.json").read_text() for row, run in before.items()}
 
     (tmp_path / "scores").mkdir()
-    (tmp_path / "scores" / "standardised_mse.py").write_text("class StandardisedMSE:\n    version = 2\n")
+    (tmp_path / "scores" / "standardised_mse.py").write_text("class StandardisedMSE:\n    version = 3\n")
     monkeypatch.setattr(versions, "FOLDERS", (tmp_path / "scores",))
     assert set(status(lit_ae, capsys).values()) == {"OUTDATED"}
     assert lit_ae("study", "status", "tiny.yaml") == 0
@@ -315,7 +315,7 @@ def test_scores_of_an_older_version_are_renewed_alone_and_without_training(
         assert same == kept, "neither training nor another score is done again"
         assert len(new) == len(old) + 1
         assert {(step, value) for step, _, value in new} == {(step, value) for step, _, value in old}
-        assert json.loads(run.tags["score_versions"]) == {"StandardisedMSE": 2}
+        assert json.loads(run.tags["score_versions"]) == {"StandardisedMSE": 3}
         assert run.artifact("protocol.json").read_text() == protocols[row], "the other scores' protocols stay"
     assert warned not in Path("reports/quick/tiny.md").read_text("utf-8")
     assert set(status(lit_ae, capsys).values()) == {"FINISHED"}
