@@ -28,20 +28,21 @@ from lit_ae.models.denoising_ae import DenoisingAE
 from lit_ae.models.hopfield import Hopfield
 from lit_ae.models.nmn import NMN
 from lit_ae.models.vae import VAE
+from lit_ae.objectives.likelihoods import Bernoulli
 from lit_ae.plots.style import styled
 from lit_ae.samplers import Normal
 from lit_ae.settings.files import config_folder
 from lit_ae.tracking.logger import RunLogger
 
 SIDE, CLASSES, LIMIT = 8, 3, 8
-TERMS = {f"test/{term}" for term in ("loss", "nll", "penalty", "mse", "kl")}
+TERMS = {f"test/{term}" for term in ("loss", "nll", "penalty", "mse", "mse_corrupted", "kl")}
 # Scores and figures that do not use samples of the split
 INDEPENDENT = {"ClassSamples", "HopfieldRecall", "ReconstructionKL", "SamplesGrid", "ValidSet"}
 FAMILIES = {  # for callbacks that need more than a Gaussian code
     "ClassSamples": lambda shape: ConditionalVAE(input_shape=shape, latent_dim=4, num_classes=CLASSES),
     "ClusterAssignments": lambda shape: DEC(input_shape=shape, latent_dim=4, clusters=CLASSES),
     "Denoising": lambda shape: DenoisingAE(input_shape=shape, latent_dim=4),
-    "HiddenCodes": lambda shape: NMN(input_shape=shape, latent_dim=4),
+    "HiddenCodes": lambda shape: NMN(input_shape=shape, latent_dim=4, likelihood=Bernoulli()),
     "HopfieldRecall": lambda shape: Hopfield(input_shape=shape, latent_dim=4),
 }
 SMALL = {  # smaller settings than in the YAML
