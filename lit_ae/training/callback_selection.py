@@ -3,19 +3,23 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_ae.errors import SettingError
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.settings.suggestions import near_match
 
 
-def keep_only_scores(trainer: Trainer, names: Sequence[str]) -> None:
+def keep_only_scores(trainer: Trainer, module: LightningModule, names: Sequence[str]) -> None:
     """Remove the score callbacks with other class names from the trainer, except for what they share.
+
+    All stay if the name of the model's own class is among the names: its codes have changed, which any score may use.
 
     Raises:
         SettingError: there is no score callback of such a name.
     """
+    if type(module).__name__ in names:
+        return
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     scores = {type(c).__name__ for c in callbacks if hasattr(type(c), "version")}
     for name in names:

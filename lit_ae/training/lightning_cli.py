@@ -104,7 +104,8 @@ class AutoencoderCLI(LightningCLI):
                 "--only_scores",
                 type=list[str] | None,
                 default=None,
-                help="class names of the score callbacks to run, such as [Clustering,LinearProbe]; null: all of them",
+                help="class names of the score callbacks to run, such as [Clustering,LinearProbe]; null, or if the "
+                "model's own class is among them: all",
             )
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
@@ -151,7 +152,7 @@ class AutoencoderCLI(LightningCLI):
         linked = {name: self.model.init_args[name] for name in LINKED if name in self.model.init_args}
         self.model.init_args = {**(bare(self.config_dump)["model"].get("init_args") or {}), **linked}
         if names := self._get(self.config, "only_scores"):
-            keep_only_scores(self.trainer, names)
+            keep_only_scores(self.trainer, self.model, names)
 
     def _run_subcommand(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)
