@@ -73,12 +73,26 @@ def test_image_rows_labels_title_and_heat_map():
 
 def test_heat_map_of_zeros_is_drawn(tmp_path):
     figure = plots.image_rows([("variance", torch.zeros(3, 1, 4, 4))], "t", heat={"variance": "v"})
-    assert plots.save(figure, tmp_path / "zero.png").stat().st_size > 0
+    heat = next(axes.images[0] for axes in figure.axes if axes.images)
+    colours = heat.to_rgba(heat.get_array())
+    shown = heat.get_array().filled(0)  # the gaps between images are masked
+    assert not shown.any()
+    assert len({tuple(colour) for colour in colours.reshape(-1, 4) if colour[3]}) == 1, "one colour, that of 0"
+    low, high = heat.get_clim()
+    assert low == 0 < high, "a scale without an extent cannot be drawn"
+    plots.save(figure, tmp_path / "zero.png")
 
 
-@pytest.mark.parametrize("shape", [(4, 28, 28), (4, 2, 8, 8), (0, 1, 8, 8)])
-def test_wrong_image_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"\[N, 1 or 3, H, W\]"):
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((4, 28, 28), r"\[N, 1 or 3, H, W\]"),
+        ((0, 1, 8, 8), r"\[N, 1 or 3, H, W\]"),
+        ((4, 2, 8, 8), "images of 2 channels cannot be drawn"),
+    ],
+)
+def test_wrong_image_shapes_are_refused(shape, message):
+    with pytest.raises(ValueError, match=message):
         plots.image_grid(torch.zeros(shape), "t")
 
 
