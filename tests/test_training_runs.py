@@ -134,7 +134,10 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("case", WEIGHTS)
+ALWAYS = ("last", "early stopping's best", "EMA", "SWA")
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[] if c in ALWAYS else pytest.mark.slow) for c in WEIGHTS])
 def test_scores_at_once_and_later_are_of_the_weights_that_are_kept(case, store, lit_ae, settings, tmp_path):
     callbacks, expected = WEIGHTS[case]
     path = tmp_path / "callbacks.yaml"
