@@ -18,8 +18,9 @@ KEY = "random_states"
 def random_states() -> dict[str, Any]:
     """The states of Python's, NumPy's and PyTorch's global generators, on the CPU and all devices, as plain data."""
     _, words, *rest = np.random.get_state()  # the global generator is the one that others draw from
+    version, own, gauss = random.getstate()
     states: dict[str, Any] = {
-        "python": random.getstate(),
+        "python": [version, torch.tensor(own), gauss],  # 625 numbers: as single objects they would slow each checkpoint
         "numpy": [torch.from_numpy(np.asarray(words, dtype=np.int64)), *rest],
         "torch": torch.get_rng_state(),
     }
@@ -33,7 +34,7 @@ def random_states() -> dict[str, Any]:
 def set_random_states(states: Mapping[str, Any]) -> None:
     """Let all generators go on from these states; those of devices that this machine does not have are left out."""
     version, words, gauss = states["python"]
-    random.setstate((version, tuple(words), gauss))
+    random.setstate((version, tuple(map(int, words)), gauss))
     numbers, *rest = states["numpy"]
     np.random.set_state(("MT19937", numbers.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])

@@ -80,9 +80,9 @@ class Likelihood(nn.Module, ABC):
 
     def reduce(self, pixel_nll: Tensor) -> Tensor:
         """Sum or mean over pixels, as `pixels` says, [B], of the terms of each pixel [B, *shape]."""
-        flat = pixel_nll.flatten(1)
         # The gradient of a mean is an array as large as the images; that of a sum is one number for all pixels
-        return flat.sum(1) if self.pixels == "sum" else flat.sum(1) / flat.shape[1]
+        total = pixel_nll.sum(tuple(range(1, pixel_nll.dim())))
+        return total if self.pixels == "sum" else total / math.prod(pixel_nll.shape[1:])
 
 
 def fitting(low: float, high: float) -> str:
@@ -120,7 +120,7 @@ class Gaussian(Likelihood):
         """nll = Σ (x - x_hat)², or the mean over pixels."""
         x_hat = self.mean(raw)
         nll = self.reduce(F.mse_loss(x_hat, x, reduction="none"))
-        mse = nll.detach() / x[0].numel() if self.pixels == "sum" else nll.detach()
+        mse = nll.detach() / math.prod(x.shape[1:]) if self.pixels == "sum" else nll.detach()
         return Fit(x_hat, nll, mse)
 
 

@@ -8,7 +8,7 @@ same. If a setting, a callback or the model needs to act at every step, Lightnin
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
+from torch.optim import Optimizer
 
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import Batch
@@ -106,6 +107,7 @@ class Calls(Callback):
         optimizer = self.module.optimizers()
         assert not isinstance(optimizer, list)
         self.optimizer = optimizer
+        self.zero_grad = zero_grad_of(optimizer.optimizer)
         # In full precision on one device, `manual_backward` only adds calls of these hooks to `backward`
         watched = any(is_overridden(name, c) for name in WITHIN_A_CALL if "backward" in name for c in self.acting)
         self.backward = self.module.manual_backward if watched else Tensor.backward
@@ -155,7 +157,7 @@ class Calls(Callback):
 
         def closure() -> Tensor | None:
             loss = loss_of(self._result(batch, index))
-            optimizer.optimizer.zero_grad()
+            self.zero_grad()
             if loss is not None:
                 self.backward(loss)
             return loss
@@ -216,6 +218,19 @@ class Calls(Callback):
         self.batches_before = batches_trained_on(checkpoint)
         if self.automatic:
             count_manual_steps(checkpoint)
+
+
+def zero_grad_of(optimizer: Optimizer) -> Callable[[], None]:
+    """Sets the gradients to None as PyTorch does, but without its profiling (50 µs); or the optimiser's own way."""
+    if type(optimizer).zero_grad is not Optimizer.zero_grad:
+        return optimizer.zero_grad
+
+    def zero_grad() -> None:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    return zero_grad
 
 
 def loss_of(result: Tensor | Mapping[str, Any] | None) -> Tensor | None:
