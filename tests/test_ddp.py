@@ -195,6 +195,7 @@ def test_gan_in_two_processes_gives_the_scores_of_one(store, lit_ae, arguments, 
     assert found[1] == pytest.approx(found[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_command_line_starts_its_second_process_by_itself(store, lit_ae, arguments, scores):
     """The processes of `ddp` repeat the command; those of `ddp_fork` above are copies of this one."""
     assert lit_ae("fit", *arguments("sae")) == 0

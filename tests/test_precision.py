@@ -119,6 +119,7 @@ def test_without_that_list_the_system_is_asked(monkeypatch, answer, found):
     assert machine.has_bfloat16_instructions() is found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="for x86 processors")
 def test_emulated_bfloat16_is_measured_to_be_slower():
     """The library is told to use AVX2 alone; the processor's list of features says what it always says."""

@@ -170,7 +170,7 @@ def test_brown_forsythe_says_its_smallest_p_where_it_refuses():
         statistics.variance_test_unpaired(seeds([1.0, 1, 3, 3]), seeds([0.0, 0, 9, 9]))
 
 
-@pytest.mark.parametrize("sizes", [(3, 3), (3, 5), (4, 4)])
+@pytest.mark.parametrize("sizes", [(3, 3), pytest.param((3, 5), marks=pytest.mark.slow), (4, 4)])
 def test_smallest_p_of_brown_forsythe_by_search(sizes):
     """A search over all data approaches the formula and never passes it; at even sizes it has no bound."""
     rng, n = np.random.default_rng(0), sum(sizes)

@@ -180,7 +180,7 @@ def test_average_of_no_step_is_refused(store, lit_ae, settings, tmp_path, capsys
     assert "EMAWeightAveraging has not averaged any weights in 1 steps" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("callback", [EMA, SWA], ids=["EMA", "SWA"])
+@pytest.mark.parametrize("callback", [pytest.param(EMA, id="EMA"), pytest.param(SWA, id="SWA", marks=pytest.mark.slow)])
 def test_training_goes_on_from_the_weights_behind_their_average(callback, store, lit_ae, settings, tmp_path):
     path = tmp_path / "callbacks.yaml"
     path.write_text(yaml.safe_dump({"trainer": {"callbacks+": [callback, *KEEP]}}))
