@@ -176,6 +176,20 @@ def test_embeddings_have_a_panel_each_and_one_legend():
     assert np.allclose(figure.axes[1].collections[0].get_offsets(), 2 * points[labels == 0])
 
 
+def test_saved_figure_is_laid_out_as_matplotlib_does_by_itself(tmp_path):
+    def made():
+        return plots.embeddings({"t-SNE": CODES, "PCA": CODES}, DIGITS, "300 codes")
+
+    ours = plots.save(made(), tmp_path / "a.png").read_bytes()
+    with style.styled():
+        made().savefig(tmp_path / "b.png", metadata={"Software": None})
+        free = made()
+        free.set_layout_engine(None)
+        free.savefig(tmp_path / "c.png", metadata={"Software": None})
+    theirs, without = ((tmp_path / name).read_bytes() for name in ("b.png", "c.png"))
+    assert ours == theirs != without
+
+
 def test_distributions_have_a_panel_a_dimension_and_a_violin_a_group():
     codes = torch.cat([torch.full((5, 1), 2.0), torch.linspace(-1, 1, 5)[:, None]], 1)  # one all equal
     figure = plots_codes.distributions(codes, torch.tensor([0, 0, 1, 1, 2]), ["z 4", "z 7"], "shape", "t")

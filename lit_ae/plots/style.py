@@ -104,11 +104,13 @@ def save(figure: Figure, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     with styled():
+        if layout := figure.get_layout_engine():  # once for both formats; `savefig` would draw everything twice for it
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         if path.suffix == ".pdf":
             figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
         else:
             figure.savefig(buffer, format="png", metadata={"Software": None})
-        figure.set_layout_engine(None)  # its layout is also used for the other format: it takes as long as drawing
     if path.suffix != ".pdf" and buffer.tell() > MAX_BYTES:
         from PIL import Image
 
