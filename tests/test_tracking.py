@@ -309,6 +309,23 @@ def test_rank_1_logs_nothing(store, monkeypatch):
     assert {file.path for file in tracking.client().list_artifacts(run.id)} == {"card.json", "figures", "vector"}
 
 
+def test_tags_are_one_write_and_a_file_of_a_known_run_is_found_without_a_query(store, monkeypatch):
+    run_id = tracking.create_run("e", "a run", {})
+    tracking.log_text(run_id, "{}", "card.json")
+    calls = []
+    for name in ("log_batch", "set_tag"):
+        one = getattr(tracking.client(), name)
+        monkeypatch.setattr(
+            tracking.client(), name, lambda *args, f=one, **kwargs: calls.append(f) or f(*args, **kwargs)
+        )
+    tracking.set_tags(run_id, {"a": "1", "b": "2"})
+    assert len(calls) == 1
+    run = tracking.get_run(run_id)
+    assert (run.tags["a"], run.tags["b"]) == ("1", "2")
+    monkeypatch.setattr(tracking.client(), "get_run", None)
+    assert (run.artifact("card.json").read_text(), run.artifact("another.json")) == ("{}", None)
+
+
 def test_logger_without_a_run_is_quiet():
     logger = RunLogger()
     logger.log_metrics({"a": 1.0}, 0)

@@ -37,6 +37,7 @@ class Run:
     params: dict[str, str]
     start: float
     end: float | None
+    artifact_uri: str = ""
 
     @property
     def seconds(self) -> float:
@@ -62,10 +63,10 @@ class Run:
         """Local path of an artifact; None if the run does not have it."""
         from mlflow.exceptions import MlflowException
 
-        uri = str(client().get_run(self.id).info.artifact_uri)
+        uri = urlparse(self.artifact_uri)
         try:
-            if uri.startswith("file://"):  # `download_artifacts` would leave a copy at every call
-                local = Path(url2pathname(urlparse(uri).path)) / path
+            if uri.scheme == "file":  # `download_artifacts` would leave a copy at every call
+                local = Path(url2pathname(uri.path)) / path
             else:
                 local = Path(client().download_artifacts(self.id, path))
         except (MlflowException, OSError):
@@ -86,6 +87,7 @@ def _as_run(run: Any) -> Run:
         params=dict(run.data.params),
         start=run.info.start_time / 1000,
         end=run.info.end_time / 1000 if run.info.end_time else None,
+        artifact_uri=str(run.info.artifact_uri),
     )
 
 

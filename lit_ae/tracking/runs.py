@@ -81,9 +81,10 @@ def log_params(run_id: str, params: Mapping[str, object]) -> None:
 
 
 def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
-    """Set tags of a run."""
-    for key, value in tags.items():
-        client().set_tag(run_id, key, value)
+    """Set tags of a run in one write."""
+    from mlflow.entities import RunTag
+
+    client().log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
 def log_text(run_id: str, text: str, path: str) -> None:
