@@ -1,5 +1,7 @@
 """Handwritten digits that are part of scikit-learn: the default data set, which needs no download."""
 
+from functools import cache
+
 import torch
 from torch.nn.functional import interpolate
 
@@ -21,11 +23,16 @@ class Digits(BaseDataModule):
 
     def load(self) -> Splits:
         """All images, split at random."""
-        from sklearn.datasets import load_digits
-
-        bunch = load_digits()
-        small = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16  # [1797, 1, 8, 8]
-        large = interpolate(small, size=(28, 28), mode="bilinear")
-        digits = ArrayDataset((large * 255).round().to(torch.uint8), torch.from_numpy(bunch.target).long())
-        val, test, train = seeded_split(digits, (180, 360), self.split_seed)
+        val, test, train = seeded_split(_digits(), (180, 360), self.split_seed)
         return Splits(train, val, test)
+
+
+@cache
+def _digits() -> ArrayDataset:
+    """All of them, read once for all runs of a process: reading takes as long as a run's training of two epochs."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16  # [1797, 1, 8, 8]
+    large = interpolate(small, size=(28, 28), mode="bilinear")
+    return ArrayDataset((large * 255).round().to(torch.uint8), torch.from_numpy(bunch.target).long())
