@@ -129,10 +129,13 @@ def test_shipped_scores_make_every_figure_and_log_each_score_once(scored):
 
 
 def test_same_seed_gives_bit_identical_metrics_and_another_does_not(scored, store, lit_ae, settings, scores):
+    """Also with fewer figures, of which there is then no PDF."""
     for seed in (0, 1):
-        assert lit_ae("fit", *settings("sae", LIMIT, seed)) == 0
-        assert lit_ae("test", *settings("sae", LIMIT, seed), "--config", scores) == 0
+        shown = "--figures=[reconstructions,tsne]"
+        assert lit_ae("fit", *settings("sae", LIMIT, seed), shown) == 0
+        assert lit_ae("test", *settings("sae", LIMIT, seed), "--config", scores, shown) == 0
     (again,) = tracking.search("lit_ae", seed="0")
+    assert (figures(again), again.artifact("vector")) == ({"reconstructions", "tsne"}, None)
     (other,) = tracking.search("lit_ae", seed="1")
     assert again.metrics == scored.metrics
     assert again.tags["config_hash"] == scored.tags["config_hash"] != other.tags["config_hash"]

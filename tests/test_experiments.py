@@ -69,6 +69,19 @@ def test_row_of_fewer_seeds_runs_with_the_first_ones(tmp_path):
         load()
 
 
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_quick_runs_draw_the_figures_that_the_report_shows_and_full_ones_all(path):
+    study = load_study(path)
+    drawn = {}  # (row, figure) -> seeds that draw it
+    for job in jobs(study, study.profile("quick")):
+        (option,) = (arg for arg in job.args if arg.startswith("--figures="))
+        for name in yaml.safe_load(option.partition("=")[2]):
+            drawn.setdefault((job.model, name), []).append(job.seed)
+    shown = [(model, figure.name) for figure in study.figures for model in figure.models]
+    assert drawn == {key: [study.profile("quick").seeds[0]] for key in shown}
+    assert not [arg for job in jobs(study, study.profile("full")) for arg in job.args if "--figures" in arg]
+
+
 def test_quick_profiles_need_no_download():
     for path in EXPERIMENTS:
         study = load_study(path)

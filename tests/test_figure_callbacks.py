@@ -367,6 +367,31 @@ def test_runs_without_a_logged_kl_have_no_recon_kl(store):
     assert recon_kl("penalty", Bernoulli()) == {}
 
 
+# -- the figures that are wanted -------------------------------------------------------------------------------
+
+
+def test_a_figure_that_is_not_wanted_is_neither_made_nor_changes_a_score(monkeypatch):
+    data = Made("factors")
+    everything, figures, _ = run(model(AE, data), data, *all_callbacks())
+    embedded = []
+    monkeypatch.setattr("lit_ae.callbacks.figures.latent_plot.embed", lambda *args: embedded.append(args))
+    monkeypatch.setattr(Recorder, "draws", lambda self, name: name == "zeroed-mse")
+    monkeypatch.setattr("lit_ae.plots.codes.distributions", None)
+    monkeypatch.setattr("lit_ae.plots.image_rows", None)
+    scores, drawn, protocol = run(model(AE, data), data, *all_callbacks())
+    assert (drawn.keys(), embedded, "left_out" in protocol) == ({"zeroed-mse"}, [], False)
+    assert scores == everything
+    assert len(figures) > len(IMAGES)
+
+
+def test_embeddings_that_are_only_shown_side_by_side_are_computed(monkeypatch):
+    data = Made()
+    monkeypatch.setattr(Recorder, "draws", lambda self, name: name == "embeddings")
+    _, figures, _ = run(model(AE, data), data, LatentPlot(["tsne", "pca"], perplexity=5, iterations=250, max_points=30))
+    assert figures.keys() == {"embeddings"}
+    assert len(figures["embeddings"].axes) == 2
+
+
 # -- files ---------------------------------------------------------------------------------------------------
 
 

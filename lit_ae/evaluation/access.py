@@ -72,8 +72,17 @@ def on_device(x: Tensor, module: LightningModule) -> Tensor:
     return model_input(x, cast(TrackedModule, module))
 
 
-def save_figure(trainer: Trainer, figure: Figure, name: str) -> None:
-    """Store a figure with the run; the name of a figure of the validation split gets the epoch as its ending."""
+def is_drawn(trainer: Trainer, name: str) -> bool:
+    """Whether `save_figure` would store a figure of that name, so that one which is not wanted need not be made."""
     logger = run_logger(trainer)
-    if logger:
+    return logger is None or logger.draws(name)
+
+
+def save_figure(trainer: Trainer, figure: Figure, name: str) -> None:
+    """Store a figure with the run, unless the setting `figures` leaves it out.
+
+    The name of a figure of the validation split gets the epoch as its ending.
+    """
+    logger = run_logger(trainer)
+    if logger and logger.draws(name):
         logger.log_figure(figure, name if trainer.testing else f"{name}-epoch{trainer.current_epoch + 1:04d}")

@@ -74,6 +74,7 @@ def _job(study: Study, profile: Profile, label: str, seed: int) -> Job:
             *(part for path in (*fit, *scores) for part in ("--config", str(path))),
             *settings,
             f"--seed_everything={seed}",
+            *([] if profile.all_figures else [f"--figures=[{','.join(study.shown_figures(label, seed, profile))}]"]),
         ),
         fit_hash=content_hash(trained),
         settings_hash=settings_hash,

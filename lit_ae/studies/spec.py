@@ -17,6 +17,7 @@ class Profile:
     note: str = ""
     args: list[str] = field(default_factory=list)
     published_seeds: int | None = None  # also report the tests over as many seeds as the published report had
+    all_figures: bool = True  # false: its runs draw only the figures that the report shows, and no PDF
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,11 @@ class Study:
     def seeds(self, label: str, profile: Profile) -> list[int]:
         """The seeds that a row is run with."""
         return profile.seeds[: self.models[label].profile_seeds.get(profile.name)]
+
+    def shown_figures(self, label: str, seed: int, profile: Profile) -> list[str]:
+        """The figures of a run that the report shows: those of the row's first seed."""
+        is_first = seed == self.seeds(label, profile)[0]
+        return [figure.name for figure in self.figures if is_first and label in figure.models]
 
     def declared_seeds(self, comparison: Comparison, profile: Profile) -> tuple[list[int], list[int]]:
         """The seeds of a and of b that a comparison is declared over: the common ones if it is paired."""

@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,10 +21,14 @@ class RunLogger(Logger):
     """Writes to a run that others open and close; does nothing on ranks above 0.
 
     Lightning's own MLFlowLogger cuts parameters, logs by step, and leaves the status of a killed run at RUNNING.
+
+    Args:
+        wanted: names of the figures to draw, as PNG; None: all, each also as PDF.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Collection[str] | None = None) -> None:
         super().__init__()
+        self.wanted = wanted
         self.run_id: str | None = None
         self.epochs_before = 0  # epochs of training behind the weights of a separate test
         self.limited = False  # the test takes fewer samples than the split holds
@@ -79,12 +83,16 @@ class RunLogger(Logger):
         """Write what is left; Lightning calls this at the end of every command, also after an error."""
         self._write_held()
 
+    def draws(self, name: str) -> bool:
+        """Whether the run is to have a figure of that name."""
+        return self.wanted is None or name in self.wanted
+
     @rank_zero_only
     def log_figure(self, figure: Figure, name: str) -> None:
-        """Store a figure as figures/NAME.png, which reports show, and vector/NAME.pdf."""
+        """Store a figure as figures/NAME.png, which reports show, and, if all figures are drawn, as vector/NAME.pdf."""
         if self.run_id:
             with TemporaryDirectory() as folder:
-                for kind, ending in (("figures", "png"), ("vector", "pdf")):
+                for kind, ending in (("figures", "png"), ("vector", "pdf"))[: 2 if self.wanted is None else 1]:
                     path = plots.save(figure, Path(folder) / f"{'limited-' if self.limited else ''}{name}.{ending}")
                     tracking.log_file(self.run_id, path, kind)
 

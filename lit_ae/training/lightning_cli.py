@@ -1,5 +1,6 @@
 """`lit-ae fit | validate | test | predict`: stock LightningCLI over stacked YAML, tracked in MLflow."""
 
+import json
 import logging
 import os
 import warnings
@@ -99,6 +100,8 @@ class AutoencoderCLI(LightningCLI):
             default=None,
             help="optimiser steps in a call of training_step; null: up to 16 where possible; 1: Lightning's own step",
         )
+        names = "names of the figures to draw, such as [tsne,umap], as PNG; null: all, each also as PDF"
+        parser.add_argument("--figures", type=list[str] | None, default=None, help=names)
         if self.requested == "test":
             parser.add_argument(
                 "--only_scores",
@@ -120,6 +123,12 @@ class AutoencoderCLI(LightningCLI):
 
     # -- the MLflow run -----------------------------------------------------------------------------------------
 
+    def _dump_config(self) -> None:
+        """As LightningCLI does, without checking again what has just been parsed, and as JSON, which is read faster."""
+        if not hasattr(self, "config_dump"):
+            how = {"format": "json", "skip_link_targets": False, "skip_none": False, "skip_validation": True}
+            self.config_dump = json.loads(self.parser.dump(self.config, **how))[self.config.subcommand]
+
     def _resolved(self) -> str:
         self._dump_config()
         return yaml.safe_dump(self.config_dump, sort_keys=False)
@@ -128,7 +137,7 @@ class AutoencoderCLI(LightningCLI):
         """The trainer with the run's logger, unless the settings name another or switch logging off."""
         self._choose_precision()
         if self._get(self.config_init, "trainer.logger") in (None, True):
-            kwargs["logger"] = RunLogger()
+            kwargs["logger"] = RunLogger(self._get(self.config, "figures"))
         extra: list[Callback] = [Tracking(self._resolved())]
         if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
             extra.append(StepsBar(refresh_rate=50))  # drawing at every step would take a tenth of the time

@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 
 from lit_ae.callbacks.figures.traversals import most_active
 from lit_ae.errors import NotComputable, SettingError
-from lit_ae.evaluation.access import datamodule, save_figure, scored_split, split_name
+from lit_ae.evaluation.access import datamodule, is_drawn, save_figure, scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.labelled import labelled_indices
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -48,6 +48,8 @@ class CodeDistributions(ScoreCallback):
         named = data.class_names if torch.equal(groups.long(), labels) else ()
         if len(groups.unique()) < 2:
             raise NotComputable(f"all samples have the same {name}")
+        if not is_drawn(trainer, "code-distributions"):
+            return {}
         chosen = sorted(most_active(codes, self.n))
         title = f"Codes by {name}" + (
             f", the {len(chosen)} dimensions with the largest variance" if len(chosen) < codes.shape[1] else ""

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from lit_ae import plots
 from lit_ae.errors import NotComputable
-from lit_ae.evaluation.access import datamodule, save_figure
+from lit_ae.evaluation.access import datamodule, is_drawn, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 
@@ -99,12 +99,14 @@ class LatentPlot(ScoreCallback):
         """Draw the figures; no values."""
         codes, labels = (part[: self.max_points].numpy() for part in evaluation.codes(trainer))
         settings = (self.seed, self.perplexity, self.iterations, self.neighbours)
-        points = {method: embed(codes, method, *settings) for method in self.methods}
+        together = len(self.methods) > 1 and is_drawn(trainer, "embeddings")
+        apart = [method for method in self.methods if is_drawn(trainer, method)]
+        points = {method: embed(codes, method, *settings) for method in (self.methods if together else apart)}
         names = datamodule(trainer).class_names or None
-        for method, embedded in points.items():
+        for method in apart:
             title = f"{TITLES[method]} of {len(codes):,} codes"
-            save_figure(trainer, plots.embedding(embedded, labels, title, names), method)
-        if len(points) > 1:
+            save_figure(trainer, plots.embedding(points[method], labels, title, names), method)
+        if together:
             panels = {TITLES[method]: embedded for method, embedded in points.items()}
             save_figure(trainer, plots.embeddings(panels, labels, f"{len(codes):,} codes", names), "embeddings")
         return {}

@@ -32,5 +32,5 @@ class LossCurves(Callback):
         """Take the values of the last epoch and draw."""
         self._collect(trainer, trainer.current_epoch)
         logger = run_logger(trainer)
-        if logger and self.series:
+        if logger and self.series and logger.draws("loss"):
             logger.log_figure(plots.curves(self.series, "epoch", "loss", "Loss by epoch"), "loss")

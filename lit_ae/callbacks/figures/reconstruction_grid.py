@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.evaluation.access import first_images, first_labels, reconstruction_module, save_figure
+from lit_ae.evaluation.access import first_images, first_labels, is_drawn, reconstruction_module, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 
@@ -28,6 +28,7 @@ class ReconstructionGrid(ScoreCallback):
         module, x = reconstruction_module(trainer), first_images(trainer, self.n)
         with torch.no_grad():
             x_hat = module(x, first_labels(trainer, self.n))
-        rows = [("input", x.cpu()), ("output", x_hat.clamp(0, 1).cpu())]
-        save_figure(trainer, plots.image_rows(rows, "Inputs (top) and reconstructions (bottom)"), "reconstructions")
+        if is_drawn(trainer, "reconstructions"):
+            rows = [("input", x.cpu()), ("output", x_hat.clamp(0, 1).cpu())]
+            save_figure(trainer, plots.image_rows(rows, "Inputs (top) and reconstructions (bottom)"), "reconstructions")
         return {}

@@ -3,7 +3,7 @@
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.evaluation.access import save_figure
+from lit_ae.evaluation.access import is_drawn, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 
@@ -28,6 +28,7 @@ class SamplesGrid(ScoreCallback):
         """Draw the figures; no values."""
         for name, sampler in evaluation.samplers(trainer).items():
             images = evaluation.generate(trainer, sampler, self.n * trainer.world_size)
-            title = f"Samples, codes from the {name} sampler"
-            save_figure(trainer, plots.image_grid(images[: self.n], title, columns=10), f"samples-{name}")
+            if is_drawn(trainer, f"samples-{name}"):
+                title = f"Samples, codes from the {name} sampler"
+                save_figure(trainer, plots.image_grid(images[: self.n], title, columns=10), f"samples-{name}")
         return {}

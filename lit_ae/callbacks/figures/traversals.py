@@ -6,8 +6,8 @@ from torch import Tensor
 
 from lit_ae import plots
 from lit_ae.errors import SettingError
+from lit_ae.evaluation.access import is_drawn, save_figure
 from lit_ae.evaluation.access import reconstruction_module as module_of
-from lit_ae.evaluation.access import save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.models.chunks import decoded
@@ -71,6 +71,8 @@ class Traversals(ScoreCallback):
             z[row, :, dimension] = values
         label = labels[self.sample or 0].repeat(z[..., 0].numel())
         images = decoded(module, z.flatten(0, 1), label).clamp(0, 1)
+        if not is_drawn(trainer, self.figure):
+            return {}
         strips = images.unflatten(0, z.shape[:2])
         rows = [(f"z {dimension}", strip) for dimension, strip in zip(chosen, strips, strict=True)]
         below = {"value (prior σ)": [f"{value:.3g}".replace("-", "−") for value in values.tolist()]}

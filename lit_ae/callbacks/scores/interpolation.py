@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
-from lit_ae.evaluation.access import on_device, save_figure, scored_split
+from lit_ae.evaluation.access import is_drawn, on_device, save_figure, scored_split
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -113,6 +113,8 @@ class Interpolation(ScoreCallback):
         decibels: list[float],
         distances: list[float],
     ) -> None:
+        if not is_drawn(trainer, "interpolation"):
+            return
         shown = images[:, : self.shown].clamp(0, 1).cpu().transpose(0, 1)  # [P, input, α = 0 … 1, input]
         rows = list(zip(names, shown, strict=False))
         below = {

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lit_ae import plots
 from lit_ae.callbacks.training.layerwise_pretraining import blocks
-from lit_ae.evaluation.access import datamodule, on_device, save_figure, scored_split
+from lit_ae.evaluation.access import datamodule, is_drawn, on_device, save_figure, scored_split
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -50,11 +50,12 @@ class LayerRetention(ScoreCallback):
             f"% of the input's variance explained by ridge regression (alpha = {self.alpha:g}) on each layer's "
             f"activations, fitted to {len(train_x):,} training samples, scored on {len(x):,} samples"
         )
-        points = [(0.0, 100.0), *((i, share) for i, share in enumerate(shares, 1))]
-        widths = [features.in_features for features in _linear(layers)]
-        title = f"Variance of the input retained after each layer, {'-'.join(map(str, [*widths, module.latent_dim]))}"
-        figure = plots.curves({"ridge regression": points}, "layer", "variance retained (%)", title)
-        save_figure(trainer, figure, "retention")
+        if is_drawn(trainer, "retention"):
+            points = [(0.0, 100.0), *((i, share) for i, share in enumerate(shares, 1))]
+            widths = "-".join(str(width) for width in (*(w.in_features for w in _linear(layers)), module.latent_dim))
+            title = f"Variance of the input retained after each layer, {widths}"
+            figure = plots.curves({"ridge regression": points}, "layer", "variance retained (%)", title)
+            save_figure(trainer, figure, "retention")
         return {f"retention/{i}": share for i, share in enumerate(shares, 1)}
 
 

@@ -3,7 +3,7 @@
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.evaluation.access import generative_module, save_figure, split_name
+from lit_ae.evaluation.access import generative_module, is_drawn, save_figure, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.objectives.divergences import kl_standard_normal_by_dimension
@@ -37,10 +37,11 @@ class Posterior(ScoreCallback):
         if logvar is None:
             return {"active_units": active}
         kl = kl_standard_normal_by_dimension(mu, logvar).mean(0)  # [D]
-        points = list(enumerate(kl.sort(descending=True).values.tolist(), 1))
-        title = f"KL divergence from N(0, I) by code dimension, {active:.0f} of {len(kl)} active"
-        figure = plots.curves({"mean KL": points}, "code dimension, largest KL first", "KL (nats)", title)
-        save_figure(trainer, figure, "kl-by-dimension")
+        if is_drawn(trainer, "kl-by-dimension"):
+            points = list(enumerate(kl.sort(descending=True).values.tolist(), 1))
+            title = f"KL divergence from N(0, I) by code dimension, {active:.0f} of {len(kl)} active"
+            figure = plots.curves({"mean KL": points}, "code dimension, largest KL first", "KL (nats)", title)
+            save_figure(trainer, figure, "kl-by-dimension")
         values = {"active_units": active}
         if "kl" not in generative_module(trainer).tracked(split_name(trainer)):
             values["kl"] = kl.sum().item()

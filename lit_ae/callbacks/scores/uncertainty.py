@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lit_ae import plots
-from lit_ae.evaluation.access import first_images, first_labels, save_figure
+from lit_ae.evaluation.access import first_images, first_labels, is_drawn, save_figure
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -109,13 +109,14 @@ def calibration(
     evaluation.protocol[name] = (
         f"{of} compared with the squared error: correlations over pixels and over images' means, Gaussian intervals"
     )
-    series = {
-        "perfectly calibrated": [(0.0, 0.0), (100.0, 100.0)],
-        "observed": [(100 * n, 100 * c) for n, c in zip(LEVELS, levels, strict=True)],
-    }
-    title = f"Coverage of Gaussian intervals from the mean and variance of each pixel ({of})"
-    figure = plots.curves(series, "nominal coverage (%)", "observed coverage (%)", title)
-    save_figure(trainer, figure, name)
+    if is_drawn(trainer, name):
+        series = {
+            "perfectly calibrated": [(0.0, 0.0), (100.0, 100.0)],
+            "observed": [(100 * n, 100 * c) for n, c in zip(LEVELS, levels, strict=True)],
+        }
+        title = f"Coverage of Gaussian intervals from the mean and variance of each pixel ({of})"
+        figure = plots.curves(series, "nominal coverage (%)", "observed coverage (%)", title)
+        save_figure(trainer, figure, name)
     return values
 
 
@@ -160,9 +161,10 @@ class Uncertainty(ScoreCallback):
             return values
         sources = {"aleatoric": "draws of the code", "epistemic": "dropout masks"}
         of = " plus ".join(f"{name} variance over {self.draws} {sources[name]}" for name in shown)
-        rows = [("original", x[: self.n]), ("mean", mean[: self.n])]
-        rows += [(name, variance[: self.n]) for name, variance in shown.items()]
-        heat = dict.fromkeys(shown, "pixel²")
-        save_figure(trainer, plots.image_rows(rows, f"Uncertainty of each pixel: {of}", heat=heat), "uncertainty")
+        if is_drawn(trainer, "uncertainty"):
+            rows = [("original", x[: self.n]), ("mean", mean[: self.n])]
+            rows += [(name, variance[: self.n]) for name, variance in shown.items()]
+            heat = dict.fromkeys(shown, "pixel²")
+            save_figure(trainer, plots.image_rows(rows, f"Uncertainty of each pixel: {of}", heat=heat), "uncertainty")
         evaluation.protocol["uncertainty"] = f"{of}, first {len(x):,} images"
         return values | calibration(trainer, x, mean, torch.stack(list(shown.values())).sum(0), of)

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.evaluation.access import first_images, first_labels, save_figure
+from lit_ae.evaluation.access import first_images, first_labels, is_drawn, save_figure
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -48,12 +48,12 @@ class ZeroedDimensions(ScoreCallback):
                 without[:, dimension] = 0
                 rows.append((f"z {dimension} = 0\nMSE {change:+.4f}".replace("-", "−"), decode(without)))
         rows = [(label, images[: self.n].float().clamp(0, 1).cpu()) for label, images in rows]
-        save_figure(trainer, plots.image_rows(rows, "Reconstructions with one code dimension set to 0"), "zeroed")
-        points = [(float(rank), value) for rank, value in enumerate(ranked.values.tolist(), 1)]
-        title = "Increase of the error when one code dimension is set to 0"
-        curve = plots.curves(
-            {"increase": points}, "code dimension, largest increase first", "MSE increase (pixel²)", title
-        )
-        save_figure(trainer, curve, "zeroed-mse")
+        if is_drawn(trainer, "zeroed"):
+            save_figure(trainer, plots.image_rows(rows, "Reconstructions with one code dimension set to 0"), "zeroed")
+        if is_drawn(trainer, "zeroed-mse"):
+            points = [(float(rank), value) for rank, value in enumerate(ranked.values.tolist(), 1)]
+            title = "Increase of the error when one code dimension is set to 0"
+            xlabel, ylabel = "code dimension, largest increase first", "MSE increase (pixel²)"
+            save_figure(trainer, plots.curves({"increase": points}, xlabel, ylabel, title), "zeroed-mse")
         evaluation.protocol["zeroed"] = f"one dimension of the mean code set to 0 at a time, first {len(x):,} images"
         return {"zeroed_mse_max": ranked.values[0].item()}
