@@ -6,14 +6,15 @@ import math
 import pytest
 import yaml
 from conftest import DATA
+from lightning.pytorch.cli import LightningCLI
 from PIL import Image
 from test_families import EACH, FAMILIES
 
-import lit_ae.training.lightning_cli  # noqa: F401 - knows every family by name
 from lit_ae import tracking
 from lit_ae.models import ReconstructionModule
 from lit_ae.models.base import GenerativeModule, TrackedModule
 from lit_ae.settings.files import config_folder
+from lit_ae.training.lightning_cli import AutoencoderCLI  # it knows every family by name
 
 TERMS = {"loss", "nll", "penalty", "mse"}
 LIMIT = 60
@@ -156,6 +157,17 @@ def test_logged_config_alone_repeats_the_run(scored, config_file, store, lit_ae)
     assert len(again.params) > 40
     assert values(again, "train") == values(scored, "train")
     assert values(again, "val").items() <= values(scored, "val").items()
+
+
+def test_settings_are_stored_as_lightning_would_store_them(settings, monkeypatch):
+    """It would check them a second time, which takes as long as reading them."""
+    monkeypatch.setattr("sys.argv", ["lit-ae"])
+    monkeypatch.setattr(AutoencoderCLI, "_run_subcommand", lambda self, subcommand: None)
+    cli = AutoencoderCLI(["fit", *map(str, settings("sae", LIMIT))])
+    ours = yaml.safe_dump(cli.config_dump, sort_keys=False)
+    del cli.config_dump
+    LightningCLI._dump_config(cli)
+    assert ours == yaml.safe_dump(cli.config_dump, sort_keys=False)
 
 
 def test_machine_and_versions_are_logged(scored):
