@@ -1,10 +1,11 @@
 """Everything that uses MLflow: one store, writing to runs with the right status, and reading them.
 
 Layout: an experiment is a study; its newest parent run has a child run for each model and seed. Tags: kind, study,
-profile, model, data, seed, git_sha, config_hash, score_versions. The metrics of an epoch have its number, counted from
-1, as their step.
+profile, model, data, seed, git_sha, config_hash, score_versions; `owner` and `heartbeat` say which process is working
+on a run. The metrics of an epoch have its number, counted from 1, as their step.
 """
 
+from lit_ae.tracking.owner import STALE, is_alive, is_own, owned, owner_name, owner_tags
 from lit_ae.tracking.query import (
     Run,
     children,
@@ -19,6 +20,7 @@ from lit_ae.tracking.runs import (
     checkpoint_folder,
     create_run,
     end_run,
+    has_local_artifacts,
     log_dataset,
     log_file,
     log_json,
@@ -28,13 +30,15 @@ from lit_ae.tracking.runs import (
     reopen,
     run_status,
     set_tags,
-    upload_checkpoints,
     valid_key,
 )
 from lit_ae.tracking.samples import log_samples, sample_values
+from lit_ae.tracking.shared import shared_with_study
 from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
+from lit_ae.tracking.uploads import fetch_checkpoints, has_last_checkpoint, upload_checkpoints
 
 __all__ = [
+    "STALE",
     "STORE",
     "Run",
     "checkpoint_folder",
@@ -43,7 +47,12 @@ __all__ = [
     "create_run",
     "end_run",
     "experiment_id",
+    "fetch_checkpoints",
     "get_run",
+    "has_last_checkpoint",
+    "has_local_artifacts",
+    "is_alive",
+    "is_own",
     "last_checkpoint",
     "log_dataset",
     "log_file",
@@ -53,11 +62,15 @@ __all__ = [
     "log_samples",
     "log_text",
     "newest",
+    "owned",
+    "owner_name",
+    "owner_tags",
     "reopen",
     "run_status",
     "sample_values",
     "search",
     "set_tags",
+    "shared_with_study",
     "store_uri",
     "study_parent",
     "study_runs",

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -37,7 +39,7 @@ class Run:
     params: dict[str, str]
     start: float
     end: float | None
-    artifact_uri: str = ""
+    artifact_uri: str = ""  # where its artifacts are; empty: asked for when one is read
 
     @property
     def seconds(self) -> float:
@@ -45,7 +47,9 @@ class Run:
         return float(self.tags.get("seconds", (self.end or self.start) - self.start))
 
     def history(self, key: str) -> list[tuple[int, float]]:
-        """(epoch, value) pairs of a metric, in order."""
+        """(epoch, value) pairs of a metric, in order; of one that the run has not logged, none without asking."""
+        if key not in self.metrics:
+            return []
         history = client().get_metric_history(self.id, key)
         return sorted({m.step: m.value for m in history}.items())
 
@@ -63,15 +67,23 @@ class Run:
         """Local path of an artifact; None if the run does not have it."""
         from mlflow.exceptions import MlflowException
 
-        uri = urlparse(self.artifact_uri)
+        uri = urlparse(self.artifact_uri or str(client().get_run(self.id).info.artifact_uri))
         try:
             if uri.scheme == "file":  # `download_artifacts` would leave a copy at every call
                 local = Path(url2pathname(uri.path)) / path
             else:
-                local = Path(client().download_artifacts(self.id, path))
+                folder = Path(_downloads().name) / self.id
+                folder.mkdir(exist_ok=True)
+                local = Path(client().download_artifacts(self.id, path, str(folder)))
         except (MlflowException, OSError):
             return None
         return local if local.exists() else None
+
+
+@cache
+def _downloads() -> TemporaryDirectory[str]:
+    """The folder for copies of artifacts that are on another machine; it is removed when the process ends."""
+    return TemporaryDirectory(prefix="lit_ae-")
 
 
 def _as_run(run: Any) -> Run:

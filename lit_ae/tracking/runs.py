@@ -116,16 +116,14 @@ def log_dataset(run_id: str, name: str, digest: str, context: str, profile: Mapp
         client().log_inputs(run_id, inputs)
 
 
+def has_local_artifacts(run_id: str) -> bool:
+    """Whether a run's artifacts are files that this machine reaches by their path."""
+    return str(client().get_run(run_id).info.artifact_uri).startswith("file://")
+
+
 def checkpoint_folder(run_id: str) -> Path:
     """Folder that a run's checkpoints are written to: within its artifacts if these are local files."""
     uri = str(client().get_run(run_id).info.artifact_uri)
     if uri.startswith("file://"):
         return Path(url2pathname(urlparse(uri).path)) / "checkpoints"
     return STORE.resolve() / "checkpoints" / run_id
-
-
-def upload_checkpoints(run_id: str) -> None:
-    """Copy the checkpoints to the run's artifacts if these are on another machine."""
-    folder = checkpoint_folder(run_id)
-    if folder.parent.name == "checkpoints" and folder.is_dir():
-        client().log_artifacts(run_id, str(folder), "checkpoints")

@@ -14,6 +14,7 @@ from lit_ae.evaluation.access import datamodule, on_device, scored_split, split_
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.evaluation.shared_classifier import lenet_of
 from lit_ae.metrics.images.extractors import FeatureExtractor, extract
 from lit_ae.metrics.images.feature_cache import FeatureCache
 from lit_ae.metrics.images.manifold import Manifold, median_ratio, nearest_distances, spread
@@ -82,15 +83,11 @@ class GenerationScores(ScoreCallback):
         self.fid_sizes, self.train_images = fid_sizes, train_images
 
     def _extractor(self, trainer: Trainer) -> FeatureExtractor:
-        device = trainer.strategy.root_device
         if self.extractor == "inception":
             from lit_ae.metrics.images.inception import InceptionExtractor
 
-            return InceptionExtractor(self.inception_weights).to(device)
-        from lit_ae.metrics.images.lenet import LeNetExtractor
-
-        with torch.inference_mode(False), torch.enable_grad():  # it may have to be trained first
-            return LeNetExtractor.for_data(datamodule(trainer), device)
+            return InceptionExtractor(self.inception_weights).to(trainer.strategy.root_device)
+        return lenet_of(trainer)
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """All scores of each sampler."""

@@ -68,13 +68,41 @@ class LeNetExtractor(FeatureExtractor):
         self.data, self.accuracy = data, accuracy
 
     @classmethod
-    @torch.inference_mode(False)  # Lightning tests in inference mode, where nothing can be trained
     def for_data(cls, datamodule: BaseDataModule, device: torch.device | str = "cpu") -> Self:
-        """The extractor of this data set, trained on first use (MNIST: 15 s on one core) and cached.
+        """The extractor of this data set, from this machine's cache; it is trained on first use.
 
-        The cached file lies in `cache_root`; its name depends on the content of the data set. On a CPU a single thread
-        trains, with random numbers of its own, so that the weights depend neither on the number of threads nor on the
-        caller's random state, which is left unchanged.
+        Raises:
+            NotComputable: as `cached`.
+            SettingError: as `cached`.
+        """
+        return cls.from_file(cls.cached(datamodule, device), datamodule).to(device)
+
+    @staticmethod
+    def file_name(datamodule: BaseDataModule) -> str:
+        """The name of its file of weights, which depends on the recipe and on the content of the data set."""
+        return f"lenet-{RECIPE}-{datamodule.name}-{datamodule.digest()}.pt"
+
+    @classmethod
+    def from_file(cls, path: Path, datamodule: BaseDataModule) -> Self:
+        """The extractor with these weights, on the CPU.
+
+        Raises:
+            SettingError: the file is missing or damaged.
+        """
+        net = _untrained(datamodule)
+        stored = _stored(path, net)
+        if stored is None:
+            raise SettingError(f"the classifier for extractor lenet cannot be read from {path}: delete that file")
+        return cls(net, datamodule.name, stored["accuracy"])
+
+    @staticmethod
+    @torch.inference_mode(False)  # Lightning tests in inference mode, where nothing can be trained
+    def cached(datamodule: BaseDataModule, device: torch.device | str = "cpu") -> Path:
+        """The file of weights in `cache_root`, trained on first use (MNIST: 15 s on one core).
+
+        On a CPU a single thread trains, with random numbers of its own, so that the weights depend neither on the
+        number of threads nor on the caller's random state, which is left unchanged. Other processors may give other
+        weights: the runs of a study share one file (`tracking.shared_with_study`).
 
         Raises:
             NotComputable: the data are not images, or the labelled training samples are not of two classes or more.
@@ -96,27 +124,23 @@ class LeNetExtractor(FeatureExtractor):
                 f"extractor lenet learns to tell classes apart and the training samples of {datamodule.name} have "
                 f"{classes}: set extractor to inception"
             )
-        with torch.random.fork_rng([]):  # drawing the initial weights must not change the caller's random state
-            net = LeNet(shape[0], datamodule.num_classes)
-        path = cache_root() / "extractors" / f"lenet-{RECIPE}-{datamodule.name}-{datamodule.digest()}.pt"
-        stored = _stored(path, net)
+        net = _untrained(datamodule)
+        path = cache_root() / "extractors" / LeNetExtractor.file_name(datamodule)
+        if _stored(path, net) is not None:
+            return path
         try:
-            if stored is None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with FileLock(f"{path}.lock"):
-                    stored = _stored(path, net)  # another process may have trained it in the meantime
-                    if stored is None:
-                        stored = _trained(net, datamodule, torch.device(device))
-                        part = path.with_suffix(".part")
-                        torch.save(stored, part)
-                        part.replace(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):
+                if _stored(path, net) is None:  # another process may have trained it in the meantime
+                    part = path.with_suffix(".part")
+                    torch.save(_trained(net, datamodule, torch.device(device)), part)
+                    part.replace(path)
         except OSError as error:
             raise SettingError(
                 f"the classifier for extractor lenet cannot be stored in {path.parent} ({error}): set the environment "
                 "variable LIT_AE_CACHE to a folder that can be written to"
             ) from error
-        net.load_state_dict(stored["weights"])
-        return cls(net, datamodule.name, stored["accuracy"]).to(device)
+        return path
 
     def description(self) -> dict[str, str | float]:
         """The classifier and its accuracy."""
@@ -133,6 +157,12 @@ class LeNetExtractor(FeatureExtractor):
         assert isinstance(self.net, LeNet)
         features = self.net.body(images)
         return Features(features, self.net.head(features).softmax(1))
+
+
+def _untrained(datamodule: BaseDataModule) -> LeNet:
+    assert datamodule.num_classes
+    with torch.random.fork_rng([]):  # drawing the initial weights must not change the caller's random state
+        return LeNet(datamodule.input_shape[0], datamodule.num_classes)
 
 
 def _stored(path: Path, net: LeNet) -> dict[str, Any] | None:

@@ -1,0 +1,97 @@
+"""Which process is working on a run, so that a run that goes on elsewhere is told from one that was left behind."""
+
+import json
+import os
+import platform
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lit_ae.tracking.runs import set_tags
+from lit_ae.tracking.uploads import CheckpointUploads
+
+HEARTBEAT = 30.0  # seconds between two signs of life
+STALE = 300.0  # seconds without one after which an owner on another machine counts as dead; clocks differ by less
+
+
+@contextmanager
+def owned(run_id: str) -> Iterator[None]:
+    """Say that this process works on a run, with a sign of life every `HEARTBEAT` seconds from a thread of its own.
+
+    The same thread uploads new checkpoints if the run's artifacts are on another machine, so that the run can go on
+    there from the last one.
+    """
+    set_tags(run_id, owner_tags())
+    ended = threading.Event()
+    uploads = CheckpointUploads(run_id)
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT):
+            with suppress(Exception):  # the next sign of life may get through again
+                set_tags(run_id, {"heartbeat": owner_tags()["heartbeat"]})
+            with suppress(Exception):
+                uploads.upload()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def owner_tags() -> dict[str, str]:
+    """The tags by which a run names this process, and the time in seconds since 1970."""
+    pid = os.getpid()
+    owner = {"host": _host(), "pid": pid, "started": _started(pid)}
+    return {"owner": json.dumps(owner, sort_keys=True), "heartbeat": f"{time.time():.0f}"}
+
+
+def is_alive(tags: Mapping[str, str]) -> bool:
+    """Whether the process that a run's tags name is alive.
+
+    On this machine: whether it is there, with the same start time. On another one: whether its last sign of life is at
+    most `STALE` seconds old.
+    """
+    if "owner" not in tags:
+        return False
+    owner = json.loads(tags["owner"])
+    if owner["host"] == _host():
+        return bool(owner["started"]) and _started(owner["pid"]) == owner["started"]
+    return time.time() - float(tags.get("heartbeat", 0)) <= STALE
+
+
+def is_own(tags: Mapping[str, str]) -> bool:
+    """Whether a run's tags name this process."""
+    return tags.get("owner") == owner_tags()["owner"]
+
+
+def owner_name(tags: Mapping[str, str]) -> str:
+    """The process that a run's tags name, in words."""
+    owner = json.loads(tags["owner"])
+    return f"process {owner['pid']} on {owner['host'].split()[0]}"
+
+
+def _host() -> str:
+    """The name of this machine, and on Linux of the space in which its process numbers hold, as of a container."""
+    try:
+        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return platform.node()
+
+
+def _started(pid: int) -> str:
+    """When a process of this machine was started; empty if it has ended."""
+    if Path("/proc/self/stat").exists():
+        try:
+            # After the name, which is in brackets and may hold anything: the state, and 19 fields later the start time
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return ""
+        return "" if fields[0] in "ZX" else fields[19]
+    asked = ["ps", "-o", "lstart=", "-p", str(pid)]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
