@@ -20,7 +20,7 @@ from lightning.pytorch import Callback
 
 from lit_ae import statistics, tracking
 from lit_ae.studies import versions
-from lit_ae.studies import workers as pool
+from lit_ae.studies.executors import local
 from lit_ae.studies.jobs import Job
 from lit_ae.studies.plan import with_outdated_scores
 
@@ -128,10 +128,10 @@ def copy(first, tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_workers(monkeypatch):
-    def refuse():
+    def refuse(size):
         raise AssertionError("there is nothing to do")
 
-    monkeypatch.setattr(pool, "_start_worker", refuse)
+    monkeypatch.setattr(local, "_new_pool", refuse)
 
 
 # -- a crash -------------------------------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ def test_study_killed_and_stopped_and_started_again_does_what_is_missing(copy, l
     assert not [status for _, status in everything if status == "RUNNING"]
     assert parent().status == "FINISHED"
 
-    monkeypatch.setattr(pool, "_start_worker", lambda: pytest.fail("there is nothing to do"))
+    monkeypatch.setattr(local, "_new_pool", lambda size: pytest.fail("there is nothing to do"))
     assert lit_ae(*start) == 0
     assert "4 of 4 runs are done, 0 to do" in capsys.readouterr().out
     assert sorted((run.id, run.status) for run in runs()) == everything

@@ -1,7 +1,7 @@
 """A study expanded into jobs."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,16 @@ RENAMED = {"FittedGaussian": "Gaussian"}
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study: `lit-ae fit ARGS`, then test.
+    """One run of a study: `lit-ae fit` with these settings, then test.
 
     Attributes:
+        args: its options, which follow its files.
         fit_hash: changes if the training would.
         settings_hash: changes if the training or the settings of the scores would.
         config_hash: changes in addition if the code of a score has another version.
         versions: class name -> version of the scores.
         start: (model, seed, fit_hash) of the run from whose checkpoint the model is initialised.
+        configs: name and text of its YAML files in their order: a machine that does the run need not have them.
     """
 
     model: str
@@ -36,19 +38,22 @@ class Job:
     config_hash: str
     versions: Mapping[str, int] = field(default_factory=dict, hash=False)
     start: tuple[str, int, str] | None = None
+    configs: tuple[tuple[str, str], ...] = ()
 
 
 def jobs(study: Study, profile: Profile) -> list[Job]:
     """A job for each seed × model, seed by seed, so that a stopped study has complete seeds."""
+    rows = {label: _row(study, profile, label) for label in study.models}
     return [
-        _job(study, profile, label, seed)
+        _with_seed(rows[label], seed, _figures(study, profile, label, seed))
         for seed in profile.seeds
         for label in study.models
         if seed in study.seeds(label, profile)
     ]
 
 
-def _job(study: Study, profile: Profile, label: str, seed: int) -> Job:
+def _row(study: Study, profile: Profile, label: str) -> Job:
+    """The job of a row but for its seed: reading its files takes longer than all else."""
     spec = study.models[label]
     data = spec.profile_data.get(profile.name, profile.data)
     fit = [
@@ -58,7 +63,7 @@ def _job(study: Study, profile: Profile, label: str, seed: int) -> Job:
     ]
     scores = [config_folder() / name for name in study.scores]
     settings = [*profile.args, *spec.args, *spec.profile_args.get(profile.name, [])]
-    start = _job(study, profile, spec.start, seed) if spec.start else None
+    start = _row(study, profile, spec.start) if spec.start else None
     fit_contents, score_contents = _read([config_folder() / "defaults.yaml", *fit]), _read(scores)
     trained: list[object] = [fit_contents, settings]
     if start:
@@ -68,20 +73,28 @@ def _job(study: Study, profile: Profile, label: str, seed: int) -> Job:
     changed = {name: version for name, version in versions.items() if version != 1}  # 1: as before there were versions
     return Job(
         model=label,
-        seed=seed,
+        seed=0,
         data=data,
-        args=(
-            *(part for path in (*fit, *scores) for part in ("--config", str(path))),
-            *settings,
-            f"--seed_everything={seed}",
-            *([] if profile.all_figures else [f"--figures=[{','.join(study.shown_figures(label, seed, profile))}]"]),
-        ),
+        args=tuple(settings),
         fit_hash=content_hash(trained),
         settings_hash=settings_hash,
         config_hash=content_hash([settings_hash, changed]) if changed else settings_hash,
         versions=versions,
-        start=(start.model, seed, start.fit_hash) if start else None,
+        start=(start.model, 0, start.fit_hash) if start else None,
+        configs=tuple((path.name, path.read_text(encoding="utf-8")) for path in (*fit, *scores)),
     )
+
+
+def _with_seed(row: Job, seed: int, figures: Sequence[str]) -> Job:
+    start = (row.start[0], seed, row.start[2]) if row.start else None
+    return replace(row, seed=seed, args=(*row.args, f"--seed_everything={seed}", *figures), start=start)
+
+
+def _figures(study: Study, profile: Profile, label: str, seed: int) -> list[str]:
+    """The option that says which figures a run draws, unless it draws all."""
+    if profile.all_figures:
+        return []
+    return [f"--figures=[{','.join(study.shown_figures(label, seed, profile))}]"]
 
 
 def _read(paths: Iterable[Path]) -> list[Any]:

@@ -122,6 +122,8 @@ def _check_profiles(study: Study, path: Path) -> None:
         config_file("model", spec.config)
         for data in spec.profile_data.values():
             config_file("data", data)
+        if spec.cost <= 0:
+            raise SettingError(f"{path}: models.{label}.cost is {spec.cost:g}: it must be above 0")
         for name, number in spec.profile_seeds.items():
             if number < 1:
                 raise SettingError(f"{path}: models.{label}.profile_seeds.{name} must be at least 1")

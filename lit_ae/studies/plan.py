@@ -1,12 +1,14 @@
 """What a study still has to do, from the runs that the store holds."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from lit_ae import tracking
 from lit_ae.studies.jobs import Job, jobs
+from lit_ae.studies.order import Durations
 from lit_ae.studies.spec import Profile, Study
 
 Fit: TypeAlias = tuple[str, int, str]  # a job's model, seed and fit_hash
@@ -14,37 +16,56 @@ Fit: TypeAlias = tuple[str, int, str]  # a job's model, seed and fit_hash
 
 @dataclass
 class Plan:
-    """The jobs to do, and what finished runs spare them."""
+    """The jobs to do, and what earlier runs spare them."""
 
     todo: list[Job]
     trained: dict[Fit, str] = field(default_factory=dict)  # the run whose checkpoint holds that training
     outdated: dict[str, list[str]] = field(default_factory=dict)  # run -> its scores of another version
+    stopped: dict[Fit, str] = field(default_factory=dict)  # the run from whose last checkpoint that training can go on
+    elsewhere: dict[str, Job] = field(default_factory=dict)  # run that another process is doing -> its job
+    durations: Durations = field(default_factory=Durations)
 
-    def ready(self) -> Job | None:
-        """The next job that can begin: the run that it is initialised from has been trained."""
-        return next((job for job in self.todo if job.start is None or job.start in self.trained), None)
+    def ready(self) -> Iterator[Job]:
+        """The jobs that can begin: the run that they are initialised from has been trained."""
+        return (job for job in self.todo if job.start is None or job.start in self.trained)
+
+    def expected(self, jobs: Iterable[Job]) -> float:
+        """Seconds that jobs are expected to take together."""
+        rows = Counter(job.model for job in jobs)
+        return sum(n * self.durations.expected(row) for row, n in rows.items())
 
 
 def reconcile(study: Study, profile: Profile, parent: str) -> Plan:
     """The study's plan; a job whose training is in the store needs a test only, if its scores have changed.
 
-    Runs that were left RUNNING when their study was killed become KILLED, those of other settings `stale`.
+    A run that another process is doing is left to it. Runs that were left RUNNING when their process was killed become
+    KILLED, those of other settings `stale`.
     """
     wanted = {(job.model, job.seed, job.config_hash): job for job in jobs(study, profile)}
     runs = []
+    elsewhere: dict[str, Job] = {}
     for run in tracking.children(study.name, parent):  # newest first
-        if run.status == "RUNNING":
+        alive = run.status == "RUNNING" and tracking.is_alive(run.tags)
+        if run.status == "RUNNING" and not alive:
             tracking.end_run(run.id, "KILLED")
             run = replace(run, status="KILLED")
         kind = "run" if _key(run) in wanted else "stale"
         if run.tags["kind"] != kind:
             tracking.set_tags(run.id, {"kind": kind})
+        if alive and kind == "run":
+            elsewhere[run.id] = wanted[_key(run)]
         runs.append(run)
     done = {_key(run) for run in runs if run.status == "FINISHED"}
-    plan = Plan([job for key, job in wanted.items() if key not in done])
+    elsewhere = {run_id: job for run_id, job in elsewhere.items() if _job_key(job) not in done}
+    begun = {_job_key(job) for job in elsewhere.values()}
+    plan = Plan([job for key, job in wanted.items() if key not in done | begun])
+    plan.elsewhere, plan.durations = elsewhere, Durations.of(study, runs)
     for run in runs:
+        fit = (run.model, run.seed, run.tags["fit_hash"])
         if _has_checkpoint(run):
-            plan.trained.setdefault((run.model, run.seed, run.tags["fit_hash"]), run.id)
+            plan.trained.setdefault(fit, run.id)
+        elif run.status == "KILLED" and tracking.has_last_checkpoint(run.id):
+            plan.stopped.setdefault(fit, run.id)
     for job in plan.todo:
         found = with_outdated_scores(job, runs)
         if found:
@@ -75,6 +96,10 @@ def outdated_scores(run: tracking.Run, job: Job) -> list[str]:
 
 def _key(run: tracking.Run) -> tuple[str, int, str]:
     return run.model, run.seed, run.tags.get("config_hash", "")
+
+
+def _job_key(job: Job) -> tuple[str, int, str]:
+    return job.model, job.seed, job.config_hash
 
 
 def _has_checkpoint(run: tracking.Run) -> bool:

@@ -7,13 +7,14 @@ from lit_ae.studies.spec import Profile, Study
 FULL = "32-true"  # of a run that stored none: Lightning's default
 
 
-def study_precision(study: Study, profile: Profile) -> str:
+def study_precision(study: Study, profile: Profile, several_machines: bool = False) -> str:
     """`trainer.precision` of the runs to come, unless a row sets its own.
 
     It is float32 unless the study allows for bfloat16 (`reduced_precision`) and this machine computes it natively. A
     study goes on in float32 if it has valid runs in it, so that its rows stay comparable: any machine computes it well.
+    For the same reason a study on several machines is in float32.
     """
-    if not study.reduced_precision or FULL in _used(study, profile):
+    if not study.reduced_precision or several_machines or FULL in _used(study, profile):
         return FULL
     from lit_ae.training.precision import REDUCED, is_native
 

@@ -25,6 +25,7 @@ class ModelSpec:
     """A row of the tables: a file of configs/model and what it changes in it, for all profiles or for one.
 
     `start` names the row that it is initialised from: `model.pretrained` is that row's checkpoint of the same seed.
+    `cost` says how long its runs take compared with other rows, before any has ended: the longest begin first.
     """
 
     config: str
@@ -34,6 +35,7 @@ class ModelSpec:
     profile_seeds: dict[str, int] = field(default_factory=dict)  # number of the profile's seeds, if not all
     configs: list[str] = field(default_factory=list)  # files of configs/ that it stacks on the study's
     start: str | None = None
+    cost: float = 1.0
     note: str = ""
 
 

@@ -1,0 +1,144 @@
+"""`lit-ae study ...` and `lit-ae report`."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from lit_ae.errors import SettingError
+
+if TYPE_CHECKING:
+    from lit_ae.studies.executors.base import Executor
+    from lit_ae.studies.spec import Profile, Study
+
+
+class _Parser(argparse.ArgumentParser):
+    """Prints an error as one line, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"{message}; see `{self.prog} --help`")
+
+
+def study(argv: Sequence[str]) -> int:
+    """One command on studies; returns the exit status."""
+    args = _study_parser().parse_args(argv)
+    from lit_ae.studies import runner, single_runs, status
+
+    studies = _load(args)
+    if args.command == "run":
+        with _executor(args) as executor, closing(runner.run_studies(studies, executor)) as outcomes:
+            return _write_reports(outcomes, len(studies), args.reports)
+    ((study, profile),) = studies
+    if args.command == "status":
+        return status.print_status(study, profile, as_json=args.json)
+    if args.command == "jobs":
+        for line in single_runs.commands(study, profile, args.experiments[0], args.format):
+            print(line)
+        return 0
+    return single_runs.run_one(study, profile, args.model, args.seed, args.threads)
+
+
+def report(argv: Sequence[str]) -> int:
+    """Write reports from the store; returns the exit status."""
+    args = _report_parser().parse_args(argv)
+    studies = _load(args)
+    return _write_reports(((study, profile, 0) for study, profile in studies), len(studies), args.reports)
+
+
+def _study_parser() -> argparse.ArgumentParser:
+    parser = _Parser("lit-ae study", description="Run a study, or show its progress.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|status|jobs|job")
+    run = commands.add_parser(
+        "run", help="do the runs that are missing or whose settings have changed, then write the report"
+    )
+    status = commands.add_parser("status", help="show which runs are done, running and missing")
+    jobs = commands.add_parser("jobs", help="print a command for each run that is to be done, one a line")
+    job = commands.add_parser("job", help="do one run of a study, as `study run` would")
+    _add_study_arguments(run, several=True)
+    for one in (status, jobs, job):
+        _add_study_arguments(one, several=False)
+    run.add_argument("--workers", type=int, help="number of runs at the same time (default: as many as fit)")
+    run.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="worker processes of this machine, or a Ray cluster (see docs/clusters.md); default: %(default)s",
+    )
+    run.add_argument("--address", help="of the Ray cluster; by default RAY_ADDRESS, else a Ray of this machine alone")
+    run.add_argument("--cpus-per-run", type=float, default=1, help="cores for each run on Ray (default: %(default)s)")
+    run.add_argument(
+        "--gpus-per-run", type=float, default=0, help="GPUs for each run on Ray, such as 0.25 (default: %(default)s)"
+    )
+    run.add_argument(
+        "--reports", type=Path, default=Path("experiments/reports"), help="folder that reports are written to"
+    )
+    status.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    jobs.add_argument(
+        "--format",
+        choices=("shell", "slurm"),
+        default="shell",
+        help="commands alone, or each in an sbatch that waits for the run it starts from (default: %(default)s)",
+    )
+    job.add_argument("--model", required=True, help="row of the study")
+    job.add_argument("--seed", type=int, required=True, help="seed of the profile")
+    job.add_argument("--threads", type=int, default=1, help="number of threads (default: %(default)s)")
+    return parser
+
+
+def _executor(args: argparse.Namespace) -> "Executor":
+    if args.engine == "ray":
+        from lit_ae.studies.executors.ray import RayExecutor
+
+        return RayExecutor(args.address, args.cpus_per_run, args.gpus_per_run, args.workers)
+    from lit_ae.studies.executors.local import LocalExecutor
+
+    if args.address or args.gpus_per_run or args.cpus_per_run != 1:
+        raise SettingError("--address, --cpus-per-run and --gpus-per-run are settings of Ray: add --engine ray")
+    return LocalExecutor(args.workers)
+
+
+def _report_parser() -> argparse.ArgumentParser:
+    parser = _Parser("lit-ae report", description="Write a study's report from its runs in MLflow.")
+    _add_study_arguments(parser, several=True)
+    parser.add_argument(
+        "--reports", type=Path, default=Path("experiments/reports"), help="folder that reports are written to"
+    )
+    return parser
+
+
+def _add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None:
+    what = "study file, such as experiments/stochastic.yaml" + ("; several are done in turn" if several else "")
+    count = "+" if several else 1
+    parser.add_argument("experiments", type=Path, nargs=count, metavar="EXPERIMENT.yaml", help=what)
+    parser.add_argument("--profile", default="quick", help="profile in that file (default: %(default)s)")
+
+
+def _load(args: argparse.Namespace) -> "list[tuple[Study, Profile]]":
+    """All studies, in the page's order. They are loaded first, so that a mistake in the last file costs no runs."""
+    from lit_ae.studies.load import load_study
+
+    studies = [load_study(path) for path in args.experiments]
+    return [(study, study.profile(args.profile)) for study in sorted(studies, key=lambda study: study.order)]
+
+
+def _write_reports(outcomes: "Iterable[tuple[Study, Profile, int | SettingError]]", n: int, folder: Path) -> int:
+    """Write the report of each study when its runs have ended; 1 if a run or one of several studies failed."""
+    from lit_ae.report import build_report, print_table
+
+    status = 0
+    for study, profile, failed in outcomes:
+        try:
+            if isinstance(failed, SettingError):
+                raise failed
+            paths = build_report(study, profile.name, folder / profile.name)
+            print_table(study, profile.name)
+            print(f"report: {paths.markdown} and {paths.html}", flush=True)
+        except SettingError as error:
+            if n == 1:
+                raise
+            print(f"error: {study.name}: {' '.join(str(error).split())}", file=sys.stderr)
+            failed = 1
+        status = 1 if failed else status
+    return status
