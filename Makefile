@@ -12,7 +12,7 @@ HALVES := 'import lightning.pytorch.cli, matplotlib.pyplot, torchmetrics, torchv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce readme test test-slow coverage lint ui bench lock clean
+.PHONY: help setup reproduce readme test test-slow test-cluster coverage lint ui bench lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test: $(READY) ## run the tests and the examples of the Python API, and print th
 
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-cluster: $(READY) ## run the tests with a Ray cluster of two nodes and an MLflow server on this machine
+	$(BIN)/python -m pytest -m cluster
 
 coverage: ## list the lines that the last `make test` did not reach, by file
 	@test -f .coverage.json || { echo "there is no coverage yet: run \`make test\` first"; exit 2; }
