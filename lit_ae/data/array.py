@@ -14,11 +14,13 @@ from lit_ae.data import image_files, tables
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import ArrayDataset, Splits, no_labels, refuse_not_finite
 from lit_ae.data.labels import as_labels
+from lit_ae.data.rows import Raw, Rows, mapping, parts_of
 from lit_ae.data.subsets import seeded_split, share_sizes
 from lit_ae.errors import SettingError, require_at_least
 
 Layout = Literal["auto", "channels_first", "channels_last"]
 CHANNELS = (1, 3)
+IN_MEMORY = 2**26  # bytes of a .npy file that are read at once; a larger one is mapped, and its splits are views of it
 ROUNDING = 1e-6  # what rounding may add to pixels in [0, 1]
 LABEL_NAMES = r"(y|labels?|targets?|class|classes)(_train)?"  # of arrays that are labels but are not called `y`
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
@@ -92,7 +94,8 @@ class Array(BaseDataModule):
             table = tables.read_table(self.path, self.labels)
             return self._dataset(table.x, table.labels)
         try:
-            content = np.load(self.path, allow_pickle=False)
+            large = self.path.stat().st_size > IN_MEMORY
+            content = np.load(self.path, mmap_mode="r" if large else None, allow_pickle=False)
             named = {"x": content} if isinstance(content, np.ndarray) else dict(content)
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise SettingError(
@@ -108,14 +111,14 @@ class Array(BaseDataModule):
             )
         if np.issubdtype(x.dtype, np.floating):
             refuse_not_finite(x, f"--data.path {self.path}")  # here the index is that in the file
-        if x.dtype == np.uint8 and x.max(initial=0) == 1:
+        if x.dtype == np.uint8 and max((part.max(initial=0) for part in parts_of(x)), default=0) == 1:
             raise SettingError(
                 f"--data.path {self.path} holds bytes from 0 to 1, where 255 means white: give truth values (bool), or "
                 "floats"
             )
         return self._dataset(self._images_first(x), y)
 
-    def _array(self, named: dict[str, npt.NDArray[np.generic]], name: str) -> npt.NDArray[np.generic] | None:
+    def _array(self, named: dict[str, Raw], name: str) -> Raw | None:
         """The array of this name, written small or large."""
         found = [key for key in named if key.lower() == name]
         if len(found) > 1:
@@ -148,20 +151,21 @@ class Array(BaseDataModule):
         x = image_files.stacked(images)
         return self._dataset(x[:, None] if self.grey else x.transpose(0, 3, 1, 2), folders if any(folders) else None)
 
-    def _dataset(self, x: npt.NDArray[np.generic], labels: Any) -> ArrayDataset:
+    def _dataset(self, x: Raw, labels: Any) -> ArrayDataset:
         """Vectors [N, D] or images [N, C, H, W] with their labels [N], if there are any."""
         where = f"--data.path {self.path}"
-        values = numbers(x, where)
-        y = no_labels(len(values))
+        refuse_unfit(x, where)
+        values = x if mapping(x) else as_stored(x)
+        y = no_labels(len(x))
         if labels is not None:
-            y, names = as_labels(labels, len(values), where)
+            y, names = as_labels(labels, len(x), where)
             self.num_classes = len(names)
             self.class_names = () if names == tuple(map(str, range(len(names)))) else names
         else:
             self.num_classes = 0
-        return ArrayDataset(torch.from_numpy(values), y)
+        return ArrayDataset(Rows(values, as_stored) if values.nbytes > IN_MEMORY else torch.from_numpy(values), y)
 
-    def _images_first(self, x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def _images_first(self, x: Raw) -> Raw:
         """Vectors [N, D] as they are, images as [N, C, H, W]."""
         where = f"--data.path {self.path} has shape {list(x.shape)}"
         if x.ndim not in (2, 3, 4) or 0 in x.shape:
@@ -186,30 +190,37 @@ class Array(BaseDataModule):
         return x if fitting == [1] else x.transpose(0, 3, 1, 2)
 
 
-def numbers(x: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
-    """Samples as bytes, which mean 0 to 1, or as float32: images [N, C, H, W] in [0, 1], vectors [N, D] of any numbers.
+def refuse_unfit(x: Raw, where: str) -> None:
+    """Refuse samples that are neither vectors [N, D] of numbers nor images [N, C, H, W] of bytes or in [0, 1].
 
     Raises:
         SettingError: values of another type, NaN, infinity, or pixels outside [0, 1].
     """
-    if x.dtype == np.bool_:
-        x = x.astype(np.uint8) * np.uint8(255)
     image = x.ndim == 4
-    if x.dtype == np.uint8:
-        return np.ascontiguousarray(x).astype(np.uint8, copy=False)
+    if x.dtype in (np.bool_, np.uint8):
+        return
     if not (np.issubdtype(x.dtype, np.floating) or (np.issubdtype(x.dtype, np.integer) and not image)):
         raise SettingError(
             f"{where} holds values of type {x.dtype}: give "
             + ("bytes (uint8), or floats scaled to [0, 1]" if image else "whole numbers or floats")
         )
     refuse_not_finite(x, where)
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which the next check names
-        values = np.ascontiguousarray(x).astype(np.float32)
-    refuse_not_finite(values, where)  # a float64 beyond float32's range
     if not image:
-        return values
-    if values.min() < -ROUNDING or values.max() > 1 + ROUNDING:
-        raise SettingError(
-            f"{where} holds pixels from {values.min():g} to {values.max():g}: scale them to [0, 1], or give bytes"
-        )
-    return values.clip(0, 1)
+        return
+    lows, highs = zip(*((part.min(), part.max()) for part in parts_of(x)), strict=True)
+    low, high = np.float32(min(lows)), np.float32(max(highs))
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise SettingError(f"{where} holds pixels from {low:g} to {high:g}: scale them to [0, 1], or give bytes")
+
+
+def as_stored(x: Raw) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """Samples as bytes, which mean 0 to 1, or as float32: images [N, C, H, W] in [0, 1], vectors [N, D] of any numbers.
+
+    Truth values become bytes of 0 and 255.
+    """
+    if x.dtype == np.bool_:
+        return x.astype(np.uint8) * np.uint8(255)
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x).astype(np.uint8, copy=False)
+    values = np.ascontiguousarray(x).astype(np.float32, copy=False)
+    return values.clip(0, 1) if x.ndim == 4 else values

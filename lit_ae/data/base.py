@@ -1,6 +1,7 @@
-"""What all data sets share: tensors in memory, seeded splits, and batches that are taken by one indexing call."""
+"""What all data sets share: three splits, and batches that are taken by one indexing call."""
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.containers import ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
 from lit_ae.data.epoch_order import EpochOrder, TrainingLoader
+from lit_ae.data.rows import PART, add_content
 from lit_ae.data.subsets import binarised, labelled_subset, without_class
 from lit_ae.errors import require_at_least
 
@@ -20,7 +22,7 @@ Loader = TypeVar("Loader", bound=DataLoader[Batch])
 
 
 class BaseDataModule(LightningDataModule, ABC):
-    """Loaders over a data set that fits in memory; a subclass states the shape of a sample and defines `load`.
+    """Loaders over data in memory or mapped from a file; a subclass states the shape of a sample and defines `load`.
 
     Args:
         batch_size: samples in a training step, on each device.
@@ -68,7 +70,7 @@ class BaseDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def load(self) -> Splits:
-        """Read the whole data set into memory and split it; called once."""
+        """Read or map the whole data set and split it; called once."""
 
     def setup(self, stage: str = "") -> None:
         """Load the data at the first call; later calls, for other stages, do nothing."""
@@ -170,13 +172,15 @@ class BaseDataModule(LightningDataModule, ABC):
         x = self.split("train").x
         if x.dtype == torch.uint8:  # from the histogram: exact, and without a copy of the data as floats
             values = torch.arange(256, dtype=torch.float64) / 255
-            share = torch.bincount(x.flatten(), minlength=256) / x.numel()
+            counts = torch.stack([torch.bincount(part.flatten(), minlength=256) for part in x.split(PART)]).sum(0)
+            share = counts / math.prod(x.shape)
             mean = (share * values).sum()
             return mean.item(), (share * (values - mean).square()).sum().sqrt().item()
-        parts = x.split(1000)  # no float64 copy of all the data, which may be mapped from a file
-        mean = torch.stack([part.double().sum() for part in parts]).sum() / x.numel()
-        squares = torch.stack([(part.double() - mean).square().sum() for part in parts])
-        return mean.item(), (squares.sum() / x.numel()).sqrt().item()
+        size = math.prod(x.shape)
+        # no float64 copy of all the data, which may be mapped from a file
+        mean = torch.stack([part.double().sum() for part in x.split(PART)]).sum() / size
+        squares = torch.stack([(part.double() - mean).square().sum() for part in x.split(PART)])
+        return mean.item(), (squares.sum() / size).sqrt().item()
 
     def digest(self) -> str:
         """16 hexadecimal digits that change with any sample of any split; they name caches and tracked data sets."""
@@ -187,10 +191,9 @@ class BaseDataModule(LightningDataModule, ABC):
         content = hashlib.sha256()
         for name in ("train", "val", "test"):
             part = self.split(name)
-            for tensor in (part.x, part.y, part.factors):
-                if tensor is not None:
-                    content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                    content.update(tensor.contiguous().flatten().numpy().data)  # no copy: it may be a mapped file
+            for samples in (part.x, part.y, part.factors):
+                if samples is not None:
+                    add_content(content.update, samples, f"{name} ")
         return content.hexdigest()[:16]
 
 

@@ -1,15 +1,15 @@
-"""The parts of a data set: batches, splits in memory, and the conversion of samples to floats."""
+"""The parts of a data set: batches, splits, and the conversion of samples to floats."""
 
 import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lit_ae.data.rows import PART, Raw, Rows, Samples, parts_of
 from lit_ae.errors import SettingError
 
 Shape: TypeAlias = tuple[int, ...]  # (C, H, W) for images, (D,) for vectors
@@ -26,12 +26,13 @@ class Batch(NamedTuple):
 
 @dataclass(eq=False)
 class ArrayDataset(Dataset[Batch]):
-    """A whole split in memory: x [N, *shape] uint8 (float32 unless the data are 8-bit images), y [N] int64.
+    """A whole split: x [N, *shape] uint8 (float32 unless the data are 8-bit images), y [N] int64.
 
+    x is a tensor, or `Rows` of a large array, of which every index gives a tensor (`x[:]` all samples).
     `factors` [N, F] float32 are the known generative factors, if the data set has any.
     """
 
-    x: Tensor
+    x: Samples
     y: Tensor
     factors: Tensor | None = None
 
@@ -44,7 +45,8 @@ class ArrayDataset(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         """The batch of these samples; DataLoader calls it once for each batch."""
         # NumPy's `take` is 4 times as fast as torch's indexing here, and starts no threads for such a small copy
-        x, y = (torch.from_numpy(tensor.numpy().take(indices, axis=0)) for tensor in (self.x, self.y))
+        y = torch.from_numpy(self.y.numpy().take(indices, axis=0))
+        x = self.x[indices] if isinstance(self.x, Rows) else torch.from_numpy(self.x.numpy().take(indices, axis=0))
         return Batch(x, y)
 
     def value_range(self) -> tuple[float, float]:
@@ -55,14 +57,19 @@ class ArrayDataset(Dataset[Batch]):
         """
         if self.x.dtype == torch.uint8 or not len(self.x):
             return 0.0, 1.0
-        starts = range(0, len(self.x), 1000)  # in parts: the samples may be mapped from a file
-        lows, highs = zip(*(finite_range(self.x[start : start + 1000], start) for start in starts), strict=True)
+        parts = enumerate(self.x.split(PART))  # the samples may be mapped from a file
+        lows, highs = zip(*(finite_range(part, number * PART) for number, part in parts), strict=True)
         return min(lows), max(highs)
 
     def subset(self, indices: Tensor) -> "ArrayDataset":
-        """A copy that holds only these samples, in this order."""
-        factors = None if self.factors is None else self.factors[indices]
-        return ArrayDataset(self.x[indices], self.y[indices], factors)
+        """These samples alone, in this order: a copy of a tensor, a view of `Rows`."""
+        x = self.x.view(indices) if isinstance(self.x, Rows) else self.x[indices]
+        return ArrayDataset(x, self.y[indices], None if self.factors is None else self.factors[indices])
+
+    def first(self, n: int) -> "ArrayDataset":
+        """A view of the first n samples."""
+        x = self.x.view(slice(n)) if isinstance(self.x, Rows) else self.x[:n]
+        return ArrayDataset(x, self.y[:n], None if self.factors is None else self.factors[:n])
 
 
 class Splits(NamedTuple):
@@ -87,20 +94,28 @@ def finite_range(x: Tensor, first: int = 0) -> tuple[float, float]:
     return low, high
 
 
-def refuse_not_finite(x: npt.NDArray[np.generic], where: str) -> None:
-    """Refuse NaN and infinity, with the index of the first.
+def refuse_not_finite(x: Raw, where: str) -> None:
+    """Refuse NaN, infinity, and values that become infinite in float32, with the index of the first.
 
     Raises:
         SettingError: there is one.
     """
-    finite = np.isfinite(x)
-    if finite.all():
+    count, first, kind = 0, [0], ""
+    for number, part in enumerate(parts_of(x)):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(part.astype(np.float32, copy=False))
+        if finite.all():
+            continue
+        if not count:
+            row, *rest = (int(i) for i in np.argwhere(~finite)[0])
+            first = [number * PART + row, *rest]
+            kind = "NaN" if np.isnan(part[row, *rest]) else "infinity (or a value beyond float32)"
+        count += int((~finite).sum())
+    if not count:
         return
-    first = tuple(int(i) for i in np.argwhere(~finite)[0])
-    kind = "NaN" if np.isnan(x[first]) else "infinity (or a value beyond float32)"
     raise SettingError(
-        f"{where} holds {int((~finite).sum()):,} values that are not finite, the first, {kind}, at index "
-        f"{list(first)}: replace them or leave these samples out"
+        f"{where} holds {count:,} values that are not finite, the first, {kind}, at index "
+        f"{first}: replace them or leave these samples out"
     )
 
 

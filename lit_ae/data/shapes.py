@@ -37,7 +37,7 @@ class Shapes(BaseDataModule):
 
     def valid_set(self) -> Tensor:
         """All possible images, [8340, 1, 28, 28] uint8, independent of the split and of `limit`."""
-        return render().x
+        return render().x[:]
 
 
 def render() -> ArrayDataset:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from lit_ae.data.containers import ArrayDataset, Splits
+from lit_ae.data.rows import PART
 from lit_ae.errors import SettingError
 
 
@@ -55,7 +56,7 @@ def binarised(data: ArrayDataset, generator: torch.Generator) -> ArrayDataset:
         raise SettingError(
             f"--data.binarise is for images of bytes and these data are of type {data.x.dtype}: leave it out"
         )
-    parts = [torch.randint(255, part.shape, generator=generator) < part for part in data.x.split(1000)]
+    parts = [torch.randint(255, part.shape, generator=generator) < part for part in data.x.split(PART)]
     return ArrayDataset(torch.cat(parts).to(torch.uint8) * 255, data.y, data.factors)
 
 

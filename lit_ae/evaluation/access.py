@@ -47,9 +47,7 @@ def scored_split(trainer: Trainer) -> ArrayDataset:
     batches = math.ceil(math.ceil(len(whole) / trainer.world_size) / data.eval_batch_size)
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     n = batches * data.eval_batch_size * trainer.world_size
-    if n >= len(whole):
-        return whole
-    return ArrayDataset(whole.x[:n], whole.y[:n], None if whole.factors is None else whole.factors[:n])
+    return whole if n >= len(whole) else whole.first(n)
 
 
 def whole_split_is_scored(trainer: Trainer) -> bool:

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lit_ae.data.containers import ArrayDataset
+from lit_ae.data.rows import add_content
 from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import (
     datamodule,
@@ -203,9 +204,8 @@ class Evaluation(PassCallback):
 def _digest(data: ArrayDataset) -> str:
     """16 hexadecimal digits that change with any sample or label of a split, and with their order."""
     content = sha256()
-    for tensor in (data.x, data.y):
-        content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        content.update(tensor.contiguous().flatten().numpy().data)  # no copy: it may be a mapped file
+    for samples in (data.x, data.y):
+        add_content(content.update, samples)
     return content.hexdigest()[:16]
 
 

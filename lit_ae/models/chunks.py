@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_ae.data.containers import as_float
+from lit_ae.data.rows import Samples
 
 if TYPE_CHECKING:
     from lit_ae.models.base import GenerativeModule, Latent, ReconstructionModule
@@ -16,7 +17,7 @@ CHUNK = 1000  # samples in one forward pass
 
 
 def in_chunks(
-    module: "GenerativeModule", work: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, y: Tensor | None = None,
+    module: "GenerativeModule", work: Callable[[Tensor, Tensor | None], Tensor], x: Samples, y: Tensor | None = None,
     size: int = CHUNK,
 ) -> Tensor:  # fmt: skip
     """The results of work(part of x [n, ...], labels [n] or None), concatenated on the CPU.
@@ -29,7 +30,7 @@ def in_chunks(
         for start in range(0, len(x), size):
             labels = None if y is None else y[start : start + size].to(module.device)
             parts.append(work(model_input(x[start : start + size], module), labels).float().cpu())
-        return torch.cat(parts) if parts else work(model_input(x, module), y).float().cpu()
+        return torch.cat(parts) if parts else work(model_input(x[:], module), y).float().cpu()
 
 
 def model_input(x: Tensor, module: "TrackedModule") -> Tensor:
@@ -37,12 +38,12 @@ def model_input(x: Tensor, module: "TrackedModule") -> Tensor:
     return as_float(x.to(module.device)).to(module.dtype)
 
 
-def mean_codes(module: "ReconstructionModule", x: Tensor, y: Tensor | None = None) -> Tensor:
+def mean_codes(module: "ReconstructionModule", x: Samples, y: Tensor | None = None) -> Tensor:
     """Mean codes [N, D] of x [N, *shape] with labels y [N]; x is not corrupted, even by a family that does so."""
     return in_chunks(module, lambda part, labels: module.encode(part, labels).mu, x, y)
 
 
-def posteriors(module: "ReconstructionModule", x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+def posteriors(module: "ReconstructionModule", x: Samples, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """Mean codes and log variances, both [N, D], of x [N, *shape]; log variances are None if the code is a point."""
 
     def both(part: Tensor, labels: Tensor | None) -> Tensor:

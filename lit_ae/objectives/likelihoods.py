@@ -6,13 +6,16 @@ the batch. The YAML of a report that averages over pixels instead says `pixels: 
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_ae.errors import SettingError
+
+if TYPE_CHECKING:
+    from lit_ae.data.rows import Samples
 
 Pixels = Literal["sum", "mean"]
 Output = Literal["linear", "sigmoid", "tanh"]
@@ -63,7 +66,7 @@ class Likelihood(nn.Module, ABC):
                 f"values from {lowest:g} to {highest:g}: choose {fitting(low, high)}, or scale the data"
             )
 
-    def check_samples(self, x: Tensor) -> None:
+    def check_samples(self, x: "Samples") -> None:
         """Refuse samples [N, *shape], bytes or floats in the range, that the likelihood does not fit; none by default.
 
         Raises:
@@ -174,9 +177,9 @@ class Categorical(Likelihood):
         pixels: whether the nll of a sample is the sum or the mean over its values.
     """
 
-    def check_samples(self, x: Tensor) -> None:
+    def check_samples(self, x: "Samples") -> None:
         """Refuse samples [N, *shape] whose values do not add up to 1, to 0.01."""
-        scale = 1 if x.is_floating_point() else 255
+        scale = 1 if x.dtype.is_floating_point else 255
         sums = torch.cat([part.flatten(1).double().sum(1) / scale for part in x.split(1000)])
         wrong = ((sums - 1).abs() > 0.01).nonzero().flatten().tolist()
         if wrong:

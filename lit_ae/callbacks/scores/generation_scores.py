@@ -228,10 +228,12 @@ def _features(trainer: Trainer, extractor: FeatureExtractor, split: SplitName) -
     kept: Tensor | None = trainer.strategy.broadcast(cache.read() if trainer.is_global_zero else None)
     if kept is not None:
         return kept
-    shares = data.split(split).x[trainer.global_rank :: trainer.world_size].split(10 * CHUNK)
+    samples = data.split(split).x
+    shares = torch.arange(len(samples))[trainer.global_rank :: trainer.world_size].split(10 * CHUNK)
+    shown = f"features of the {split} split"
     found = [
-        extract(extractor, on_device(x, trainer.lightning_module), progress=f"features of the {split} split").features
-        for x in shares
+        extract(extractor, on_device(samples[share], trainer.lightning_module), progress=shown).features
+        for share in shares
     ]
     features = gather_in_order(torch.cat(found).cpu(), trainer)
     if trainer.is_global_zero:

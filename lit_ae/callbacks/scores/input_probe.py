@@ -88,4 +88,4 @@ class InputProbe(ScoreCallback):
 
 def _flat(trainer: Trainer, data: ArrayDataset) -> Tensor:
     """Samples [N, D] on the CPU."""
-    return on_device(data.x, trainer.lightning_module).cpu().flatten(1)
+    return on_device(data.x[:], trainer.lightning_module).cpu().flatten(1)

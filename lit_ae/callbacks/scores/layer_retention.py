@@ -37,7 +37,7 @@ class LayerRetention(ScoreCallback):
         if not isinstance(module.encoder, MLPEncoder):
             return {}
         splits = data.split("train"), scored_split(trainer)
-        train_x, x = (on_device(split.x, module).flatten(1) for split in splits)
+        train_x, x = (on_device(split.x[:], module).flatten(1) for split in splits)
         train_features, features = train_x, x
         shares = []
         layers = blocks(module.encoder.layers)

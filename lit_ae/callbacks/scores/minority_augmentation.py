@@ -62,7 +62,7 @@ class MinorityAugmentation(ScoreCallback):
             raise NotComputable(
                 f"MinorityAugmentation.few is {self.few} but class {label} has {len(minority)} samples: lower it"
             )
-        x_test, (codes, _) = on_device(test.x, module).cpu(), labelled_train_codes(trainer, evaluation)
+        x_test, (codes, _) = on_device(test.x[:], module).cpu(), labelled_train_codes(trainer, evaluation)
         sums: dict[str, float] = {}
         for seed in range(self.seed, self.seed + self.repeats):
             random = torch.Generator().manual_seed(seed)

@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
+from lit_ae.data.rows import PART
 from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import datamodule, on_device, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
@@ -64,7 +65,7 @@ class ValidSet(ScoreCallback):
             raise NotComputable(f"the set of all valid images is not known of {data.name}")
         valid = on_device(data.valid_set(), trainer.lightning_module)
         n = self.n or len(valid)
-        seen = {image.numpy().tobytes() for image in data.split("train").x}
+        seen = {image.numpy().tobytes() for part in data.split("train").x.split(PART) for image in part}
         unseen = torch.tensor([image.numpy().tobytes() not in seen for image in data.valid_set()])
         steps = sorted({round(n * step / POINTS) for step in range(POINTS + 1)})
         values: dict[str, float] = {}
