@@ -61,7 +61,9 @@ ui: $(READY) ## open MLflow on this project's runs, at 127.0.0.1 (PORT=5000)
 	$(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --default-artifact-root file://$(CURDIR)/mlruns/artifacts
 
-bench: $(READY) ## measure speed, as ratios to plain PyTorch
+# pythae without its dependencies: it asks for a backport of `dataclasses`, and needs nothing that is not there already.
+bench: $(READY) ## measure speed, as ratios to plain PyTorch and to other projects
+	@$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt pythae || echo "going on without pythae"
 	$(BIN)/python benchmarks/bench.py
 
 lock: ## write the versions installed in .venv to constraints.txt
