@@ -11,17 +11,15 @@ from torch import Tensor
 
 Raw: TypeAlias = npt.NDArray[np.generic]
 PART = 1000  # rows that are read at once where all are
-MAPPED = 2**27  # bytes of a file in memory, after which its pages are given back
-AROUND = 2**16  # bytes that Linux maps around each page that is asked for
 
 
 class Rows:
     """Rows of an array in an order of their own, [N, *shape], indexed like a tensor.
 
     Every index gives a tensor that is a copy of these samples alone, so that `rows[:]` is a copy of all of them;
-    `rows.view(index)` gives the rows themselves without a copy. If the array is mapped from a file, the memory in use
-    does not grow with it: pages that were read are given back to the operating system, which keeps them as long as
-    nobody needs the memory.
+    `rows.view(index)` gives the rows themselves without a copy. If the array is mapped from a file, the private memory
+    of the process does not grow with it: pages that were read belong to the operating system, which takes them back
+    when memory is needed.
 
     Args:
         source: the array [M, ...], in memory or mapped from a file, which has to stay as it is.
@@ -34,7 +32,6 @@ class Rows:
         self.places = np.arange(len(source)) if places is None else places
         first = torch.from_numpy(convert(source[:1].copy()))
         self.shape, self.dtype = (len(self.places), *first.shape[1:]), first.dtype
-        self._mapped = 0  # bytes at most since pages were last given back
 
     def __len__(self) -> int:
         return len(self.places)
@@ -54,12 +51,7 @@ class Rows:
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def _samples(self, places: npt.NDArray[np.int64]) -> Raw:
-        samples = self.convert(self.source.take(places, axis=0))
-        self._mapped += len(places) * max(self.source[0].nbytes, AROUND)
-        if self._mapped >= MAPPED:
-            self._mapped = 0
-            give_back(self.source)
-        return samples
+        return self.convert(self.source.take(places, axis=0))
 
 
 Samples: TypeAlias = Tensor | Rows  # of a split, [N, *shape]
