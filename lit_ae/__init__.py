@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lit_ae.api.compare import compare as compare
     from lit_ae.api.load import load as load
     from lit_ae.api.load import load_data as load_data
+    from lit_ae.api.predictions import load_predictions as load_predictions
     from lit_ae.api.runs import runs as runs
     from lit_ae.data import CIFAR10 as CIFAR10
     from lit_ae.data import MNIST as MNIST
@@ -62,6 +63,7 @@ _MODULES = ("samplers", "scores", "testing")
 _NAMES = {  # by the module that they are imported from, as above
     "api.compare": "Comparison compare",
     "api.load": "load load_data",
+    "api.predictions": "load_predictions",
     "api.runs": "runs",
     "data": "CIFAR10 MNIST Array Digits FashionMNIST FreyFaces Genes OneHot Shapes",
     "errors": "SettingError",

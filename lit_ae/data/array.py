@@ -75,12 +75,16 @@ class Array(BaseDataModule):
         self.val_share, self.test_share = val_share, test_share
         self._all = self._read()
         self.input_shape = tuple(self._all.x.shape[1:])
-        self._sizes = share_sizes(len(self._all), val_share, test_share)
 
     def load(self) -> Splits:
         """All samples, split at random."""
-        val, test, train = seeded_split(self._all, self._sizes, self.split_seed)
+        sizes = share_sizes(len(self._all), self.val_share, self.test_share)
+        val, test, train = seeded_split(self._all, sizes, self.split_seed)
         return Splits(train, val, test)
+
+    def everything(self) -> ArrayDataset:
+        """All samples in the order of the file, or of the folder's sorted paths; a single one is enough."""
+        return self._all
 
     def _read(self) -> ArrayDataset:
         if self.path.is_dir():

@@ -4,7 +4,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -12,7 +12,7 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from lit_ae.data.containers import ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
+from lit_ae.data.containers import SPLITS, ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
 from lit_ae.data.epoch_order import EpochOrder, TrainingLoader
 from lit_ae.data.rows import PART, add_content
 from lit_ae.data.subsets import binarised, labelled_subset, without_class
@@ -65,6 +65,7 @@ class BaseDataModule(LightningDataModule, ABC):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.split_seed, self.num_workers, self.limit = split_seed, num_workers, limit
         self.labels_per_class, self.leave_out, self.binarise = labels_per_class, leave_out, binarise
+        self.predicted: SplitName | Literal["all"] = "test"
         self.steps_a_call = 1  # batches that the training loader joins into one
         self._splits: Splits | None = None
 
@@ -74,7 +75,7 @@ class BaseDataModule(LightningDataModule, ABC):
 
     def setup(self, stage: str = "") -> None:
         """Load the data at the first call; later calls, for other stages, do nothing."""
-        if self._splits is None:
+        if self._splits is None and not (stage == "predict" and self.predicted == "all"):
             splits = self.load()
             if self.leave_out is not None:
                 splits = without_class(splits, self.leave_out, self.class_names)
@@ -111,8 +112,9 @@ class BaseDataModule(LightningDataModule, ABC):
         return self._training_loader(self.batch_size)
 
     def _training_loader(self, batch_size: int, **replicas: int) -> TrainingLoader:
-        order = EpochOrder(self.split("train"), torch.initial_seed(), **replicas)
-        return self._loader("train", batch_size, order, TrainingLoader)
+        part = self.split("train")
+        order = EpochOrder(part, torch.initial_seed(), **replicas)
+        return self._loader(part, batch_size, order, TrainingLoader)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split in its own order."""
@@ -123,27 +125,38 @@ class BaseDataModule(LightningDataModule, ABC):
         return self._eval_loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The test split in its own order."""
-        return self._eval_loader("test")
+        """The samples that `predicted` names, in their own order."""
+        if self.predicted != "all":
+            return self._eval_loader(self.predicted)
+        return self._loader(self.predicted_samples(), self.eval_batch_size)
+
+    def predicted_samples(self) -> ArrayDataset:
+        """The samples that `predicted` names."""
+        return self.everything() if self.predicted == "all" else self.split(self.predicted)
+
+    def everything(self) -> ArrayDataset:
+        """All samples: those of train, val and test, in this order."""
+        parts = [self.split(name) for name in SPLITS]
+        return ArrayDataset(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
 
     def _eval_loader(self, name: SplitName) -> DataLoader[Batch]:
         # Lightning's own sampler repeats samples until every process has equally many, which biases the mean; it
         # keeps a distributed sampler that is already there.
         replicas = self.trainer.distributed_sampler_kwargs if self.trainer else None
         if not replicas or replicas["num_replicas"] == 1:
-            return self._loader(name, self.eval_batch_size)
+            return self._loader(self.split(name), self.eval_batch_size)
         sampler = UnrepeatedDistributedSampler(self.split(name), shuffle=False, **replicas)
-        return self._loader(name, self.eval_batch_size, sampler)
+        return self._loader(self.split(name), self.eval_batch_size, sampler)
 
     def _loader(
         self,
-        name: SplitName,
+        part: ArrayDataset,
         batch_size: int,
         sampler: DistributedSampler[Any] | None = None,
         kind: type[Loader] = DataLoader,  # type: ignore[assignment]
     ) -> Loader:
         return kind(
-            self.split(name),
+            part,
             batch_size=batch_size,  # by keyword: Lightning builds the loader again in `predict`
             sampler=sampler,
             generator=torch.Generator(),  # its own: each iteration draws from it, and the model's draws stay the same

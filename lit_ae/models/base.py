@@ -75,8 +75,8 @@ class GenerativeModule(SamplingMethods, TrackedModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, BaseDataModule):
             stages: dict[str, tuple[SplitName, ...]] = {"fit": ("train", "val"), "validate": ("val",)}
-            for name in stages.get(stage, ("test",)):
-                part = data.split(name)
+            names = stages.get(stage, ("test",))
+            for part in [data.predicted_samples()] if stage == "predict" else map(data.split, names):
                 self.likelihood.check_range(*part.value_range())
                 self.likelihood.check_samples(part.x)
 

@@ -31,6 +31,7 @@ class RunLogger(Logger):
         self.wanted = wanted
         self.run_id: str | None = None
         self.epochs_before = 0  # epochs of training behind the weights of a separate test
+        self.resumed_after = 0  # epochs after which this training goes on in the same run
         self.limited = False  # the test takes fewer samples than the split holds
         self._held: dict[str, float] = {}  # values of a validation that wait for those of its epoch's training
         self._held_at = 0
@@ -50,7 +51,7 @@ class RunLogger(Logger):
         """Log a flat mapping as parameters."""
         values = vars(params) if isinstance(params, Namespace) else params
         if self.run_id and values:
-            tracking.log_params(self.run_id, values)
+            tracking.log_params(self.run_id, values, self.resumed_after)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -70,12 +70,19 @@ def valid_key(text: str) -> str:
     return re.sub(r"[^\w/. :-]", "", text)
 
 
-def log_params(run_id: str, params: Mapping[str, object]) -> None:
-    """Log parameters; a parameter that the run already has keeps its value, since MLflow does not let it change."""
+def log_params(run_id: str, params: Mapping[str, object], epoch: int = 0) -> None:
+    """Log parameters; a parameter that the run already has keeps its value, since MLflow does not let it change.
+
+    If its training goes on after `epoch` epochs, a value that has changed is logged as NAME/from_epoch_EPOCH.
+    """
     from mlflow.entities import Param
 
     known = client().get_run(run_id).data.params
-    new = [Param(k, str(v)[:PARAM_LENGTH]) for k, v in params.items() if k not in known]
+    values = {key: str(value)[:PARAM_LENGTH] for key, value in params.items()}
+    if epoch:
+        later = {f"{key}/from_epoch_{epoch}": value for key, value in values.items() if known.get(key, value) != value}
+        values |= later
+    new = [Param(key, value) for key, value in values.items() if key not in known]
     for start in range(0, len(new), 100):  # MLflow's limit on parameters in one call
         client().log_batch(run_id, params=new[start : start + 100])
 

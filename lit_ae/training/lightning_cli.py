@@ -5,7 +5,6 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,18 +21,20 @@ import lit_ae.nets
 import lit_ae.samplers
 from lit_ae import tracking
 from lit_ae.data.base import BaseDataModule
-from lit_ae.errors import SettingError
 from lit_ae.models.checkpoints import read_checkpoint
 from lit_ae.models.settings import bare, import_all
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.settings.files import config_folder
 from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.callback_selection import keep_only_scores, set_aside
+from lit_ae.training.choice_of_run import Wanted, refuse_without_more
 from lit_ae.training.faults import explained, refused
 from lit_ae.training.loop import several_steps_a_call
+from lit_ae.training.own_settings import add_settings
 from lit_ae.training.precision import REDUCED, precision_for
+from lit_ae.training.predict_callback import WritePredictions
 from lit_ae.training.progress_bar import StepsBar
-from lit_ae.training.run_settings import flat, settings_hash, stored_hash
+from lit_ae.training.run_settings import flat, settings_hash
 from lit_ae.training.tracking_callback import Tracking
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
@@ -86,30 +87,7 @@ class AutoencoderCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Settings of the run, and those that the model takes from the data module."""
-        parser.add_argument("--experiment", type=str, default="lit_ae", help="MLflow experiment of a new run")
-        parser.add_argument("--run_name", type=str | None, default=None, help="name of a new run")
-        parser.add_argument(
-            "--run_id",
-            type=str | None,
-            default=None,
-            help="MLflow run to write to; `test` also takes its last checkpoint",
-        )
-        parser.add_argument(
-            "--steps_per_call",
-            type=int | None,
-            default=None,
-            help="optimiser steps in a call of training_step; null: up to 16 where possible; 1: Lightning's own step",
-        )
-        names = "names of the figures to draw, such as [tsne,umap], as PNG; null: all, each also as PDF"
-        parser.add_argument("--figures", type=list[str] | None, default=None, help=names)
-        if self.requested == "test":
-            parser.add_argument(
-                "--only_scores",
-                type=list[str] | None,
-                default=None,
-                help="class names of the score callbacks to run, such as [Clustering,LinearProbe]; null, or if the "
-                "model's own class is among them: all",
-            )
+        add_settings(parser, self.requested)
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
@@ -141,6 +119,10 @@ class AutoencoderCLI(LightningCLI):
         extra: list[Callback] = [Tracking(self._resolved())]
         if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
             extra.append(StepsBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
+        if self.requested == "predict":
+            split = self._get(self.config, "split")
+            extra.append(WritePredictions(self.model, self._get(self.config, "output"), split))
+            self.datamodule.predicted = split
         self.trainer_defaults["callbacks"] = extra
         with refused("trainer"):
             return super().instantiate_trainer(**kwargs)
@@ -168,7 +150,7 @@ class AutoencoderCLI(LightningCLI):
         if logger is None:
             self._execute(subcommand)
             return
-        logger.run_id = self.run_id or self._find_run(subcommand)  # on every rank, since each loads its weights
+        logger.run_id = self.run_id or self._wanted(subcommand).find()  # on every rank, since each loads its weights
         self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed
         if getattr(rank_zero_only, "rank", 0) != 0:
             self._execute(subcommand)
@@ -198,40 +180,30 @@ class AutoencoderCLI(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
-        return {**kwargs, "weights_only": True, "ckpt_path": self._checkpoint(subcommand)}
+        kept = {"return_predictions": False} if subcommand == "predict" else {}  # they are in the file
+        return {**kwargs, **kept, "weights_only": True, "ckpt_path": self._checkpoint(subcommand)}
 
     def _checkpoint(self, subcommand: str) -> str | None:
-        """The checkpoint to load, which must fit the model: --ckpt_path, else, except for `fit`, the run's last one."""
-        path = self._get(self.config, "ckpt_path")
+        """The checkpoint to load, which must fit the model."""
         logger = run_logger(self.trainer)
-        if path is None and subcommand != "fit" and logger and logger.run_id:
-            path = tracking.last_checkpoint(logger.run_id)
-        if path is None and subcommand != "fit" and logger is None:
-            raise SettingError(f"{subcommand} of an untracked run needs --ckpt_path: the weights to load")
+        run_id = logger.run_id if logger else None
+        path = self._wanted(subcommand).checkpoint(run_id)
         if path is None:
             return None
-        self.model.on_load_checkpoint(read_checkpoint(Path(path)))
+        content = read_checkpoint(path)
+        self.model.on_load_checkpoint(content)
+        if subcommand == "fit":
+            refuse_without_more(self.trainer, content, run_id)
+            if logger and run_id and content.get("run_id") == run_id:
+                logger.resumed_after = content.get("epoch", -1) + 1
         return str(path)
 
-    def _find_run(self, subcommand: str) -> str | None:
-        if run_id := self._get(self.config, "run_id"):
-            return tracking.get_run(run_id).id
-        if path := self._get(self.config, "ckpt_path"):
-            found = read_checkpoint(Path(path)).get("run_id")
-            return tracking.get_run(found).id if found else None
-        if subcommand == "fit":
-            return None
-        experiment, own, tags = self._get(self.config, "experiment"), self._hash(), self._tags()
+    def _wanted(self, subcommand: str) -> Wanted:
+        said = {name: self._get(self.config, name) for name in ("experiment", "run_id", "ckpt_path")}
+        tags = self._tags()
         del tags["model"]  # in a study it is a label, such as "Deep AE"
-        runs = tracking.search(experiment, config_hash=own) or [
-            run for run in tracking.search(experiment, **tags) if stored_hash(run) == own
-        ]
-        if not runs:
-            raise SettingError(
-                f"{subcommand} needs a trained model, and no run in this store was trained with these settings: "
-                "run `lit-ae fit` with them first, or give --run_id or --ckpt_path"
-            )
-        return runs[0].id
+        resume = bool(self._get(self.config, "resume", False))
+        return Wanted(subcommand, own_hash=self._hash(), tags=tags, resume=resume, **said)
 
     def _hash(self) -> str:
         return settings_hash(self.config_dump)

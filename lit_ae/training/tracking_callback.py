@@ -38,6 +38,10 @@ class Tracking(Callback):
             if run_id and isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(tracking.checkpoint_folder(run_id))
         if logger and logger.run_id and trainer.is_global_zero and stage == "fit":
+            before = tracking.get_run(logger.run_id).artifact("config.yaml") if logger.resumed_after else None
+            if before is not None:
+                kept = before.read_text(encoding="utf-8")
+                tracking.log_text(logger.run_id, kept, f"config_until_epoch_{logger.resumed_after}.yaml")
             tracking.log_text(logger.run_id, self.config, "config.yaml")
             logger.log_json(machine.environment(), "environment.json")
 

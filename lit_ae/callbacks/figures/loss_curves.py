@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lit_ae import plots
+from lit_ae import plots, tracking
 from lit_ae.tracking.logger import run_logger
 
 
@@ -20,8 +20,15 @@ class LossCurves(Callback):
                 self.series[key].append((epoch, float(value)))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start a new figure."""
+        """Start a new figure, with the values of the epochs before if this training goes on in its run."""
         self.series.clear()
+        logger = run_logger(trainer)
+        if logger and logger.run_id and logger.resumed_after:
+            run = tracking.get_run(logger.run_id)
+            for key in sorted(run.metrics):
+                if key.endswith("loss") and key.startswith(("train/", "val/")):
+                    values = run.history(key)
+                    self.series[key] = [(epoch, value) for epoch, value in values if epoch <= logger.resumed_after]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the values of the epoch before: at its own end the module has not logged them yet."""

@@ -1,0 +1,127 @@
+"""Which MLflow run a command belongs to, and which of its checkpoints it loads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from lit_ae import tracking
+from lit_ae.errors import SettingError
+from lit_ae.models.checkpoints import read_checkpoint
+from lit_ae.training.run_settings import stored_hash
+
+NAMED = ("last", "best")  # checkpoints that --ckpt_path may name instead of a file
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line says about the run, and what identifies it if it says nothing.
+
+    Attributes:
+        subcommand: `fit`, `validate`, `test` or `predict`.
+        experiment: MLflow experiment of the run.
+        own_hash: of model, data and seed.
+        tags: those of data and seed, for runs that are older than the tag of the hash.
+        run_id: --run_id.
+        ckpt_path: --ckpt_path: a file, or one of `NAMED`.
+        resume: --resume.
+    """
+
+    subcommand: str
+    experiment: str
+    own_hash: str
+    tags: Mapping[str, str]
+    run_id: str | None
+    ckpt_path: str | None
+    resume: bool = False
+
+    def find(self) -> str | None:
+        """The run's id; None for a new run.
+
+        Raises:
+            SettingError: there is no such run, or none with these settings and a checkpoint.
+        """
+        if self.run_id is not None:
+            return tracking.get_run(self.run_id).id
+        if self.ckpt_path is not None and self.ckpt_path not in NAMED:
+            found = read_checkpoint(Path(self.ckpt_path)).get("run_id")
+            return tracking.get_run(found).id if found else None
+        if self.subcommand == "fit" and not (self.resume or self.ckpt_path):
+            return None
+        runs = self._of_these_settings()
+        if self.resume:
+            runs = [run for run in runs if run.status in ("KILLED", "FAILED")]
+        trained = next((run for run in runs if run.checkpoint), None)
+        if trained is None and self.resume:
+            print("--resume: no unfinished run with these settings has a checkpoint, so training starts in a new run")
+            return None
+        if trained is None:
+            lacking = f"run {runs[0].id}, trained with these settings, has no checkpoint" if runs else (
+                "no run in this store was trained with these settings"
+            )  # fmt: skip
+            raise SettingError(
+                f"{self.subcommand} needs a trained model, and {lacking}: run `lit-ae fit` with them first, or give "
+                "--run_id or --ckpt_path"
+            )
+        return trained.id
+
+    def _of_these_settings(self) -> list[tracking.Run]:
+        """Finished runs first, and newer ones before older ones."""
+        runs = tracking.search(self.experiment, config_hash=self.own_hash) or [
+            run for run in tracking.search(self.experiment, **self.tags) if stored_hash(run) == self.own_hash
+        ]
+        return sorted(runs, key=lambda run: run.status != "FINISHED")
+
+    def checkpoint(self, run_id: str | None) -> Path | None:
+        """The checkpoint to load; None: training starts with untrained weights.
+
+        Raises:
+            SettingError: there is no such checkpoint.
+        """
+        if self.ckpt_path is not None and self.ckpt_path not in NAMED:
+            return Path(self.ckpt_path)
+        if run_id is None:
+            if self.subcommand != "fit":
+                raise SettingError(f"{self.subcommand} of an untracked run needs --ckpt_path: the weights to load")
+            if self.ckpt_path:
+                raise SettingError(
+                    f"--ckpt_path is {self.ckpt_path}, which names a checkpoint of a tracked run: give a file"
+                )
+            return None
+        run = tracking.get_run(run_id)
+        last = run.artifact("checkpoints/last.ckpt") or run.checkpoint
+        if self.ckpt_path == "best" and not run.tags.get("scored_weights", "").startswith("best"):
+            raise SettingError(
+                f"--ckpt_path is best, but run {run_id} watched no value for its checkpoints: give "
+                "--ckpt_path=last, or train with a ModelCheckpoint that has a `monitor`"
+            )
+        if self.ckpt_path == "last" or (self.subcommand == "fit" and self.ckpt_path is None):
+            found = last
+        else:
+            found = run.checkpoint
+        if found is None and (self.subcommand != "fit" or self.ckpt_path):
+            return tracking.last_checkpoint(run_id)  # which says that there is none
+        return found
+
+
+def refuse_without_more(trainer: Trainer, content: Mapping[str, Any], run_id: str | None) -> None:
+    """Refuse to go on with a finished run whose training has reached the end that the settings give.
+
+    Raises:
+        SettingError: it has; the message names the setting to raise.
+    """
+    if (
+        run_id is None
+        or tracking.get_run(run_id).status != "FINISHED"
+        or not {"epoch", "global_step"} <= content.keys()
+    ):
+        return
+    epochs, steps = content["epoch"] + 1, content["global_step"]
+    for setting, done, end in (("epochs", epochs, trainer.max_epochs), ("steps", steps, trainer.max_steps)):
+        if end is not None and 0 <= end <= done:
+            raise SettingError(
+                f"run {run_id} is finished, after {done} {setting}: set --trainer.max_{setting} above {done} to train "
+                "it further, or leave --run_id and --ckpt_path out for a new run"
+            )

@@ -1,0 +1,57 @@
+"""The settings of a command that are neither the model's, the data's nor the trainer's."""
+
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lit_ae.evaluation.predictions import FORMATS
+
+
+def add_settings(parser: LightningArgumentParser, subcommand: str) -> None:
+    """Add those of `fit`, `validate`, `test` or `predict`."""
+    parser.add_argument("--experiment", type=str, default="lit_ae", help="MLflow experiment of a new run")
+    parser.add_argument("--run_name", type=str | None, default=None, help="name of a new run")
+    parser.add_argument(
+        "--run_id",
+        type=str | None,
+        default=None,
+        help="MLflow run to write to; `test` also takes its last checkpoint",
+    )
+    parser.add_argument(
+        "--steps_per_call",
+        type=int | None,
+        default=None,
+        help="optimiser steps in a call of training_step; null: up to 16 where possible; 1: Lightning's own step",
+    )
+    names = "names of the figures to draw, such as [tsne,umap], as PNG; null: all, each also as PDF"
+    parser.add_argument("--figures", type=list[str] | None, default=None, help=names)
+    if subcommand == "fit":
+        parser.add_argument(
+            "--resume",
+            type=bool,
+            default=False,
+            help="go on with the newest unfinished run of these settings from its last checkpoint; if there is "
+            "none, a new run starts",
+        )
+    if subcommand == "predict":
+        parser.add_argument(
+            "--output",
+            type=Path | None,
+            default=None,
+            help=f"file of the predictions, {' or '.join(FORMATS)}; null: predictions-RUN-SPLIT.npz",
+        )
+        parser.add_argument(
+            "--split",
+            type=Literal["train", "val", "test", "all"],
+            default="test",
+            help="samples to predict; all: every sample, those of your own file (--data=Array) in its order",
+        )
+    if subcommand == "test":
+        parser.add_argument(
+            "--only_scores",
+            type=list[str] | None,
+            default=None,
+            help="class names of the score callbacks to run, such as [Clustering,LinearProbe]; null, or if the "
+            "model's own class is among them: all",
+        )

@@ -1,0 +1,110 @@
+"""`fit --resume`, `fit --run_id` and `--ckpt_path last|best`: which run goes on, from where, and what it then tells."""
+
+import shutil
+
+import torch
+import yaml
+from lightning.pytorch import Callback
+
+import lit_ae as library
+from lit_ae import tracking
+
+KILLED_IN_3 = f"--trainer.callbacks+={__name__}.Interrupted"
+
+
+class Interrupted(Callback):
+    """What Ctrl-C does, in the third epoch."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 2:
+            raise KeyboardInterrupt
+
+
+def the_runs():
+    """By their start, the newest last."""
+    return tracking.search("lit_ae")[::-1]
+
+
+def weights(run):
+    return library.load(run.id).state_dict()
+
+
+def test_resumed_training_ends_as_an_uninterrupted_one_and_tells_of_the_whole(store, lit_ae, settings, tmp_path):
+    fit = ("fit", *settings("vae"), "--trainer.max_epochs=4")
+    assert lit_ae(*fit) == 0
+    assert lit_ae(*fit, KILLED_IN_3) == 130
+    assert lit_ae(*fit, "--resume=true") == 0
+    whole, resumed = the_runs()
+    assert resumed.status == "FINISHED"
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    for key in ("train/loss", "val/loss"):
+        assert resumed.history(key) == whole.history(key)
+        assert len(resumed.history(key)) == 4
+    # nothing is unfinished any more, so that a further --resume starts a new run
+    assert lit_ae(*fit, "--resume=true") == 0
+    assert len(the_runs()) == 3
+
+
+def test_a_finished_run_goes_on_with_more_epochs_alone(store, lit_ae, settings, capsys, monkeypatch):
+    fit = ("fit", *settings("ae"))
+    assert lit_ae(*fit, "--trainer.max_epochs=2") == 0
+    (run,) = the_runs()
+    capsys.readouterr()
+    assert lit_ae(*fit, "--trainer.max_epochs=2", "--run_id", run.id) == 2
+    error = capsys.readouterr().err
+    assert all(part in error for part in (run.id, "after 2 epochs", "--trainer.max_epochs above 2"))
+    drawn = {}
+    monkeypatch.setattr("lit_ae.plots.curves", lambda series, *args: drawn.update(series))
+    monkeypatch.setattr("lit_ae.tracking.logger.RunLogger.log_figure", lambda *args: None)
+    assert lit_ae(*fit, "--trainer.max_epochs=3", "--run_id", run.id) == 0
+    (again,) = the_runs()
+    assert (again.id, again.status, len(again.history("val/loss"))) == (run.id, "FINISHED", 3)
+    assert [epoch for epoch, _ in drawn["train/loss"]] == [1, 2, 3]
+    assert again.params["trainer.max_epochs"] == "2"
+    assert again.params["trainer.max_epochs/from_epoch_2"] == "3"
+    stored = {
+        name: yaml.safe_load(again.artifact(f"{name}.yaml").read_text()) for name in ("config", "config_until_epoch_2")
+    }
+    assert [stored[name]["trainer"]["max_epochs"] for name in stored] == [3, 2]
+
+
+def test_named_checkpoints(store, lit_ae, settings, tmp_path, capsys):
+    plain = settings("ae")
+    assert lit_ae("fit", *plain) == 0
+    assert lit_ae("test", *plain, "--ckpt_path=last") == 0
+    capsys.readouterr()
+    assert lit_ae("test", *plain, "--ckpt_path=best") == 2
+    assert "watched no value" in capsys.readouterr().err
+    best = {
+        "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+        "init_args": {"monitor": "val/loss", "filename": "best"},
+    }
+    (tmp_path / "best.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks+": [best]}}))
+    watched = ("--config", tmp_path / "best.yaml", *settings("ae", seed=1))
+    assert lit_ae("fit", *watched) == 0
+    assert lit_ae("test", *watched, "--ckpt_path=best") == 0
+    run = the_runs()[-1]
+    assert run.tags["checkpoint"] == "best.ckpt"
+    assert "test/mse" in run.metrics
+
+
+def test_test_takes_the_newest_finished_run_that_has_a_checkpoint(store, lit_ae, settings, capsys):
+    def scored():
+        assert lit_ae("test", *settings("ae")) == 0
+        found = [run.id for run in the_runs() if "test/mse" in run.metrics]
+        return found
+
+    assert lit_ae("fit", *settings("ae"), "--trainer.max_epochs=3", KILLED_IN_3) == 130
+    assert lit_ae("fit", *settings("ae"), "--trainer.max_epochs=3", KILLED_IN_3) == 130
+    older, newer = the_runs()
+    shutil.rmtree(newer.artifact("checkpoints"))
+    assert scored() == [older.id]
+    assert lit_ae("fit", *settings("ae")) == 0
+    assert lit_ae("fit", *settings("ae"), "--trainer.max_epochs=3", KILLED_IN_3) == 130
+    assert scored() == [older.id, the_runs()[2].id]
+    for run in the_runs():
+        shutil.rmtree(run.artifact("checkpoints"), ignore_errors=True)
+    capsys.readouterr()
+    assert lit_ae("test", *settings("ae")) == 2
+    assert "has no checkpoint" in capsys.readouterr().err
