@@ -17,6 +17,7 @@ from lit_ae.data.labels import as_labels
 from lit_ae.data.rows import Raw, Rows, mapping, parts_of
 from lit_ae.data.subsets import seeded_split, share_sizes
 from lit_ae.errors import SettingError, require_at_least
+from lit_ae.settings.memory import require_memory
 
 Layout = Literal["auto", "channels_first", "channels_last"]
 CHANNELS = (1, 3)
@@ -133,6 +134,9 @@ class Array(BaseDataModule):
 
     def _from_folder(self) -> ArrayDataset:
         files = image_files.image_files(self.path)
+        if self.size is not None:  # each image by itself, and all of them together
+            needed = 2 * len(files) * self.size[0] * self.size[1] * (1 if self.grey else 3)
+            require_memory(needed, f"{len(files):,} images of --data.size {list(self.size)}", "set it smaller")
         images: list[image_files.Pixels] = []
         for file in files:
             image = image_files.read_image(file, self.grey, self.background, self.size)

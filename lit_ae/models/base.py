@@ -16,11 +16,13 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import Batch, Shape, SplitName, finite_range
 from lit_ae.errors import SettingError
 from lit_ae.models.api import CodingMethods, SamplingMethods
+from lit_ae.models.batch_norm import refuse_batch_of_one
 from lit_ae.models.latent import Corrupted, Latent, Reconstruction, Terms, in_full, noisy_code, split_terms
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.nets import DecoderFactory, EncoderFactory, default_decoder, default_encoder, warn_if_narrow
@@ -74,6 +76,8 @@ class GenerativeModule(SamplingMethods, TrackedModule):
         super().setup(stage)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, BaseDataModule):
+            if stage == "fit":
+                refuse_batch_of_one(self, data)
             stages: dict[str, tuple[SplitName, ...]] = {"fit": ("train", "val"), "validate": ("val",)}
             names = stages.get(stage, ("test",))
             for part in [data.predicted_samples()] if stage == "predict" else map(data.split, names):
@@ -113,7 +117,8 @@ class ReconstructionModule(CodingMethods, GenerativeModule):
             of latent_dim if that is larger.
         likelihood: interprets the decoder's raw output; null: squared error, after a sigmoid for images.
         lr_scheduler: how the learning rate changes from epoch to epoch; null: constant. A scheduler that depends on a
-            logged value (`lightning.pytorch.cli.ReduceLROnPlateau`) names it as its `monitor`.
+            logged value (`lightning.pytorch.cli.ReduceLROnPlateau`) names it as its `monitor`. OneCycleLR and CyclicLR
+            change it from step to step, as does a class of your own with an attribute `interval = "step"`.
     """
 
     heads = 1  # how many vectors of size D the encoder returns
@@ -233,7 +238,12 @@ class ReconstructionModule(CodingMethods, GenerativeModule):
         if self.lr_scheduler is None:
             return optimizer
         scheduler = self.lr_scheduler(optimizer)
+        by_step = isinstance(scheduler, (OneCycleLR, CyclicLR))  # which count steps, not epochs
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "monitor": getattr(scheduler, "monitor", None)},
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "monitor": getattr(scheduler, "monitor", None),
+                "interval": getattr(scheduler, "interval", "step" if by_step else "epoch"),
+            },
         }

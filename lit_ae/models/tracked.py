@@ -100,9 +100,11 @@ class TrackedModule(Resumable, StoredSettings):
         self._stop(f"{' and '.join(bad) or 'train/loss'} not finite at step {self.global_step}")
 
     def _stop(self, what: str) -> NoReturn:
-        raise FloatingPointError(
-            f"{what} (epoch {self.current_epoch}): training stopped; lower the learning rate (lr of the optimizer)"
-        )
+        started = self._trainer is None or self.trainer.global_step > 0
+        remedy = "lower the learning rate (lr of the optimizer)" if started else (
+            "no step has been made yet, so the cause lies in the data or in the settings of the loss"
+        )  # fmt: skip
+        raise FloatingPointError(f"{what} (epoch {self.current_epoch}): training stopped; {remedy}")
 
     def _log_tracked(self, stage: Stage) -> None:
         for name in list(self._waiting.get(stage, {})):

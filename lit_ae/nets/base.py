@@ -12,6 +12,7 @@ from torch import nn
 from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
 from lit_ae.nets.precision import full_result
+from lit_ae.settings.memory import require_memory
 
 
 class Encoder(nn.Module):
@@ -37,6 +38,17 @@ class Decoder(nn.Module):
         super().__init__()
         self.register_forward_hook(full_result)
         self.in_features, self.output_shape = in_features, tuple(output_shape)
+
+
+def dense(n_in: int, n_out: int) -> nn.Linear:
+    """A linear layer of units.
+
+    Raises:
+        SettingError: its weights, their gradients and Adam's two moments do not fit into memory.
+    """
+    what, remedy = f"a layer of {n_in:,} x {n_out:,} weights", "lower model.latent_dim or the widths of the networks"
+    require_memory(4 * 4 * n_in * n_out, what, remedy)
+    return nn.Linear(n_in, n_out)
 
 
 EncoderFactory: TypeAlias = Callable[[Shape, int], Encoder]

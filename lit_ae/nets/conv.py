@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
-from lit_ae.nets.base import Decoder, Encoder, image_shape
+from lit_ae.nets.base import Decoder, Encoder, dense, image_shape
 from lit_ae.nets.mlp import ACTIVATIONS, Activation
 
 ConvNorm: TypeAlias = Literal["none", "batch"]
@@ -51,7 +51,7 @@ class ConvEncoder(Encoder):
             raise SettingError(
                 f"channels {channels} halve images of {tuple(input_shape[1:])} below one pixel: give fewer channels"
             )
-        self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(n_in * height * width, out_features))
+        self.layers = nn.Sequential(*blocks, nn.Flatten(), dense(n_in * height * width, out_features))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class ConvDecoder(Decoder):
         n_in = channels[0]
         self.hidden_sizes = tuple(n * height * width * 4**i for i, n in enumerate(channels))
         blocks: list[nn.Module] = [
-            nn.Linear(in_features, n_in * height * width),
+            dense(in_features, n_in * height * width),
             nn.Unflatten(1, (n_in, height, width)),
             ACTIVATIONS[activation](),
         ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
-from lit_ae.nets.base import Decoder, DecoderFactory, Encoder, EncoderFactory
+from lit_ae.nets.base import Decoder, DecoderFactory, Encoder, EncoderFactory, dense
 
 Activation: TypeAlias = Literal["relu", "leaky_relu", "tanh", "elu", "sigmoid"]
 Norm: TypeAlias = Literal["none", "batch", "layer"]
@@ -47,7 +47,7 @@ def mlp(
         raise SettingError(f"widths of an MLP are {list(sizes[1:-1])}: each must be at least 1")
     layers: list[nn.Module] = []
     for i, (n_in, n_out) in enumerate(pairwise(sizes)):
-        linear = nn.Linear(n_in, n_out)
+        linear = dense(n_in, n_out)
         initialise = INITIALISATIONS[initialisation]
         if initialise is not None:
             initialise(linear.weight)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
-from lit_ae.nets.base import Decoder, Encoder, image_shape
+from lit_ae.nets.base import Decoder, Encoder, dense, image_shape
 
 
 def _small_map(net: nn.Module, shape: Shape, levels: int) -> tuple[int, int, int]:
@@ -54,7 +54,7 @@ class ReportConvEncoder(Encoder):
             blocks += [nn.Conv2d(n_in, n_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         _, *full = input_shape
         self.hidden_sizes = tuple(n * math.prod(side >> i for side in full) for i, n in enumerate(channels, start=1))
-        self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(channels[-1] * height * width, out_features))
+        self.layers = nn.Sequential(*blocks, nn.Flatten(), dense(channels[-1] * height * width, out_features))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class ReportConvDecoder(Decoder):
         super().__init__(in_features, output_shape)
         n_image, height, width = _small_map(self, output_shape, len(channels))
         blocks: list[nn.Module] = [
-            nn.Linear(in_features, channels[0] * height * width),
+            dense(in_features, channels[0] * height * width),
             nn.ReLU(),
             nn.Unflatten(1, (channels[0], height, width)),
         ]

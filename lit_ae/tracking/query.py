@@ -114,7 +114,9 @@ def get_run(run_id: str) -> Run:
     try:
         return _as_run(client().get_run(run_id))
     except MlflowException as error:
-        raise SettingError(f"run_id {run_id!r} is not in {store_uri()}: `make ui` shows its runs") from error
+        raise SettingError(
+            f"run_id {run_id!r} is not in {store_uri()}: `lit_ae.runs()` in Python lists its runs"
+        ) from error
 
 
 def search(experiment: str, **tags: str) -> list[Run]:

@@ -4,10 +4,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateFinder
 
 from lit_ae.errors import SettingError
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.settings.suggestions import near_match
+
+
+def refuse_callbacks(trainer: Trainer) -> None:
+    """Refuse Lightning's callbacks that need what models here do not have.
+
+    Raises:
+        SettingError: naming the callback and what to use instead.
+    """
+    if any(isinstance(callback, LearningRateFinder) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        raise SettingError(
+            "trainer.callbacks has LearningRateFinder, which sets an attribute `lr` that models here do not have: "
+            "try several --model.optimizer.lr instead"
+        )
 
 
 def keep_only_scores(trainer: Trainer, module: LightningModule, names: Sequence[str]) -> None:

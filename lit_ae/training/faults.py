@@ -72,6 +72,8 @@ def _users_fault(error: BaseException, wrapped: bool) -> str | None:
         return _first_line(error)
     # Libraries check their arguments by ValueError. Our own code uses SettingError, so a ValueError of it is a fault.
     source = _raised_in(error)
+    if isinstance(error, RuntimeError) and source.endswith("/callbacks/early_stopping.py"):
+        return f"trainer.callbacks: {_first_line(error)}"
     if isinstance(error, ValueError) and ("/torch/optim/" in source or (wrapped and not source.startswith(PACKAGE))):
         return f"a class refuses its settings: {_first_line(error)}"
     if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename is not None:
@@ -105,17 +107,22 @@ def _first_line(error: BaseException) -> str:
 
 def unreadable_config(argv: Sequence[str]) -> str | None:
     """What is wrong with the first --config file that cannot be read as a mapping; None if all can."""
+    return next(filter(None, map(_config_fault, config_files(argv))), None)
+
+
+def config_files(argv: Sequence[str]) -> Iterator[Path]:
+    """The files that are given by --config, in order."""
     for arg, value in zip(argv, [*argv[1:], ""], strict=True):
         name, equals, attached = arg.partition("=")
         path = attached if equals else value
-        if name in ("-c", "--config") and path and (line := _config_fault(Path(path))):
-            return line
-    return None
+        if name in ("-c", "--config") and path:
+            yield Path(path)
 
 
 def _config_fault(path: Path) -> str | None:
     example = f"give a file such as {config_folder() / 'model' / 'ae.yaml'}"
-    near = near_match(path.name, sorted(p.name for p in path.parent.glob("*.yaml"))).removeprefix(": ")
+    near = near_match(path.stem, sorted(p.stem for p in path.parent.glob("*.yaml"))).removeprefix(": ")
+    near = near.replace("'?", ".yaml'?")
     misspelt = not path.exists() and "did you mean" in near
     try:
         content = read_yaml(path, f"--config {path}", near if misspelt else example)

@@ -21,16 +21,18 @@ import lit_ae.nets
 import lit_ae.samplers
 from lit_ae import tracking
 from lit_ae.data.base import BaseDataModule
+from lit_ae.errors import SettingError
 from lit_ae.models.checkpoints import read_checkpoint
 from lit_ae.models.settings import bare, import_all
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.settings.files import config_folder
 from lit_ae.tracking.logger import RunLogger, run_logger
-from lit_ae.training.callback_selection import keep_only_scores, set_aside
+from lit_ae.training.bounds import check_bounds
+from lit_ae.training.callback_selection import keep_only_scores, refuse_callbacks, set_aside
 from lit_ae.training.choice_of_run import Wanted, refuse_without_more
-from lit_ae.training.faults import explained, refused
+from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
-from lit_ae.training.own_settings import add_settings
+from lit_ae.training.own_settings import add_settings, is_set
 from lit_ae.training.precision import REDUCED, precision_for
 from lit_ae.training.predict_callback import WritePredictions
 from lit_ae.training.progress_bar import StepsBar
@@ -93,8 +95,14 @@ class AutoencoderCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; what cannot be parsed becomes an error of one line."""
+        if fault := unreadable_config(args):
+            raise SettingError(fault)
         with explained(args, self._subcommand_parsers[self.requested]):
             super().parse_arguments(parser, args)
+        config = self.config[self.requested]
+        if config.trainer.max_steps not in (None, -1) and not is_set("trainer.max_epochs", args):
+            config.trainer.max_epochs = -1  # the default does not end a training before the steps that are asked for
+        check_bounds(config.as_dict())
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: settings come from YAML and the command line, not from a checkpoint."""
@@ -125,7 +133,9 @@ class AutoencoderCLI(LightningCLI):
             self.datamodule.predicted = split
         self.trainer_defaults["callbacks"] = extra
         with refused("trainer"):
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
+        refuse_callbacks(trainer)
+        return trainer
 
     def _choose_precision(self) -> None:
         """Set the precision that suits model and device, unless the settings name one; it is stored as any setting."""

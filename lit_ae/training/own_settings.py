@@ -1,11 +1,14 @@
 """The settings of a command that are neither the model's, the data's nor the trainer's."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_ae.evaluation.predictions import FORMATS
+from lit_ae.settings.yaml_reader import read_yaml
+from lit_ae.training.faults import config_files
 
 
 def add_settings(parser: LightningArgumentParser, subcommand: str) -> None:
@@ -55,3 +58,16 @@ def add_settings(parser: LightningArgumentParser, subcommand: str) -> None:
             help="class names of the score callbacks to run, such as [Clustering,LinearProbe]; null, or if the "
             "model's own class is among them: all",
         )
+
+
+def is_set(name: str, argv: Sequence[str]) -> bool:
+    """Whether a command line sets the setting of this dotted name by itself or in one of its --config files."""
+    return any(arg.partition("=")[0] == f"--{name}" for arg in argv) or any(
+        _holds(read_yaml(path), name.split(".")) for path in config_files(argv)
+    )
+
+
+def _holds(content: object, keys: Sequence[str]) -> bool:
+    if not keys:
+        return True
+    return isinstance(content, Mapping) and keys[0] in content and _holds(content[keys[0]], keys[1:])

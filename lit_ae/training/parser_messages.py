@@ -7,6 +7,7 @@ fault the reason.
 """
 
 import ast
+import inspect
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from typing import Any, get_args, get_type_hints
 from lit_ae.settings.files import config_folder
 from lit_ae.settings.suggestions import near_match
 
-TYPE_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list"}
+TYPE_WORDS = {
+    "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list",
+    "tuple": "a list", "dict": "a mapping (KEY: VALUE)", "Path": "a path",
+}  # fmt: skip
 
 CONTEXT = r"Parser key \"(?P<key>[^\"]+)\"|Problem with given class_path '(?P<owner>[^']+)'"
 FAULT = (
@@ -135,6 +139,8 @@ MOST_NAMES = 16  # in one line
 def _near_class(name: str, setting: str, taker: str) -> str:
     """A similar name of the classes that a setting may name, else the names of this project's."""
     classes = {c.__name__: c for base in _classes(_hint(setting, taker)) for c in _subclasses(base)}
+    if name in classes:  # the class is right, and what it needs is missing
+        return f": {name} needs {', '.join(_needed(classes[name]))}: give each as --{setting}.NAME=VALUE"
     near = near_match(name, sorted(classes))
     if "did you mean" in near:
         return near
@@ -153,6 +159,14 @@ def _near_class(name: str, setting: str, taker: str) -> str:
 def _near_option(name: str, known: list[str]) -> str:
     near = near_match(name, known)
     return near if "did you mean" in near else ": `lit-ae fit --help` lists them"
+
+
+def _needed(cls: type) -> list[str]:
+    """The settings of a class that have no default; what a model gives it is none of them."""
+    parameters = inspect.signature(cls).parameters.values()
+    given = ("optimizer", "params", "input_shape", "output_shape", "in_features", "out_features")
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.default is p.empty]
+    return [p.name for p in named if p.name not in given]
 
 
 def _import(path: str) -> type | None:

@@ -1,0 +1,78 @@
+"""Bounds of settings that Lightning, PyTorch and MLflow check too late, in other words, or not at all."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lit_ae.errors import SettingError
+from lit_ae.training.run_settings import flat
+
+NAME_LENGTH = 250  # of an experiment or a run: MLflow's limit on what it also stores as a tag or a parameter
+
+
+class Bound(NamedTuple):
+    """The values that a setting may have, beside null and those in `also`."""
+
+    allowed: str  # in words
+    low: float = -math.inf
+    above: bool = False  # `low` itself is not allowed
+    high: float = math.inf
+    also: tuple[object, ...] = ()
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is allowed."""
+        return value in self.also or ((value > self.low if self.above else value >= self.low) and value <= self.high)
+
+
+POSITIVE = Bound("above 0", 0, above=True)
+AT_LEAST_1 = Bound("at least 1", 1)
+NOT_NEGATIVE = Bound("at least 0", 0)
+# The first pattern that matches a setting's whole name holds for it.
+BOUNDS = {
+    r"seed_everything": Bound("a whole number from 0 to 4294967295", 0, high=2**32 - 1),
+    r"trainer\.(max_epochs|max_steps)": Bound("at least 1, or -1 for no limit", 1, also=(-1,)),
+    r"trainer\.(min_epochs|min_steps)": NOT_NEGATIVE,
+    r"trainer\.(check_val_every_n_epoch|accumulate_grad_batches|log_every_n_steps|num_nodes)": AT_LEAST_1,
+    r"trainer\.(limit_(train|val|test|predict)_batches|val_check_interval|gradient_clip_val)": POSITIVE,
+    r"trainer\.overfit_batches": NOT_NEGATIVE,
+    r".*optimizer\.(lr|eps)": POSITIVE,
+    r".*optimizer\.(weight_decay|momentum)": NOT_NEGATIVE,
+    r".*lr_scheduler\.(step_size|T_max|T_0|total_steps|frequency)": AT_LEAST_1,
+    r".*lr_scheduler\.(gamma|factor|max_lr)": POSITIVE,
+}
+
+
+def check_bounds(config: Mapping[str, Any]) -> None:
+    """Refuse numbers that are not finite or outside `BOUNDS`, and names that MLflow cannot store.
+
+    Args:
+        config: the settings of a command, nested; classes are `class_path` and `init_args`.
+
+    Raises:
+        SettingError: naming the setting, its value and what is allowed.
+    """
+    for name in ("experiment", "run_name", "run_id", "ckpt_path"):
+        text = config.get(name)
+        if isinstance(text, str) and not 0 < len(text.strip()) <= NAME_LENGTH and (name != "ckpt_path" or not text):
+            found = f"{len(text)} characters long" if text.strip() else "empty"
+            raise SettingError(f"--{name} is {found}: give 1 to {NAME_LENGTH} characters, or leave it out")
+    if isinstance(config.get("seed_everything"), bool) and config["seed_everything"] is False:
+        raise SettingError(
+            "seed_everything is false, but a run is found and paired with others by its seed: give a whole number, or "
+            "true for a random one"
+        )
+    for name, value in flat(config):
+        for number in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                _check(name, number)
+
+
+def _check(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise SettingError(f"{name} is {value}: it must be a finite number")
+    for pattern, bound in BOUNDS.items():
+        if re.fullmatch(pattern, name):
+            if not bound.holds(value):
+                raise SettingError(f"{name} is {value}: it must be {bound.allowed}")
+            return
