@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,5 +189,9 @@ def test_sizes_are_bounded_before_the_memory_is_taken(tmp_path, lit_ae, store, c
 
 def test_a_loss_that_is_not_finite_before_the_first_step_does_not_blame_the_learning_rate():
     model = AE(input_shape=(4,), latent_dim=2)
+    model.trainer = SimpleNamespace(global_step=0, current_epoch=0)
+    with pytest.raises(FloatingPointError, match="no step has been made yet"):
+        model._stop("train/loss not finite")
+    model.trainer.global_step = 1
     with pytest.raises(FloatingPointError, match="learning rate"):
         model._stop("train/loss not finite")

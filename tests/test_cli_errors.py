@@ -453,8 +453,8 @@ def test_loss_that_is_not_a_number(failing, store, settings, model, option, term
 
 
 def test_optimizer_that_refuses_its_settings(failing, settings):
-    line = failing("fit", *settings("ae"), "--model.optimizer.lr=-1", UNTRACKED)
-    assert "Invalid learning rate: -1.0" in line
+    line = failing("fit", *settings("ae"), "--model.optimizer.betas=[2,3]", UNTRACKED)
+    assert "Invalid beta parameter at index 0: 2.0" in line
 
 
 # -- faults of the code ---------------------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import Batch, Shape, SplitName, finite_range
 from lit_ae.errors import SettingError
 from lit_ae.models.api import CodingMethods, SamplingMethods
-from lit_ae.models.batch_norm import refuse_batch_of_one
 from lit_ae.models.latent import Corrupted, Latent, Reconstruction, Terms, in_full, noisy_code, split_terms
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.nets import DecoderFactory, EncoderFactory, default_decoder, default_encoder, warn_if_narrow
+from lit_ae.nets.batch_norm import refuse_batch_of_one
 from lit_ae.nets.precision import full, full_precision
 from lit_ae.objectives.divergences import kl_standard_normal
 from lit_ae.objectives.likelihoods import Gaussian, Likelihood, squared_error

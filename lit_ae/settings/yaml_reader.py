@@ -38,7 +38,7 @@ def _loader() -> Any:
     """PyYAML's safe loader, which takes the last of two equal keys, with an error instead."""
     import yaml
 
-    class UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the one in C is faster
+    class UniqueKeys(yaml.SafeLoader):
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
             seen: set[Any] = set()

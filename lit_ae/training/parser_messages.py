@@ -139,6 +139,7 @@ MOST_NAMES = 16  # in one line
 def _near_class(name: str, setting: str, taker: str) -> str:
     """A similar name of the classes that a setting may name, else the names of this project's."""
     classes = {c.__name__: c for base in _classes(_hint(setting, taker)) for c in _subclasses(base)}
+    name = name.strip("'")
     if name in classes:  # the class is right, and what it needs is missing
         return f": {name} needs {', '.join(_needed(classes[name]))}: give each as --{setting}.NAME=VALUE"
     near = near_match(name, sorted(classes))
