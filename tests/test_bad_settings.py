@@ -18,10 +18,10 @@ from lit_ae.training.bounds import check_bounds
 
 MODEL = ("--config", str(config_folder() / "model" / "vae.yaml"))
 DATA = ("--config", str(config_folder() / "data" / "digits.yaml"))
-VALUES = ("abc", "0", "-1", ".nan", ".inf", "")
+VALUES = ("abc", "0", "-1", ".nan", ".inf", "", "1000000000000000000000")
 
 # Setting -> the values of VALUES that it may have; every other one has to be refused.
-FREE_TEXT = {"abc", "0", "-1", ".nan", ".inf"}
+FREE_TEXT = {"abc", "0", "-1", ".nan", ".inf", "1000000000000000000000"}
 SETTINGS = {
     "seed_everything": {"0"},
     "experiment": FREE_TEXT,
@@ -32,13 +32,13 @@ SETTINGS = {
     "trainer.min_steps": {"0"},
     "trainer.max_time": set(),
     "trainer.limit_train_batches": set(),
-    "trainer.limit_val_batches": set(),
+    "trainer.limit_val_batches": {"0"},
     "trainer.overfit_batches": {"0"},
     "trainer.val_check_interval": set(),
     "trainer.check_val_every_n_epoch": set(),
     "trainer.accumulate_grad_batches": set(),
-    "trainer.log_every_n_steps": set(),
-    "trainer.gradient_clip_val": set(),
+    "trainer.log_every_n_steps": {"0"},
+    "trainer.gradient_clip_val": {"0"},
     "trainer.gradient_clip_algorithm": set(),
     "trainer.num_nodes": set(),
     "trainer.devices": {"-1"},

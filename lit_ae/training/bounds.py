@@ -1,6 +1,7 @@
 """Bounds of settings that Lightning, PyTorch and MLflow check too late, in other words, or not at all."""
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 from lit_ae.errors import SettingError
 from lit_ae.training.run_settings import flat
 
+TIME = r"\d+:\d\d?:\d\d?:\d\d?"
 NAME_LENGTH = 250  # of an experiment or a run: MLflow's limit on what it also stores as a tag or a parameter
 
 
@@ -28,14 +30,17 @@ class Bound(NamedTuple):
 POSITIVE = Bound("above 0", 0, above=True)
 AT_LEAST_1 = Bound("at least 1", 1)
 NOT_NEGATIVE = Bound("at least 0", 0)
+LARGEST = 2**31 - 1  # of a whole number: what counts something in PyTorch or Lightning may not hold more
+MOST_WORKERS = 8 * (os.cpu_count() or 1)
 # The first pattern that matches a setting's whole name holds for it.
 BOUNDS = {
     r"seed_everything": Bound("a whole number from 0 to 4294967295", 0, high=2**32 - 1),
     r"trainer\.(max_epochs|max_steps)": Bound("at least 1, or -1 for no limit", 1, also=(-1,)),
-    r"trainer\.(min_epochs|min_steps)": NOT_NEGATIVE,
-    r"trainer\.(check_val_every_n_epoch|accumulate_grad_batches|log_every_n_steps|num_nodes)": AT_LEAST_1,
-    r"trainer\.(limit_(train|val|test|predict)_batches|val_check_interval|gradient_clip_val)": POSITIVE,
-    r"trainer\.overfit_batches": NOT_NEGATIVE,
+    r"trainer\.(check_val_every_n_epoch|accumulate_grad_batches|num_nodes)": AT_LEAST_1,
+    r"trainer\.(limit_(train|test|predict)_batches|val_check_interval)": POSITIVE,
+    r"trainer\.(min_epochs|min_steps|log_every_n_steps)": NOT_NEGATIVE,
+    r"trainer\.(overfit_batches|limit_val_batches|gradient_clip_val)": NOT_NEGATIVE,
+    r"data\.num_workers": Bound(f"from 0 to {MOST_WORKERS} on this machine", 0, high=MOST_WORKERS),
     r".*optimizer\.(lr|eps)": POSITIVE,
     r".*optimizer\.(weight_decay|momentum)": NOT_NEGATIVE,
     r".*lr_scheduler\.(step_size|T_max|T_0|total_steps|frequency)": AT_LEAST_1,
@@ -62,15 +67,31 @@ def check_bounds(config: Mapping[str, Any]) -> None:
             "seed_everything is false, but a run is found and paired with others by its seed: give a whole number, or "
             "true for a random one"
         )
+    _check_end(config.get("trainer") or {})
     for name, value in flat(config):
         for number in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(number, (int, float)) and not isinstance(number, bool):
                 _check(name, number)
 
 
+def _check_end(trainer: Mapping[str, Any]) -> None:
+    """Refuse a time that cannot be read, and a training that has no end."""
+    time = trainer.get("max_time")
+    if isinstance(time, str) and not (re.fullmatch(TIME, time) and re.search("[1-9]", time)):
+        raise SettingError(f"trainer.max_time is {time!r}: give days, hours, minutes and seconds as 00:12:00:00")
+    stops = any("EarlyStopping" in str(callback) for callback in trainer.get("callbacks") or [])
+    if trainer.get("max_epochs") == -1 and trainer.get("max_steps") in (None, -1) and time is None and not stops:
+        raise SettingError(
+            "trainer.max_epochs is -1, and nothing else ends the training: set --trainer.max_steps, --trainer.max_time "
+            "or a callback EarlyStopping"
+        )
+
+
 def _check(name: str, value: float) -> None:
     if not math.isfinite(value):
         raise SettingError(f"{name} is {value}: it must be a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST and name != "seed_everything":
+        raise SettingError(f"{name} is {value}: a whole number must be between {-LARGEST} and {LARGEST}")
     for pattern, bound in BOUNDS.items():
         if re.fullmatch(pattern, name):
             if not bound.holds(value):
