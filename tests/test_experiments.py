@@ -231,3 +231,53 @@ def test_hashes_of_finished_studies_stay_as_they_are():
     study = load_study(config_folder().parent / "experiments" / "stochastic.yaml")
     found = {job.model: (job.fit_hash, job.settings_hash) for job in jobs(study, study.profile("quick"))}
     assert found == HASHES
+
+
+# -- names that become files ---------------------------------------------------------------------------------------
+
+
+def made(folder, **changes):
+    """A study file with these keys changed."""
+    models = {"AE": {"config": "ae"}}
+    profiles = {"quick": {"data": "digits", "seeds": [0]}}
+    study = {"name": "x", "title": "X", "question": "?", "scores": [], "profiles": profiles, "models": models}
+    path = folder / "x.yaml"
+    path.write_text(yaml.safe_dump({**study, "columns": [], **changes}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"name": "../../x"}, ["name '../../x'", "letters, digits"]),
+        ({"name": "/etc/x"}, ["name '/etc/x'"]),
+        ({"name": ".."}, ["name '..'"]),
+        ({"name": "a\nb"}, ["name 'a\\nb'"]),
+        ({"name": "x" * 101}, ["100 at most"]),
+        ({"profiles": {"../q": {"data": "digits", "seeds": [0]}}}, ["profiles '../q'"]),
+        ({"figures": [{"name": "../f", "models": ["AE"], "caption": "c"}]}, ["figures '../f'"]),
+        ({"models": {"AE +": {"config": "ae"}, "AE -": {"config": "ae"}}}, ["'AE +' and 'AE -'", "called ae"]),
+        ({"models": {"..": {"config": "ae"}}}, ["'..'", "no letter or digit"]),
+    ],
+)
+def test_names_that_cannot_be_files_are_refused(changes, parts, tmp_path):
+    with pytest.raises(SettingError) as error:
+        load_study(made(tmp_path, **changes))
+    assert all(part in str(error.value) for part in parts)
+
+
+def test_a_study_may_name_files_relative_to_itself(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "small.yaml").write_text("model: {class_path: AE, init_args: {latent_dim: 3}}\n")
+    (tmp_path / "mine.yaml").write_text("data: {class_path: Digits, init_args: {limit: 50}}\n")
+    models = {"Small": {"config": "own/small.yaml"}, "AE": {"config": "ae"}}
+    path = made(tmp_path, models=models, profiles={"quick": {"data": "mine.yaml", "seeds": [0]}})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    study = load_study(path)
+    small, ae = jobs(study, study.profile("quick"))
+    assert str(tmp_path / "own" / "small.yaml") in small.args
+    assert str(tmp_path / "mine.yaml") in ae.args
+    assert ae.data == "mine"
+    with pytest.raises(SettingError, match=r"no model config 'own/other\.yaml'"):
+        load_study(made(tmp_path, models={"Other": {"config": "own/other.yaml"}}))

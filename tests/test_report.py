@@ -20,8 +20,9 @@ from lit_ae.report import build_report, print_table
 from lit_ae.report.analyse import analyse
 from lit_ae.report.cards import differing
 from lit_ae.report.collect import collect
-from lit_ae.report.formats import duration, file_name
-from lit_ae.report.render import tex_escape
+from lit_ae.report.formats import duration
+from lit_ae.report.render import md_escaped, tex_escape
+from lit_ae.settings.names import file_name
 from lit_ae.studies import runner
 from lit_ae.studies.jobs import jobs
 from lit_ae.studies.load import load_study
@@ -1066,3 +1067,12 @@ def test_a_mistake_in_the_last_file_is_told_before_anything_runs(files, lit_ae, 
 def test_reports_of_several_studies(files, lit_ae):
     assert lit_ae("report", *files, "--profile", "full", "--reports", "out") == 0
     assert {path.stem for path in Path("out/full").glob("*.md")} == {"first", "second"}
+
+
+def test_texts_bring_neither_html_nor_links_into_markdown():
+    page = {"title": "<script>x</script>", "rows": [{"cells": ["p < 0.05", "[click](javascript:x)"]}], "order": 1}
+    assert md_escaped(page) == {
+        "title": "&lt;script>x&lt;/script>",
+        "rows": [{"cells": ["p < 0.05", r"[click]\(javascript:x)"]}],
+        "order": 1,
+    }

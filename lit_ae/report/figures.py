@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_ae.report import sweeps
-from lit_ae.report.formats import file_name
+from lit_ae.settings.names import file_name
 
 if TYPE_CHECKING:
     from lit_ae.report.analyse import Results

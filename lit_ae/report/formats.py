@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable
 
 DASH = "–"
@@ -66,9 +65,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def file_name(name: str) -> str:
-    """A plain ASCII file name; Greek letters by name, so that VAE and β-VAE get different ones."""
-    spelled = (c if c.isascii() else unicodedata.name(c, "").split(" ")[-1] for c in name)
-    return re.sub(r"[^\w.-]+", "-", "".join(spelled).lower()).strip("-")

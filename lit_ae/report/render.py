@@ -114,7 +114,7 @@ def write_page(page: dict[str, Any], out_dir: Path) -> None:
     """Write a report's NAME.json, .md and .tex."""
     name = page["name"]
     _write(out_dir / f"{name}.json", json.dumps(page, ensure_ascii=False, indent=1) + "\n")
-    _write(out_dir / f"{name}.md", _templates("md").get_template("report.md.j2").render(page))
+    _write(out_dir / f"{name}.md", _templates("md").get_template("report.md.j2").render(md_escaped(page)))
     _write(out_dir / f"{name}.tex", _templates("tex").get_template("report.tex.j2").render(page))
 
 
@@ -176,6 +176,17 @@ def _templates(kind: Literal["md", "html", "tex"]) -> Environment:
     environment.filters["tex"] = tex_escape
     environment.filters["capital"] = lambda value: value[:1].upper() + value[1:]
     return environment
+
+
+def md_escaped(content: Any) -> Any:
+    """Texts in which Markdown finds neither HTML nor links; everything else stays as it is."""
+    if isinstance(content, dict):
+        return {key: md_escaped(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [md_escaped(value) for value in content]
+    if isinstance(content, str):
+        return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", content).replace("](", r"]\(")
+    return content
 
 
 def tex_escape(value: str) -> str:

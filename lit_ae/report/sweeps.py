@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from lit_ae.report.collect import metric_label, seed_values
-from lit_ae.report.formats import file_name
+from lit_ae.settings.names import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,11 +14,13 @@ def config_folder() -> Path:
 
 
 def config_file(kind: str, name: str) -> Path:
-    """The path of configs/KIND/NAME.yaml.
+    """The path of configs/KIND/NAME.yaml, or an absolute path of another file itself.
 
     Raises:
         SettingError: there is no such file; the message suggests a similar name or lists all.
     """
+    if Path(name).is_absolute() and Path(name).is_file():
+        return Path(name)
     path = config_folder() / kind / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))

@@ -74,7 +74,7 @@ def _row(study: Study, profile: Profile, label: str) -> Job:
     return Job(
         model=label,
         seed=0,
-        data=data,
+        data=Path(data).stem,
         args=tuple(settings),
         fit_hash=content_hash(trained),
         settings_hash=settings_hash,

@@ -8,6 +8,7 @@ from typing import Any
 
 from lit_ae.errors import SettingError
 from lit_ae.settings.files import config_file
+from lit_ae.settings.names import require_different_files, require_plain
 from lit_ae.settings.suggestions import near_match
 from lit_ae.settings.yaml_reader import read_yaml
 from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study, Sweep
@@ -30,7 +31,7 @@ def load_study(path: Path) -> Study:
     for cls in PARTS:
         cls.__pydantic_config__ = ConfigDict(extra="forbid")
     try:
-        study = TypeAdapter(Study).validate_json(json.dumps(_completed(raw), default=str), strict=True)
+        study = TypeAdapter(Study).validate_json(json.dumps(_completed(raw, path.parent), default=str), strict=True)
     except ValidationError as error:
         unknown = "unexpected_keyword_argument"
         first = min(error.errors(), key=lambda found: found["type"] != unknown)  # it explains what is missing, too
@@ -40,6 +41,10 @@ def load_study(path: Path) -> Study:
             raise SettingError(f"{path}: unknown key {where!r}{near_match(str(first['loc'][-1]), known)}") from error
         what = "is missing" if first["type"] == "missing" else f"is {str(first['input'])[:60]!r}: {first['msg']}"
         raise SettingError(f"{path}: {where} {what}") from error
+    require_plain(f"{path}: name", [study.name])
+    require_plain(f"{path}: profiles", study.profiles)
+    require_plain(f"{path}: figures", [figure.name for figure in study.figures])
+    require_different_files(f"{path}: models", study.models)
     _check_rows(study, path)
     _check_columns(study, path)
     _check_unknown_definitions(study, path)
@@ -55,16 +60,31 @@ def sweep_rows(sweep: Sweep) -> list[str]:
     return [*(row for rows in sweep.lines.values() for row in rows), *sweep.references]
 
 
-def _completed(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The file's content with each profile's key as its name, and plain notes as notes without a title."""
-    content = dict(raw)
-    if isinstance(profiles := raw.get("profiles"), Mapping):
+def _completed(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The file's content with each profile's key as its name, and plain notes as notes without a title.
+
+    YAML files that lie beside the study's, or are named from there, become absolute paths.
+    """
+    content: dict[str, Any] = _beside(dict(raw), folder)
+    if isinstance(profiles := content.get("profiles"), Mapping):
         content["profiles"] = {
             name: {"name": name, **value} if isinstance(value, Mapping) else value for name, value in profiles.items()
         }
-    if isinstance(notes := raw.get("notes"), list):
+    if isinstance(notes := content.get("notes"), list):
         content["notes"] = [{"text": note} if isinstance(note, str) else note for note in notes]
     return content
+
+
+OF_FILES = ("config", "configs", "scores", "data", "profile_data")  # keys whose values name YAML files
+
+
+def _beside(content: Any, folder: Path, names_files: bool = False) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _beside(value, folder, names_files or key in OF_FILES) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_beside(value, folder, names_files) for value in content]
+    is_file = names_files and isinstance(content, str) and content.endswith((".yaml", ".yml"))
+    return str((folder / content).resolve()) if is_file and (folder / content).is_file() else content
 
 
 def _check_rows(study: Study, path: Path) -> None:
