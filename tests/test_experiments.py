@@ -275,9 +275,9 @@ def test_a_study_may_name_files_relative_to_itself(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     study = load_study(path)
-    small, ae = jobs(study, study.profile("quick"))
-    assert str(tmp_path / "own" / "small.yaml") in small.args
-    assert str(tmp_path / "mine.yaml") in ae.args
-    assert ae.data == "mine"
+    found = {job.model: job for job in jobs(study, study.profile("quick"))}
+    assert str(tmp_path / "own" / "small.yaml") in found["Small"].args
+    assert str(tmp_path / "mine.yaml") in found["AE"].args
+    assert found["AE"].data == "mine"
     with pytest.raises(SettingError, match=r"no model config 'own/other\.yaml'"):
         load_study(made(tmp_path, models={"Other": {"config": "own/other.yaml"}}))
