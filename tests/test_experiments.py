@@ -276,8 +276,8 @@ def test_a_study_may_name_files_relative_to_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     study = load_study(path)
     found = {job.model: job for job in jobs(study, study.profile("quick"))}
-    assert str(tmp_path / "own" / "small.yaml") in found["Small"].args
-    assert str(tmp_path / "mine.yaml") in found["AE"].args
+    assert ("small.yaml", (tmp_path / "own" / "small.yaml").read_text()) in found["Small"].configs
+    assert ("mine.yaml", (tmp_path / "mine.yaml").read_text()) in found["AE"].configs
     assert found["AE"].data == "mine"
     with pytest.raises(SettingError, match=r"no model config 'own/other\.yaml'"):
         load_study(made(tmp_path, models={"Other": {"config": "own/other.yaml"}}))

@@ -1,5 +1,6 @@
 """`fit --resume`, `fit --run_id` and `--ckpt_path last|best`: which run goes on, from where, and what it then tells."""
 
+import json
 import shutil
 
 import torch
@@ -108,3 +109,15 @@ def test_test_takes_the_newest_finished_run_that_has_a_checkpoint(store, lit_ae,
     capsys.readouterr()
     assert lit_ae("test", *settings("ae")) == 2
     assert "has no checkpoint" in capsys.readouterr().err
+
+
+def test_a_run_whose_process_is_gone_becomes_killed_and_can_go_on(store, lit_ae, settings):
+    fit = ("fit", *settings("ae"), "--trainer.max_epochs=3")
+    assert lit_ae(*fit, KILLED_IN_3) == 130
+    (left,) = the_runs()
+    gone, here = json.loads(left.tags["owner"]), tracking.owner_tags()
+    tracking.set_tags(left.id, {"owner": json.dumps({**gone, "started": "1"})})  # as after kill -9
+    tracking.reopen(left.id)
+    alive = tracking.create_run("lit_ae", "of this process", here)
+    assert lit_ae(*fit, "--resume=true") == 0
+    assert {run.id: run.status for run in the_runs()} == {left.id: "FINISHED", alive: "RUNNING"}

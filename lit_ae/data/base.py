@@ -137,7 +137,7 @@ class BaseDataModule(LightningDataModule, ABC):
     def everything(self) -> ArrayDataset:
         """All samples: those of train, val and test, in this order."""
         parts = [self.split(name) for name in SPLITS]
-        return ArrayDataset(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
+        return ArrayDataset(torch.cat([part.x[:] for part in parts]), torch.cat([part.y for part in parts]))
 
     def _eval_loader(self, name: SplitName) -> DataLoader[Batch]:
         # Lightning's own sampler repeats samples until every process has equally many, which biases the mean; it

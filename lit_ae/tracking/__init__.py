@@ -5,7 +5,7 @@ profile, model, data, seed, git_sha, config_hash, score_versions; `owner` and `h
 on a run. The metrics of an epoch have its number, counted from 1, as their step.
 """
 
-from lit_ae.tracking.owner import STALE, is_alive, is_own, owned, owner_name, owner_tags
+from lit_ae.tracking.owner import STALE, end_abandoned, is_alive, is_own, owned, owner_name, owner_tags
 from lit_ae.tracking.query import (
     Run,
     children,
@@ -45,6 +45,7 @@ __all__ = [
     "children",
     "client",
     "create_run",
+    "end_abandoned",
     "end_run",
     "experiment_id",
     "fetch_checkpoints",

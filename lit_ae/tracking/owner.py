@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lit_ae.tracking.runs import set_tags
+from lit_ae.tracking.runs import end_run, set_tags
+from lit_ae.tracking.store import client
 from lit_ae.tracking.uploads import CheckpointUploads
 
 HEARTBEAT = 30.0  # seconds between two signs of life
@@ -42,6 +43,19 @@ def owned(run_id: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def end_abandoned(experiment: str) -> None:
+    """Set the runs of an experiment to KILLED that are RUNNING and whose process is gone.
+
+    Runs of before there were owners stay as they are.
+    """
+    found = client().get_experiment_by_name(experiment)
+    if found is None:
+        return
+    for run in client().search_runs([found.experiment_id], "attributes.status = 'RUNNING'"):
+        if "owner" in run.data.tags and not is_alive(run.data.tags):
+            end_run(run.info.run_id, "KILLED")
 
 
 def owner_tags() -> dict[str, str]:

@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -160,13 +161,16 @@ class AutoencoderCLI(LightningCLI):
         if logger is None:
             self._execute(subcommand)
             return
+        if not self.run_id:
+            tracking.end_abandoned(self._get(self.config, "experiment"))
         logger.run_id = self.run_id or self._wanted(subcommand).find()  # on every rank, since each loads its weights
         self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed
         if getattr(rank_zero_only, "rank", 0) != 0:
             self._execute(subcommand)
             return
         logger.run_id = logger.run_id or self._create_run()
-        with tracking.run_status(logger.run_id):
+        owned = nullcontext() if self.run_id else tracking.owned(logger.run_id)  # else by who gave the run
+        with owned, tracking.run_status(logger.run_id):
             self._execute(subcommand)
         if subcommand == "fit" and not self.run_id:
             print(f"run finished; to score it: lit-ae test (the same settings) --run_id {logger.run_id}")
