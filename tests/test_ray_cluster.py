@@ -61,8 +61,8 @@ def server(tmp_path_factory):
 
     wait_until(answers)
     yield address
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+    os.killpg(process.pid, signal.SIGKILL)  # with its own processes
+    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,8 @@ def cluster(tmp_path_factory):
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_agent_register_timeout_ms", "300000")
         patch.setenv("OPEN", str(folder / "open"))
+        path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]  # of `Waits`
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
         made = Cluster()
         made.nodes = []
         for name in "ab":
@@ -118,9 +120,9 @@ ROWS = {"AE": {"config": "ae"}, "Classifier": {"config": "classifier", "start": 
 
 @pytest.fixture
 def local(store, lit_ae):
-    """The numbers of the study done here."""
+    """The numbers of the study done here, each run on one thread as there."""
     write_study(ROWS, seeds=[0], scores=["GenerationScores"])
-    assert lit_ae("study", "run", "spread.yaml", "--workers", "1", "--reports", "reports") == 0
+    assert lit_ae("study", "run", "spread.yaml", "--workers", "2", "--reports", "reports") == 0
     return numbers()
 
 
@@ -169,5 +171,5 @@ def test_a_node_that_is_killed_loses_nothing(cluster, server, store, lit_ae, mon
         assert sorted(entry.step for entry in logged) == [1, 2], "the first epoch was not trained again"
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert lit_ae("study", "run", "spread.yaml", "--workers", "1", "--reports", "reports") == 0
+    assert lit_ae("study", "run", "spread.yaml", "--workers", "2", "--reports", "reports") == 0
     assert {key: there[key] for key in (("waits", 1), ("waits", 2))} == numbers()

@@ -623,7 +623,7 @@ def test_a_run_that_left_out_a_score_is_done(runs, tmp_path, monkeypatch):
     wanted = {(job.model, job.seed): job.config_hash for job in jobs(made, made.profile("full"))}
     stored = [dataclasses.replace(run, tags={"config_hash": wanted[run.model, run.seed]}) for run in runs]
     monkeypatch.setattr(tracking, "study_parent", lambda name, profile: stored[0])
-    monkeypatch.setattr(tracking, "children", lambda name, parent: stored)
+    monkeypatch.setattr(tracking, "heads", lambda name, parent: stored)
     assert {state["status"] for state in run_states(made, made.profile("full"))} == {"FINISHED"}
 
 

@@ -1,6 +1,7 @@
 """One attempt at a job: the MLflow run that it writes to, and what another process has to know to do it."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 from lit_ae import tracking
@@ -8,6 +9,7 @@ from lit_ae.studies.jobs import Job
 from lit_ae.studies.plan import Plan
 from lit_ae.studies.run_job import JobSpec
 from lit_ae.studies.spec import Profile, Study
+from lit_ae.tracking import machine
 
 
 def begin(study: Study, profile: Profile, plan: Plan, job: Job, parent: str, precision: str, threads: int) -> JobSpec:
@@ -32,6 +34,7 @@ def begin(study: Study, profile: Profile, plan: Plan, job: Job, parent: str, pre
             "data": job.data,
             "seed": str(job.seed),
             "fit_hash": job.fit_hash,
+            "git_sha": _revision(),
             **hashes,
             **tracking.owner_tags(),  # until the process that does it takes over
         }
@@ -49,6 +52,12 @@ def begin(study: Study, profile: Profile, plan: Plan, job: Job, parent: str, pre
         resume=not trained,
         score_versions=json.dumps(job.versions, sort_keys=True) if job.versions else "",
     )
+
+
+@cache
+def _revision() -> str:
+    """The revision of this process's code: asking Git takes longer than all else here."""
+    return machine.git_sha()
 
 
 def fail(run_id: str, error: str) -> None:

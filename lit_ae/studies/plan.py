@@ -44,7 +44,7 @@ def reconcile(study: Study, profile: Profile, parent: str) -> Plan:
     wanted = {(job.model, job.seed, job.config_hash): job for job in jobs(study, profile)}
     runs = []
     elsewhere: dict[str, Job] = {}
-    for run in tracking.children(study.name, parent):  # newest first
+    for run in tracking.heads(study.name, parent):  # newest first
         alive = run.status == "RUNNING" and tracking.is_alive(run.tags)
         if run.status == "RUNNING" and not alive:
             tracking.end_run(run.id, "KILLED")
@@ -60,8 +60,13 @@ def reconcile(study: Study, profile: Profile, parent: str) -> Plan:
     begun = {_job_key(job) for job in elsewhere.values()}
     plan = Plan([job for key, job in wanted.items() if key not in done | begun])
     plan.elsewhere, plan.durations = elsewhere, Durations.of(study, runs)
+    needed = {
+        fit for job in (*plan.todo, *elsewhere.values()) for fit in ((job.model, job.seed, job.fit_hash), job.start)
+    }
     for run in runs:
         fit = (run.model, run.seed, run.tags["fit_hash"])
+        if fit not in needed:
+            continue
         if _has_checkpoint(run):
             plan.trained.setdefault(fit, run.id)
         elif run.status == "KILLED" and tracking.has_last_checkpoint(run.id):
@@ -103,4 +108,4 @@ def _job_key(job: Job) -> tuple[str, int, str]:
 
 
 def _has_checkpoint(run: tracking.Run) -> bool:
-    return "trained" in run.tags and run.checkpoint is not None
+    return "trained" in run.tags and run.has_checkpoint

@@ -20,7 +20,7 @@ COUNTED = {
 def run_states(study: Study, profile: Profile) -> list[dict[str, object]]:
     """Model, seed, status and run of each job: MLflow's status, or OUTDATED (scores only) or MISSING."""
     parent = tracking.study_parent(study.name, profile.name)
-    runs = tracking.children(study.name, parent.id) if parent else []
+    runs = tracking.heads(study.name, parent.id) if parent else []
     by_key = {(run.model, run.seed, run.tags.get("config_hash")): run for run in reversed(runs)}
     states: list[dict[str, object]] = []
     for job in jobs(study, profile):

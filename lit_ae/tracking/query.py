@@ -10,6 +10,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from lit_ae.errors import SettingError
+from lit_ae.tracking import sqlite_reads
 from lit_ae.tracking.store import client, store_uri
 
 
@@ -50,6 +51,8 @@ class Run:
         """(epoch, value) pairs of a metric, in order; of one that the run has not logged, none without asking."""
         if key not in self.metrics:
             return []
+        if sqlite_reads.can_be_read():
+            return sqlite_reads.history(self.id, key)
         history = client().get_metric_history(self.id, key)
         return sorted({m.step: m.value for m in history}.items())
 
@@ -62,6 +65,14 @@ class Run:
     def checkpoint(self) -> Path | None:
         """The checkpoint that the run is scored with; None if it has none."""
         return self.artifact(f"checkpoints/{self.checkpoint_name}")
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether it has the checkpoint that it is scored with, which is not downloaded."""
+        if not self.artifact_uri or self.artifact_uri.startswith("file://"):
+            return self.checkpoint is not None
+        path = f"checkpoints/{self.checkpoint_name}"
+        return any(found.path == path for found in client().list_artifacts(self.id, path.rpartition("/")[0]))
 
     def artifact(self, path: str) -> Path | None:
         """Local path of an artifact; None if the run does not have it."""
@@ -87,19 +98,24 @@ def _downloads() -> TemporaryDirectory[str]:
 
 
 def _as_run(run: Any) -> Run:
-    tags = dict(run.data.tags)
+    info = run.info
+    head = sqlite_reads.Head(info.run_id, info.status, info.start_time, info.end_time, str(info.artifact_uri))
+    return _made(head, dict(run.data.tags), dict(run.data.metrics), dict(run.data.params))
+
+
+def _made(head: sqlite_reads.Head, tags: dict[str, str], metrics: dict[str, float], params: dict[str, str]) -> Run:
     return Run(
-        id=run.info.run_id,
+        id=head.id,
         model=tags.get("model", ""),
         seed=int(tags.get("seed", -1)),
         data=tags.get("data", ""),
-        status=run.info.status,
-        metrics=dict(run.data.metrics),
+        status=head.status,
+        metrics=metrics,
         tags=tags,
-        params=dict(run.data.params),
-        start=run.info.start_time / 1000,
-        end=run.info.end_time / 1000 if run.info.end_time else None,
-        artifact_uri=str(run.info.artifact_uri),
+        params=params,
+        start=head.start / 1000,
+        end=head.end / 1000 if head.end else None,
+        artifact_uri=head.artifact_uri,
     )
 
 
@@ -124,7 +140,8 @@ def search(experiment: str, **tags: str) -> list[Run]:
     found = client().get_experiment_by_name(experiment)
     if found is None:
         return []
-    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
+    where = " and ".join(f"tags.`{key}` = {value}" for key, value in quoted.items())
     runs: list[Run] = []
     token = None
     while True:
@@ -143,9 +160,16 @@ def study_parent(study: str, profile: str) -> Run | None:
     return parents[0] if parents else None
 
 
-def children(study: str, parent_id: str) -> list[Run]:
-    """All child runs of a parent, newest first, including those of settings that the study no longer has."""
-    return search(study, **{"mlflow.parentRunId": parent_id})
+def children(study: str, parent_id: str, **tags: str) -> list[Run]:
+    """All child runs of a parent with these tags, newest first, also those of settings that the study no longer has."""
+    return search(study, **{"mlflow.parentRunId": parent_id}, **tags)
+
+
+def heads(study: str, parent_id: str) -> list[Run]:
+    """As `children`, but for an sqlite file without metrics and parameters, which is all that planning needs."""
+    if not sqlite_reads.can_be_read():
+        return children(study, parent_id)
+    return [_made(head, tags, {}, {}) for head, tags in sqlite_reads.child_runs(parent_id)]
 
 
 def newest(runs: Iterable[Run]) -> list[Run]:

@@ -17,7 +17,7 @@ PARAM_LENGTH = 6000  # MLflow's limit on a parameter's value
 
 def create_run(experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
     """Create a run and return its id; its status is RUNNING until `end_run` changes it."""
-    all_tags = {"git_sha": machine.git_sha(), **tags}
+    all_tags = {**tags} if "git_sha" in tags else {"git_sha": machine.git_sha(), **tags}
     if parent is not None:
         all_tags["mlflow.parentRunId"] = parent
     run = client().create_run(experiment_id(experiment), run_name=name, tags=all_tags)

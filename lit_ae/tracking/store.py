@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for each run on a server
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 STORE = Path("mlruns")  # relative to the folder that the command is run in

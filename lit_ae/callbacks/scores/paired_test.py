@@ -30,17 +30,18 @@ class PairedTest(Callback):
         if parent_id is None:
             return
         parent = tracking.get_run(parent_id)
-        siblings = [
+        declared = [c for c in json.loads(parent.tags["comparisons"]) if own.model in (c["a"], c["b"])]
+        siblings = [  # of the compared rows alone: reading all runs of a study would take longer with each of them
             run
-            for run in tracking.children(own.tags["study"], parent_id)
-            if run.tags["kind"] == "run"
-            and run.status in ("FINISHED", "RUNNING")  # two runs may finish at the same time
+            for model in sorted({c[side] for c in declared for side in "ab" if c["test"] == "paired"})
+            for run in tracking.children(own.tags["study"], parent_id, kind="run", model=model)
+            if run.status in ("FINISHED", "RUNNING")  # two runs may finish at the same time
         ]
-        for comparison in json.loads(parent.tags["comparisons"]):
+        for comparison in declared:
             metric, a, b = comparison["metric"], comparison["a"], comparison["b"]
             other = comparison.get("b_metric") or metric
             key = tracking.valid_key(f"paired/{metric}/{a}-{b if other == metric else other}")
-            if comparison["test"] != "paired" or own.model not in (a, b):
+            if comparison["test"] != "paired":
                 continue
             seeds = set(comparison["seeds"])
             of_a, of_b = (

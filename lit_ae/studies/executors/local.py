@@ -63,6 +63,8 @@ class LocalExecutor:
             return future.result()
         except ProcessExpired as died:
             return f"the worker died with exit code {died.exitcode}"
+        except Exception as error:  # such as a store that cannot be reached
+            return f"{type(error).__name__}: {error}".splitlines()[0]
 
     def cancel(self, futures: Collection["Future[str]"]) -> None:
         """Stop all workers, busy or not: runs are only stopped together."""

@@ -97,9 +97,9 @@ class RayExecutor:
         try:
             return future.result()
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
-            died = type(error).__name__ in DIED
-            return f"the worker died {RETRIES + 1} times: {reason}" if died else f"{type(error).__name__}: {reason}"
+            cause = getattr(error, "cause", None) or error  # of the task itself, such as a store that cannot be reached
+            reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
+            return f"the worker died {RETRIES + 1} times: {reason}" if type(error).__name__ in DIED else reason
 
     def cancel(self, futures: Collection["Future[str]"]) -> None:
         """Kill the processes of runs."""
