@@ -135,7 +135,11 @@ def _submit(underway: Sequence[_Underway], executor: Executor) -> None:
             return
         one, job = underway[found[0]], found[1]
         spec = begin(one.study, one.profile, one.plan, job, one.parent, one.precision, executor.threads)
-        one.running[executor.submit(spec)] = job, spec, time.monotonic()
+        try:
+            one.running[executor.submit(spec)] = job, spec, time.monotonic()
+        except BaseException:  # stopped while the first workers are started, which takes a moment
+            tracking.end_run(spec.run_id, "KILLED")
+            raise
 
 
 def _collect(underway: Sequence[_Underway], executor: Executor, bar: Bar) -> None:

@@ -89,9 +89,7 @@ def _new_pool(size: int) -> "ProcessPool":
     from pebble import CONSTS, ProcessPool
 
     CONSTS.term_timeout = SECONDS_TO_STOP
-    pool = ProcessPool(size, initializer=_in_worker, context=mp.get_context("spawn"))
-    _ = pool.active  # it starts its workers
-    return pool
+    return ProcessPool(size, initializer=_in_worker, context=mp.get_context("spawn"))
 
 
 def _in_worker() -> None:
