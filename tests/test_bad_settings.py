@@ -110,7 +110,7 @@ def test_numbers_that_are_not_finite(name):
         (["--run_id="], ["--run_id is empty"]),
         (["--model.latent_dim=1000000000"], ["weights would take", "GiB", "model.latent_dim"]),
         (["--trainer.max_epochs=0"], ["trainer.max_epochs is 0", "at least 1"]),
-        (["--trainer.gradient_clip_val=-1"], ["trainer.gradient_clip_val is -1", "above 0"]),
+        (["--trainer.gradient_clip_val=-1"], ["trainer.gradient_clip_val is -1", "at least 0"]),
         (["--model.optimizer.lr=0"], ["model.optimizer.lr is 0", "above 0"]),
         (["--model.lr_scheduler=torch.optim.lr_scheduler.StepLR", "--model.lr_scheduler.step_size=0"], ["step_size"]),
         (["--model.lr_scheduler=ReduceLROnPlateau"], ["ReduceLROnPlateau needs monitor", "--model.lr_scheduler.NAME"]),

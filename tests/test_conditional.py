@@ -104,7 +104,11 @@ def test_class_can_be_learnt_from_the_label_alone(name):
 
 def test_callbacks_give_the_labels(digits, monkeypatch):  # noqa: F811
     figures = {}
-    logger = type("Figures", (), {"log_figure": lambda self, figure, name: figures.update({name: figure})})()
+
+    def log(self, figure, name):
+        figures[name] = figure
+
+    logger = type("Figures", (), {"draws": lambda self, name: True, "log_figure": log})()
     monkeypatch.setattr("lit_ae.evaluation.access.run_logger", lambda trainer: logger)
     monkeypatch.setattr(Evaluation, "on_test_end", lambda *args: None)
     callbacks = [Evaluation(), ReconstructionGrid(), Uncertainty(draws=3), ClassSamples()]

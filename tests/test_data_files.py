@@ -680,7 +680,7 @@ def test_arrays_that_cannot_be_used(tmp_path: Path, content: dict[str, np.ndarra
     path = tmp_path / "x.npz"
     np.savez(path, **content)
     with pytest.raises(SettingError, match=message):
-        Array(path)
+        Array(path).split("train")
 
 
 def test_files_that_are_no_array(tmp_path: Path) -> None:

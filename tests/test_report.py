@@ -901,7 +901,7 @@ def test_cards_state_protocol_versions_times_and_epochs(runs, tmp_path):
     models = dict(markdown_table(text, "## Models")[1:])
     assert models["β-VAE"] == "configs/model/vae.yaml --model.beta=4"
     assert models["GAN"].endswith("the published recipe")
-    assert "## Notes\n\n### What to mind\n\nmind the <gap>\n\na note without a title\n" in text
+    assert "## Notes\n\n### What to mind\n\nmind the &lt;gap>\n\na note without a title\n" in text
 
 
 def test_the_precision_is_on_the_card_and_a_mixture_is_said(runs, tmp_path):
