@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pytest
 import torch
 import yaml
 from lightning.pytorch import Callback
@@ -70,6 +71,7 @@ def test_a_finished_run_goes_on_with_more_epochs_alone(store, lit_ae, settings, 
     assert [stored[name]["trainer"]["max_epochs"] for name in stored] == [3, 2]
 
 
+@pytest.mark.slow
 def test_named_checkpoints(store, lit_ae, settings, tmp_path, capsys):
     plain = settings("ae")
     assert lit_ae("fit", *plain) == 0

@@ -695,6 +695,7 @@ def test_every_kind_of_array_and_extractor_gives_the_same_score():
     assert ours["is"] == pytest.approx(float(sum(parts)) / 2, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_lenet_of_a_named_data_set():
     data = api.Digits()
     digits = data.split("test").x[:200]

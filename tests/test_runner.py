@@ -279,6 +279,7 @@ def history(run, key):
     return [(m.step, m.timestamp, m.value) for m in tracking.client().get_metric_history(run.id, key)]
 
 
+@pytest.mark.slow
 def test_scores_of_an_older_version_are_renewed_alone_and_without_training(
     copy, lit_ae, capsys, tmp_path, monkeypatch, request
 ):
