@@ -18,17 +18,18 @@ from lit_ae.training.bounds import check_bounds
 
 MODEL = ("--config", str(config_folder() / "model" / "vae.yaml"))
 DATA = ("--config", str(config_folder() / "data" / "digits.yaml"))
-VALUES = ("abc", "0", "-1", ".nan", ".inf", "", "1000000000000000000000")
+HUGE = "1000000000000000000000"  # more than any whole number may be; a float may be that large
+VALUES = ("abc", "0", "-1", ".nan", ".inf", "", HUGE)
 
 # Setting -> the values of VALUES that it may have; every other one has to be refused.
-FREE_TEXT = {"abc", "0", "-1", ".nan", ".inf", "1000000000000000000000"}
+FREE_TEXT = {"abc", "0", "-1", ".nan", ".inf", HUGE}
 SETTINGS = {
     "seed_everything": {"0"},
     "experiment": FREE_TEXT,
     "steps_per_call": set(),
     "trainer.max_epochs": set(),  # -1 alone would never end
     "trainer.min_epochs": {"0"},
-    "trainer.max_steps": set(),
+    "trainer.max_steps": {"-1"},
     "trainer.min_steps": {"0"},
     "trainer.max_time": set(),
     "trainer.limit_train_batches": set(),
@@ -48,10 +49,10 @@ SETTINGS = {
     "trainer.deterministic": {"0"},
     "trainer.detect_anomaly": {"0"},
     "model.latent_dim": set(),
-    "model.beta": {"0"},
-    "model.optimizer.lr": set(),
-    "model.optimizer.eps": set(),
-    "model.optimizer.weight_decay": {"0"},
+    "model.beta": {"0", HUGE},
+    "model.optimizer.lr": {HUGE},
+    "model.optimizer.eps": {HUGE},
+    "model.optimizer.weight_decay": {"0", HUGE},
     "model.encoder.widths": set(),
     "model.encoder.dropout": {"0"},
     "model.encoder.activation": set(),

@@ -40,6 +40,8 @@ BOUNDS = {
     r"trainer\.(limit_(train|test|predict)_batches|val_check_interval)": POSITIVE,
     r"trainer\.(min_epochs|min_steps|log_every_n_steps)": NOT_NEGATIVE,
     r"trainer\.(overfit_batches|limit_val_batches|gradient_clip_val)": NOT_NEGATIVE,
+    r"steps_per_call": AT_LEAST_1,
+    r"data\.leave_out": NOT_NEGATIVE,
     r"data\.num_workers": Bound(f"from 0 to {MOST_WORKERS} on this machine", 0, high=MOST_WORKERS),
     r".*optimizer\.(lr|eps)": POSITIVE,
     r".*optimizer\.(weight_decay|momentum)": NOT_NEGATIVE,
@@ -70,6 +72,8 @@ def check_bounds(config: Mapping[str, Any]) -> None:
     _check_end(config.get("trainer") or {})
     for name, value in flat(config):
         for number in value if isinstance(value, (list, tuple)) else [value]:
+            if name == "trainer.devices" and isinstance(number, str) and number.isdecimal():
+                number = int(number)
             if isinstance(number, (int, float)) and not isinstance(number, bool):
                 _check(name, number)
 
