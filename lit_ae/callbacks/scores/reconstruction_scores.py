@@ -91,8 +91,12 @@ class ReconstructionScores(PassCallback, ScoreCallback):
                 "; means over samples: psnr in dB for a data range of 1, clipped to [0, 1], at most 100; bits per "
                 f"sample, Bernoulli with p = x_hat clipped to [{EPSILON:g}, 1 - {EPSILON:g}]"
             )
+        else:
+            evaluation.leave_out("the data are not within [0, 1]", "psnr", "bits")
         if "ssim" in values:
             note += "; ssim with a Gaussian window of 11 x 11, sigma 1.5, data range 1"
+        else:
+            evaluation.leave_out("the samples are no images in [0, 1] that a window fits into", "ssim")
         evaluation.protocol["reconstruction_scores"] = note
         if self.noise and "psnr" in values:
             values["mse_noisy_input"] = self.noisy.compute().item()
