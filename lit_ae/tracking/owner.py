@@ -1,4 +1,4 @@
-"""Which process is working on a run, so that a run that goes on elsewhere is told from one that was left behind."""
+"""Which process works on a run: this distinguishes a run that goes on elsewhere from one whose process is gone."""
 
 import json
 import os
