@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lit_ae.report.analyse import ALPHA
+from lit_ae.report.cells import ALPHA
 from lit_ae.statistics.variances import PITMAN_MORGAN_UNDER_EXPONENTIAL
 
 if TYPE_CHECKING:
@@ -57,6 +57,19 @@ def tests_caption(reading: Reading) -> str:
             "that the uncorrected t-test would detect in four of five such studies, at the measured spread. Sign-flip: "
             "exact permutation test."
         )
+    if any(test.higher for test in reading.tests):
+        said.append(
+            "P(first better): share of seeds for which the first model has the better value, ties as half (Bouthillier "
+            "et al. 2021), with the interval of Clopper and Pearson; for a metric without a direction, the share for "
+            "which its value is higher. Correlation over seeds: Pearson's, of the two models' values; pairing removes "
+            "variance only where it is positive. Welch: the t-test without pairs."
+        )
+    if any(test.equivalence for test in reading.tests):
+        said.append(
+            "TOST: two one-sided paired t-tests that the means differ by less than the margin, which was declared "
+            "before the runs; P(below, within, above): posterior of the mean difference under the prior 1 / variance "
+            "(Benavoli et al. 2017)."
+        )
     if "variance" in kinds:
         said.append(
             "Ratio: first standard deviation divided by the second, with its 95 % interval, which adapts to the tails "
@@ -65,7 +78,10 @@ def tests_caption(reading: Reading) -> str:
             f"exponential ones in {100 * rate:.0f} % instead of 5 % of samples of {n} pairs, so read the paired "
             "interval beside it."
         )
-    said.append("The result is read from the Holm p; “no significant difference” does not mean “equal”.")
+    said.append(
+        "The result is read from the Holm p; “no difference shown” does not mean “equal”, which only a test of "
+        "equivalence within a margin declared beforehand can show."
+    )
     return " ".join(said)
 
 
@@ -135,7 +151,7 @@ def _few_seeds(reading: Reading) -> str:
             "(95 % interval, normal data)"
         )
     fewest = min(test.n for test in (*means, *spreads))
-    return f"What {fewest} seeds cannot show: {'; '.join(said)}. “No significant difference” does not mean “equal”."
+    return f"What {fewest} seeds cannot show: {'; '.join(said)}. “No difference shown” does not mean “equal”."
 
 
 def _floor(least: float, family: int, never: str) -> str:

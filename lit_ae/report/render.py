@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lit_ae.console import output
 from lit_ae.report import captions, cards, csv_tables, figures, gaps, tables, terminal, text
 from lit_ae.report.analyse import Results, analyse
+from lit_ae.report.claims import write_claims
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import seeds_text, with_arrow
 
@@ -119,7 +120,8 @@ def write_page(page: dict[str, Any], out_dir: Path) -> None:
 
 
 def write_index(out_dir: Path) -> None:
-    """Write index.html, one page over all reports of the folder."""
+    """Write index.html, one page over all reports of the folder, and all-comparisons.md."""
+    write_claims(out_dir)
     reports = [report for report in map(_read, sorted(out_dir.glob("*.json"))) if report]
     reports.sort(key=lambda report: report["order"])
     _write(out_dir / "index.html", _templates("html").get_template("index.html.j2").render(reports=reports))

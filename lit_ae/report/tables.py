@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypedDict
 
-from lit_ae.report.analyse import best_rows
 from lit_ae.report.captions import limits, tests_caption
+from lit_ae.report.cells import best_rows
 from lit_ae.report.formats import DASH, mean_std, number, p_value, significant, with_arrow
 from lit_ae.report.text import verdict
 
 if TYPE_CHECKING:
-    from lit_ae.report.analyse import Cell, Outcome, Reading, Results
+    from lit_ae.report.analyse import Outcome, Reading, Results
+    from lit_ae.report.cells import Cell
     from lit_ae.statistics import SampleResult
 
 
@@ -139,6 +140,12 @@ def _reading(results: Results, reading: Reading, only_first: bool) -> ReadingTex
         header = [*first, "difference", "95 % CI", "effect size", "detectable at 80 % power", "t-test p", "Holm p"]
         header += ["Wilcoxon p", "sign-flip p"]
         tables.append({"title": "Means, paired by seed", "header": header, "rows": means})
+    pairs = [row for test in paired if test.over_samples is None for row in _pairs_row(test)]
+    if pairs:
+        header = ["comparison", "metric", "n", "P(first better), 95 % CI", "correlation over seeds", "Welch p"]
+        if any(test.comparison.margin is not None for test in paired):
+            header += ["margin", "TOST p", "Holm p of TOST", "P(below, within, above the margin)"]
+        tables.append({"title": "The same pairs of seeds", "header": header, "rows": [r[: len(header)] for r in pairs]})
     if samples:
         header = [*first, "difference", "95 % CI", "effect size", "t-test p", "Holm p"]
         tables.append({"title": "Means over test samples, averaged over seeds", "header": header, "rows": samples})
@@ -167,6 +174,29 @@ def _paired_row(test: Outcome) -> list[str]:
         significant(result.detectable),
         *map(p_value, (result.p, test.p_holm, result.wilcoxon_p, result.sign_flip_p)),
     ]
+
+
+def _pairs_row(test: Outcome) -> list[list[str]]:
+    """A row of further statistics of the pairs; none where there is no test."""
+    result, higher, equivalence = test.paired, test.higher, test.equivalence
+    if result is None or higher is None:
+        return []
+    probability, low, high = higher
+    if test.better == "lower":
+        probability, low, high = 1 - probability, 1 - high, 1 - low
+    said = "higher: " if test.better == "none" else ""
+    row = [
+        f"{test.comparison.a} − {test.b_name}",
+        with_arrow(test.label, test.better),
+        str(result.n),
+        f"{said}{number(probability, '.2f')} {_interval(low, high)}",
+        number(result.correlation, "+.2f"),
+        p_value(result.welch_p),
+    ]
+    if equivalence is None:
+        return [[*row, *[DASH] * 4]]
+    shares = ", ".join(number(share, ".3f") for share in (equivalence.below, equivalence.within, equivalence.above))
+    return [[*row, significant(equivalence.margin), p_value(equivalence.p), p_value(test.p_equivalence), shares]]
 
 
 def _sample_row(test: Outcome, result: SampleResult) -> list[str]:
