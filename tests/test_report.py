@@ -470,6 +470,21 @@ def sampled(shift=0.003, n=1200, spread=1e-5):
     return varies, constant
 
 
+def test_model_noise_and_test_set_noise_are_told_apart(runs, tmp_path):
+    """Values of sample i and seed s are m_i + e_s: the spread over seeds is that of e, the standard error that of m."""
+    generator = np.random.default_rng(5)
+    samples, seeds = generator.normal(0.5, 0.2, 400), np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+    keep_samples(runs, tmp_path, "AE", "mse", samples + seeds[:, None])
+    drawn = [generator.choice(samples, 400).mean() for _ in range(4000)]  # the bootstrap
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    _, *rows = markdown_table(text, "Where the spread of a mean comes from")
+    assert len(rows) == 1, "of the other row no values of samples were kept"
+    name, metric, n, model_noise, number_of_samples, test_noise = rows[0]
+    assert (name, metric, n, number_of_samples) == ("AE", "MSE test", "5", "400")
+    assert float(model_noise) == pytest.approx(seeds.std(ddof=1), rel=0.01)
+    assert float(test_noise) == pytest.approx(np.std(drawn), rel=0.05)
+
+
 def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
     varies, constant = sampled()
     keep_samples(runs, tmp_path, "β-VAE", "mse", varies)

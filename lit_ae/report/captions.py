@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from lit_ae.report.cells import ALPHA
+from lit_ae.report.samples import sources
 from lit_ae.statistics.variances import PITMAN_MORGAN_UNDER_EXPONENTIAL
 
 if TYPE_CHECKING:
@@ -42,20 +43,22 @@ def limits(results: Results, reading: Reading) -> str:
     return " ".join(text for text in said if text)
 
 
-def tests_caption(reading: Reading) -> str:
+def tests_caption(results: Results, reading: Reading) -> str:
     """What the columns of the comparisons' tables are."""
     kinds = {test.comparison.test for test in reading.tests}
+    one = "initialisations and the order of batches, on one split of the data"
+    own = "initialisations, the order of batches and splits of the data, of which each seed has its own"
+    covered = own if results.profile.splits == "by_seed" else one
     n, rate = PITMAN_MORGAN_UNDER_EXPONENTIAL
     said = [
         f"Holm's correction covers the whole family of {len(reading.tests)} comparisons declared in the study file."
     ]
     if any(test.comparison.test == "paired" and not test.over_samples for test in reading.tests):
         said.append(
-            "Difference: first minus second model, mean over seeds, with its t interval; both cover initialisations "
-            "and the order of batches, on one test set. Effect size: that mean divided by the standard deviation of "
-            "the differences (d_z), with Hedges' correction. Detectable at 80 % power: the smallest true difference "
-            "that the uncorrected t-test would detect in four of five such studies, at the measured spread. Sign-flip: "
-            "exact permutation test."
+            f"Difference: first minus second model, mean over seeds, with its t interval; both cover {covered}. "
+            "Effect size: that mean divided by the standard deviation of the differences (d_z), with Hedges' "
+            "correction. Detectable at 80 % power: the smallest true difference that the uncorrected t-test would "
+            "detect in four of five such studies, at the measured spread. Sign-flip: exact permutation test."
         )
     if any(test.higher for test in reading.tests):
         said.append(
@@ -69,6 +72,12 @@ def tests_caption(reading: Reading) -> str:
             "TOST: two one-sided paired t-tests that the means differ by less than the margin, which was declared "
             "before the runs; P(below, within, above): posterior of the mean difference under the prior 1 / variance "
             "(Benavoli et al. 2017)."
+        )
+    if sources(results, reading):
+        said.append(
+            "Model noise: standard deviation of the mean over seeds. Test-set noise: standard error of that mean over "
+            "test samples within a seed (the standard deviation that a bootstrap over test samples tends to), root "
+            "mean square over seeds; all seeds share it on one test set, so that it does not show between them."
         )
     if "variance" in kinds:
         said.append(

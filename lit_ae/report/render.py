@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_ae.console import output
-from lit_ae.report import captions, cards, csv_tables, figures, gaps, tables, terminal, text
+from lit_ae.report import captions, cards, comparison_tables, csv_tables, figures, gaps, tables, terminal, text
 from lit_ae.report.analyse import Results, analyse
 from lit_ae.report.claims import write_claims
 from lit_ae.report.collect import collect
@@ -93,7 +93,7 @@ def report_page(results: Results, drawn: list[dict[str, str]], absent: list[str]
         "published": tables.beside_published(results),
         "published_caption": captions.published_caption(results),
         "unplaced": text.unplaced(results),
-        "readings": tables.readings(results),
+        "readings": comparison_tables.readings(results),
         "figures": drawn,
         "cards": [
             {"title": title, "rows": rows}
