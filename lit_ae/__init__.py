@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lit_ae.errors import SettingError as SettingError
     from lit_ae.models import AE as AE
     from lit_ae.models import DEC as DEC
+    from lit_ae.models import DIPVAE as DIPVAE
     from lit_ae.models import GAN as GAN
     from lit_ae.models import IWAE as IWAE
     from lit_ae.models import NMN as NMN
@@ -51,8 +52,11 @@ if TYPE_CHECKING:
     from lit_ae.models import ConditionalVAE as ConditionalVAE
     from lit_ae.models import ContractiveAE as ContractiveAE
     from lit_ae.models import DenoisingAE as DenoisingAE
+    from lit_ae.models import FactorVAE as FactorVAE
     from lit_ae.models import Hopfield as Hopfield
+    from lit_ae.models import InfoVAE as InfoVAE
     from lit_ae.models import SparseAE as SparseAE
+    from lit_ae.models import VampPriorVAE as VampPriorVAE
     from lit_ae.samplers import FittedGaussian as FittedGaussian
     from lit_ae.samplers import Flow as Flow
     from lit_ae.samplers import FlowMatching as FlowMatching
@@ -68,8 +72,8 @@ _NAMES = {  # by the module that they are imported from, as above
     "data": "CIFAR10 MNIST Array Digits FashionMNIST FreyFaces Genes OneHot Shapes",
     "errors": "SettingError",
     "models": (
-        "AE BetaTCVAE Classifier ConditionalAE ConditionalVAE ContractiveAE DEC DenoisingAE GAN Hopfield IWAE NMN PCA "
-        "RBM SAE SparseAE VAE VQVAE WAE WAEGAN"
+        "AE BetaTCVAE Classifier ConditionalAE ConditionalVAE ContractiveAE DEC DIPVAE DenoisingAE FactorVAE GAN "
+        "Hopfield IWAE InfoVAE NMN PCA RBM SAE SparseAE VAE VQVAE VampPriorVAE WAE WAEGAN"
     ),
     "samplers": "FittedGaussian Flow FlowMatching Mixture Normal",
 }

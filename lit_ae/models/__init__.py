@@ -9,8 +9,11 @@ from lit_ae.models.conditional_vae import ConditionalVAE
 from lit_ae.models.contractive_ae import ContractiveAE
 from lit_ae.models.dec import DEC
 from lit_ae.models.denoising_ae import DenoisingAE
+from lit_ae.models.dip_vae import DIPVAE
+from lit_ae.models.factor_vae import FactorVAE
 from lit_ae.models.gan import GAN
 from lit_ae.models.hopfield import Hopfield
+from lit_ae.models.info_vae import InfoVAE
 from lit_ae.models.iwae import IWAE
 from lit_ae.models.nmn import NMN
 from lit_ae.models.pca import PCA
@@ -18,6 +21,7 @@ from lit_ae.models.rbm import RBM
 from lit_ae.models.sae import SAE
 from lit_ae.models.sparse_ae import SparseAE
 from lit_ae.models.vae import VAE
+from lit_ae.models.vamp_prior_vae import VampPriorVAE
 from lit_ae.models.vq_vae import VQVAE
 from lit_ae.models.wae import WAE
 from lit_ae.models.wae_gan import WAEGAN
@@ -25,6 +29,7 @@ from lit_ae.models.wae_gan import WAEGAN
 __all__ = [
     "AE",
     "DEC",
+    "DIPVAE",
     "GAN",
     "IWAE",
     "NMN",
@@ -41,10 +46,13 @@ __all__ = [
     "ConditionalVAE",
     "ContractiveAE",
     "DenoisingAE",
+    "FactorVAE",
     "GenerativeModule",
     "Hopfield",
+    "InfoVAE",
     "Latent",
     "Reconstruction",
     "ReconstructionModule",
     "SparseAE",
+    "VampPriorVAE",
 ]
