@@ -91,6 +91,15 @@ def test_constant_dimensions_and_the_codes_scale(make):
 
 
 @every_kind
+def test_few_codes_take_no_more_than_200_passes(make, monkeypatch):
+    sampler, seen = make(steps=5000), []
+    kept = type(sampler)._loss
+    monkeypatch.setattr(type(sampler), "_loss", lambda self, *a: seen.append(len(a[1])) or kept(self, *a))
+    sampler.fit(torch.randn(20, 2, generator=generator()))  # of which 18 are trained on, in batches of 64
+    assert sum(n == 64 for n in seen) == 57  # 200 * 18 / 64, rounded up
+
+
+@every_kind
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_few_dimensions_few_codes_and_none_drawn(make, dimensions):
     sampler = make(steps=20).fit(torch.randn(2, dimensions, generator=generator()).double())
