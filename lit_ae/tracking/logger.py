@@ -124,20 +124,15 @@ class RunLogger(Logger):
 
         Except for `left_out`, the scores that cannot be had from the data: these are those of the last test alone.
         """
-        if not self.run_id:
-            return
-        path = "protocol-limited.json" if self.limited else "protocol.json"
-        stored = tracking.get_run(self.run_id).artifact(path)
-        before = json.loads(stored.read_text(encoding="utf-8")) if stored else {}
-        before.pop("left_out", None)
-        tracking.log_json(self.run_id, {**before, **protocol}, path)
+        if self.run_id:
+            plain = json.loads(json.dumps(protocol, default=str))
+            tracking.add_protocol(self.run_id, plain, "protocol-limited.json" if self.limited else "protocol.json")
 
     @rank_zero_only
     def log_score_versions(self, versions: Mapping[str, int]) -> None:
         """Store the versions of the score callbacks that ran, beside those of others, as tag `score_versions`."""
         if self.run_id and not self.limited:
-            before = json.loads(tracking.get_run(self.run_id).tags.get("score_versions", "{}"))
-            tracking.set_tags(self.run_id, {"score_versions": json.dumps({**before, **versions}, sort_keys=True)})
+            tracking.add_score_versions(self.run_id, dict(versions))
 
     def _kept_apart(self, key: str) -> str:
         """`test_limited/...` for `test/...` of a limited test."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lit_ae.tracking.query import get_run
 from lit_ae.tracking.runs import log_file
+from lit_ae.tracking.unsent import sent_or_kept
 
 if TYPE_CHECKING:
     from lit_ae.tracking.query import Run
@@ -24,16 +25,27 @@ def log_samples(run_id: str, values: Mapping[str, Values], digest: str) -> None:
 
     Those of other metrics are kept if they are of the same samples, which `digest` identifies.
     """
-    stored = get_run(run_id).artifact(FILE)
-    before: dict[str, npt.NDArray[np.generic]] = {}
-    if stored:
-        with np.load(stored) as found:
-            before = dict(found) if str(found[DIGEST]) == digest else {}
     with TemporaryDirectory() as folder:
         path = Path(folder) / FILE
-        entries: dict[str, Any] = {**before, **values, DIGEST: np.array(digest)}
+        entries: dict[str, Any] = {**values, DIGEST: np.array(digest)}
         np.savez_compressed(path, **entries)
-        log_file(run_id, path, "")
+        add_samples(run_id, path)
+
+
+@sent_or_kept
+def add_samples(run_id: str, path: Path) -> None:
+    """Store the values in a file, beside those that the run has of the same samples."""
+    stored = get_run(run_id).artifact(FILE)
+    before: dict[str, Any] = {}
+    with np.load(path) as found:
+        values = dict(found)
+    if stored:
+        with np.load(stored) as found:
+            before = dict(found) if str(found[DIGEST]) == str(values[DIGEST]) else {}
+    with TemporaryDirectory() as folder:
+        merged = Path(folder) / FILE
+        np.savez_compressed(merged, **{**before, **values})
+        log_file(run_id, merged, "")
 
 
 def sample_values(run: "Run", name: str) -> tuple[Values, str] | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lit_ae.tracking.runs import checkpoint_folder, has_local_artifacts
 from lit_ae.tracking.store import client
+from lit_ae.tracking.unsent import sent_or_kept
 
 LAST = "last.ckpt"
 _one_at_a_time = threading.Lock()  # so that no file replaces a newer one of the same name
@@ -32,6 +33,7 @@ class CheckpointUploads:
                     self.seen[path] = changed
 
 
+@sent_or_kept
 def upload_checkpoints(run_id: str) -> None:
     """Copy the checkpoints to the run's artifacts if these are on another machine."""
     folder = checkpoint_folder(run_id)

@@ -162,6 +162,7 @@ class AutoencoderCLI(LightningCLI):
             self._execute(subcommand)
             return
         if not self.run_id:
+            tracking.send_unsent()
             tracking.end_abandoned(self._get(self.config, "experiment"))
         logger.run_id = self.run_id or self._wanted(subcommand).find()  # on every rank, since each loads its weights
         self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed

@@ -28,6 +28,7 @@ class Tracking(Callback):
 
     def __init__(self, config: str) -> None:
         self.config = config
+        self.kept = ""  # what the weights are that this training has kept
         self.loaded = ""  # what the weights are that a separate test has loaded
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -75,6 +76,7 @@ class Tracking(Callback):
         logger, found = run_logger(trainer), load_kept(trainer, pl_module)
         if logger and logger.run_id and trainer.is_global_zero:
             if found is not None:
+                self.kept = found[1]
                 name = _within(tracking.checkpoint_folder(logger.run_id), found[0])
                 tracking.set_tags(logger.run_id, {"checkpoint": name, "scored_weights": found[1]})
             tracking.upload_checkpoints(logger.run_id)
@@ -90,11 +92,14 @@ class Tracking(Callback):
                     "limited-..., beside those of the whole test split"
                 )
         if logger and logger.run_id and trainer.is_global_zero:
-            run, path = tracking.get_run(logger.run_id), Path(str(trainer.ckpt_path)).as_posix()
-            weights = run.tags.get("scored_weights", "weights at the end of training")
-            if trainer.ckpt_path and not ("scored_weights" in run.tags and path.endswith(run.checkpoint_name)):
-                weights = self.loaded
+            weights = self.kept or self._of_an_earlier_training(logger.run_id, trainer)
             logger.log_protocol({"weights": weights.rsplit(" (epoch", 1)[0]})
+
+    def _of_an_earlier_training(self, run_id: str, trainer: Trainer) -> str:
+        run, path = tracking.get_run(run_id), Path(str(trainer.ckpt_path)).as_posix()
+        if trainer.ckpt_path and not ("scored_weights" in run.tags and path.endswith(run.checkpoint_name)):
+            return self.loaded
+        return run.tags.get("scored_weights", "weights at the end of training")
 
 
 def _within(folder: Path, path: Path) -> str:
