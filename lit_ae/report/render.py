@@ -13,6 +13,7 @@ from lit_ae.report import captions, cards, csv_tables, figures, gaps, tables, te
 from lit_ae.report.analyse import Results, analyse
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import seeds_text, with_arrow
+from lit_ae.settings.whole_files import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -144,7 +145,7 @@ def print_table(study: Study, profile: str, console: Console | None = None) -> N
 
 
 def _write(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8", newline="\n")
+    write_whole(path, content.encode(), "give another one by --reports")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -90,7 +90,7 @@ def _begin(study: Study, profile: Profile, several_machines: bool) -> _Underway:
         precision = study_precision(study, profile, several_machines)
         if todo and study.reduced_precision:
             line += f"; trainer.precision: {precision}"
-        print(line)
+        print(f"{line}; {plan.lost}" if plan.lost else line)
         return _Underway(study, profile, parent, plan, stack.pop_all(), precision)
 
 

@@ -38,7 +38,7 @@ from lit_ae.tracking.samples import log_samples, sample_values
 from lit_ae.tracking.shared import shared_with_study
 from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
 from lit_ae.tracking.unsent import ServerGone, send_unsent, unsent_runs
-from lit_ae.tracking.uploads import fetch_checkpoints, has_last_checkpoint, upload_checkpoints
+from lit_ae.tracking.uploads import fetch_checkpoints, has_last_checkpoint, is_whole, upload_checkpoints
 
 __all__ = [
     "STALE",
@@ -61,6 +61,7 @@ __all__ = [
     "heads",
     "is_alive",
     "is_own",
+    "is_whole",
     "last_checkpoint",
     "log_dataset",
     "log_file",

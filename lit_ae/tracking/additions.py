@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 
 from lit_ae.tracking.query import get_run
 from lit_ae.tracking.runs import log_json, set_tags
@@ -12,7 +13,9 @@ from lit_ae.tracking.unsent import sent_or_kept
 def add_protocol(run_id: str, protocol: Mapping[str, object], path: str) -> None:
     """Store entries of a protocol in the JSON artifact `path`, beside earlier ones but for their `left_out`."""
     stored = get_run(run_id).artifact(path)
-    before = json.loads(stored.read_text(encoding="utf-8")) if stored else {}
+    before: dict[str, object] = {}
+    with suppress(ValueError):  # damaged: what is added now is all that is known
+        before = json.loads(stored.read_text(encoding="utf-8")) if stored else {}
     before.pop("left_out", None)
     log_json(run_id, {**before, **protocol}, path)
 

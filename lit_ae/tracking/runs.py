@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from lit_ae.settings.whole_files import whole_file, write_whole
 from lit_ae.tracking import machine
 from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
 from lit_ae.tracking.unsent import answered, ask_again, sent_or_kept
@@ -114,7 +116,10 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
 @sent_or_kept
 def log_text(run_id: str, text: str, path: str) -> None:
     """Store text as an artifact."""
-    client().log_text(run_id, text, path)
+    if folder := local_artifacts(run_id):
+        write_whole(folder / path, text.encode())
+    else:
+        client().log_text(run_id, text, path)
 
 
 def log_json(run_id: str, value: object, path: str) -> None:
@@ -125,7 +130,11 @@ def log_json(run_id: str, value: object, path: str) -> None:
 @sent_or_kept
 def log_file(run_id: str, path: Path, folder: str) -> None:
     """Store a file as an artifact."""
-    client().log_artifact(run_id, str(path), folder)
+    if local := local_artifacts(run_id):
+        with whole_file(local / folder / path.name) as part:
+            shutil.copyfile(path, part)
+    else:
+        client().log_artifact(run_id, str(path), folder)
 
 
 @sent_or_kept
@@ -145,7 +154,13 @@ def log_dataset(run_id: str, name: str, digest: str, context: str, profile: Mapp
 
 def has_local_artifacts(run_id: str) -> bool:
     """Whether a run's artifacts are files that this machine reaches by their path."""
-    return _artifact_uri(store_uri(), run_id).startswith("file://")
+    return local_artifacts(run_id) is not None
+
+
+def local_artifacts(run_id: str) -> Path | None:
+    """The folder of a run's artifacts; None if they are on another machine."""
+    uri = _artifact_uri(store_uri(), run_id)
+    return Path(url2pathname(urlparse(uri).path)) if uri.startswith("file://") else None
 
 
 @cache
@@ -161,7 +176,6 @@ def _now() -> int:
 
 def checkpoint_folder(run_id: str) -> Path:
     """Folder that a run's checkpoints are written to: within its artifacts if these are local files."""
-    uri = _artifact_uri(store_uri(), run_id)
-    if uri.startswith("file://"):
-        return Path(url2pathname(urlparse(uri).path)) / "checkpoints"
+    if folder := local_artifacts(run_id):
+        return folder / "checkpoints"
     return STORE.resolve() / "checkpoints" / run_id

@@ -1,6 +1,9 @@
 """A run's scores of single test samples: one file, `samples.npz`, from which reports test over samples."""
 
+import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lit_ae.errors import SettingError
 from lit_ae.tracking.query import get_run
 from lit_ae.tracking.runs import log_file
 from lit_ae.tracking.unsent import sent_or_kept
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 Values = npt.NDArray[np.float32]
 FILE = "samples.npz"
+DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)  # as NumPy finds a file
 DIGEST = "digest"  # its entry that says which samples these are
 
 
@@ -40,7 +45,7 @@ def add_samples(run_id: str, path: Path) -> None:
     with np.load(path) as found:
         values = dict(found)
     if stored:
-        with np.load(stored) as found:
+        with suppress(*DAMAGED), np.load(stored) as found:
             before = dict(found) if str(found[DIGEST]) == str(values[DIGEST]) else {}
     with TemporaryDirectory() as folder:
         merged = Path(folder) / FILE
@@ -49,9 +54,19 @@ def add_samples(run_id: str, path: Path) -> None:
 
 
 def sample_values(run: "Run", name: str) -> tuple[Values, str] | None:
-    """A metric's values [N] of single test samples and the samples' digest; None if the run does not have them."""
+    """A metric's values [N] of single test samples and the samples' digest; None if the run does not have them.
+
+    Raises:
+        SettingError: their file is damaged.
+    """
     stored = run.artifact(FILE)
     if stored is None:
         return None
-    with np.load(stored) as found:
-        return (found[name], str(found[DIGEST])) if name in found else None
+    try:
+        with np.load(stored) as found:
+            return (found[name], str(found[DIGEST])) if name in found else None
+    except DAMAGED as error:
+        raise SettingError(
+            f"{stored} is damaged ({type(error).__name__}): delete it, and test the run again by `lit-ae test` with "
+            f"its settings and --run_id {run.id}"
+        ) from error

@@ -35,7 +35,8 @@ def _client(uri: str) -> "MlflowClient":
     database = sqlite_file(uri)
     if database is None:
         return MlflowClient(uri)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)  # it logs a line for each table that it creates
+    # It logs a line for each table that it creates, and a traceback for each error that it raises
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     # Several processes that open a new store at the same time corrupt its schema: one creates it, the others wait.
     with FileLock(database.with_name(f".{database.name}.lock")):
         client = MlflowClient(uri)

@@ -58,11 +58,9 @@ def _check_sqlite(uri: str) -> None:
     except (OSError, sqlite3.Error) as error:
         if "locked" in str(error):  # another process is writing to it, so it can be written
             return
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingError(
-            f"the MLflow store {path} cannot be written ({reason}): make it writable, run in another folder, or set "
-            "MLFLOW_TRACKING_URI"
-        ) from error
+        reason = str(error.strerror if isinstance(error, OSError) else error)
+        what = "is damaged" if _is_damage(reason) else "cannot be written"
+        raise SettingError(f"the MLflow store {path} {what} ({reason}): {remedy(reason)}") from error
 
 
 def _check_server(uri: str) -> None:
@@ -70,6 +68,22 @@ def _check_server(uri: str) -> None:
         raise SettingError(
             f"MLFLOW_TRACKING_URI {uri} does not answer ({reason}): start the server, or unset it to use ./mlruns"
         )
+
+
+def _is_damage(reason: str) -> bool:
+    return any(word in reason for word in ("malformed", "not a database", "no such table", "no such column", "corrupt"))
+
+
+def remedy(reason: str) -> str:
+    """What to do about an error of a database, given its text."""
+    if _is_damage(reason):
+        return (
+            "put a copy of it back, or save what can be read by `sqlite3 OLD.db .recover | sqlite3 NEW.db`, or move it "
+            "away to begin a new one (checkpoints are files of their own), or set MLFLOW_TRACKING_URI to another one"
+        )
+    if "full" in reason or "space" in reason or "I/O" in reason:
+        return "free some space on its disk, or set MLFLOW_TRACKING_URI to another one"
+    return "make it writable, run in another folder, or set MLFLOW_TRACKING_URI to another one"
 
 
 def no_server(uri: str) -> str | None:

@@ -30,6 +30,7 @@ from lit_ae.settings.files import config_folder
 from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.bounds import check_bounds
 from lit_ae.training.callback_selection import keep_only_scores, refuse_callbacks, set_aside
+from lit_ae.training.checkpoint_files import write_whole_checkpoints
 from lit_ae.training.choice_of_run import Wanted, refuse_without_more
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
@@ -136,6 +137,7 @@ class AutoencoderCLI(LightningCLI):
         with refused("trainer"):
             trainer = super().instantiate_trainer(**kwargs)
         refuse_callbacks(trainer)
+        write_whole_checkpoints(trainer)
         return trainer
 
     def _choose_precision(self) -> None:
