@@ -131,7 +131,7 @@ def lost_artifacts(runs: Iterable[tracking.Run]) -> str:
         return ""
     names = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
     return (
-        f"the artifacts of {len(lost)} finished runs have been deleted (checkpoints, figures, scores of single samples) "
-        f"and only their values are left: to have them made again, delete these runs in MLflow ({names}) and run the "
+        f"the artifacts of {len(lost)} finished runs have been deleted (checkpoints, figures, scores of samples), "
+        f"only their values are left: to have them made again, delete these runs in MLflow ({names}) and run the "
         "study again"
     )

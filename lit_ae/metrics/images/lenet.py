@@ -15,8 +15,8 @@ from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import ArrayDataset, as_float
 from lit_ae.data.download import cache_root
 from lit_ae.errors import NotComputable, SettingError
-from lit_ae.settings.whole_files import whole_file
 from lit_ae.metrics.images.extractors import UNREADABLE, FeatureExtractor, Features
+from lit_ae.settings.whole_files import whole_file
 
 RECIPE = 1  # raise it when a change below changes what is learnt: it is part of the name of cached weights
 NUM_FEATURES = 84
