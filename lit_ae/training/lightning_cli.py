@@ -24,6 +24,7 @@ from lit_ae import tracking
 from lit_ae.data.base import BaseDataModule
 from lit_ae.errors import SettingError
 from lit_ae.models.checkpoints import read_checkpoint
+from lit_ae.models.class_paths import check_class_paths
 from lit_ae.models.settings import bare, import_all
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.settings.files import config_folder
@@ -104,6 +105,7 @@ class AutoencoderCLI(LightningCLI):
         config = self.config[self.requested]
         if config.trainer.max_steps not in (None, -1) and not is_set("trainer.max_epochs", args):
             config.trainer.max_epochs = -1  # the default does not end a training before the steps that are asked for
+        check_class_paths(config.as_dict())
         check_bounds(config.as_dict())
 
     def _parse_ckpt_path(self) -> None:
