@@ -20,9 +20,11 @@ from typing import NamedTuple
 from urllib.request import urlopen
 
 from lightning.pytorch import Callback
+from pebble import CONSTS, ProcessPool
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from lit_ae.settings.files import config_folder
+from lit_ae.studies.executors import local
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 PRELOADED = ["lit_ae.training.lightning_cli", "lit_ae.studies.runner", "mlflow.store.tracking.sqlalchemy_store"]
@@ -78,7 +80,23 @@ def _run(folder: str, words: list[str], environment: dict[str, str], path: list[
     torch.cuda._is_in_bad_fork = lambda: False  # nothing uses CUDA here, and the ranks of `ddp_fork` are copies again
     from lit_ae.cli import main
 
+    local._new_pool = _forked_pool
     sys.exit(main(words))
+
+
+def _forked_pool(size: int) -> ProcessPool:
+    """As a study's own, but the workers are copies of its driver, which has imported everything."""
+    CONSTS.term_timeout = local.SECONDS_TO_STOP
+    return ProcessPool(size, initializer=_in_worker, context=mp.get_context("fork"))
+
+
+def _in_worker() -> None:
+    """Connections to a database may not be used in a copy of the process that opened them."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    for engine in SqlAlchemyStore._engine_map.values():
+        engine.dispose(close=False)
+    local._in_worker()
 
 
 class Found(NamedTuple):

@@ -119,7 +119,7 @@ def disturb(undisturbed, empty_store, folder, name, words, moment, fault, who=""
 def kill(command, number, who):
     if who == "worker":
         for child in children(command):
-            if "spawn_main" in " ".join(child.cmdline()):
+            if "forkserver" in " ".join(child.cmdline()):
                 child.send_signal(number)
     elif who == "rank" and number == signal.SIGKILL:
         for child in children(command)[-1:]:

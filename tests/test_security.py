@@ -74,6 +74,8 @@ def test_checkpoints(mark, tmp_path, make, lit_ae, settings, capsys):
     for read in (read_checkpoint, library.load, samplers.load):
         with pytest.raises(SettingError, match=r"evil\.ckpt"):
             read(path)
+    if make is old_checkpoint:
+        return
     assert lit_ae("test", *settings("ae"), f"--ckpt_path={path}") == 2
     assert lit_ae("fit", *settings("dec"), f"--model.pretrained={path}") == 2
     assert capsys.readouterr().err.count("cannot be read as a checkpoint") == 2

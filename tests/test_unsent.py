@@ -3,13 +3,18 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
+import yaml
 from lightning.pytorch import Callback
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from lit_ae import tracking
+from lit_ae.studies.load import load_study
+from lit_ae.studies.runner import run_studies
 from lit_ae.tracking import unsent as module
 
 URI = "http://127.0.0.1:1"
@@ -140,6 +145,50 @@ def test_a_refusal_is_no_silence(server):
     server.away = True
     with pytest.raises(tracking.ServerGone, match="does not answer"):
         tracking.get_run("0" * 32)
+
+
+class Executor:
+    """Does runs in no time; the server goes away as the first one begins."""
+
+    several_machines, size, threads = False, 1, 1
+
+    def __init__(self, server):
+        self.server, self.done = server, []
+
+    def start(self, jobs):
+        pass
+
+    def submit(self, spec):
+        self.server.away = True
+        tracking.end_run(spec.run_id, "FINISHED")
+        self.done.append(spec.run_id)
+        future = Future()
+        future.set_result("")
+        return future
+
+    def outcome(self, future):
+        return future.result()
+
+    def cancel(self, futures):
+        assert not futures
+
+
+def test_a_study_begins_no_run_without_its_server_and_keeps_what_has_ended(server):
+    models = {"AE": {"config": "ae"}, "SAE": {"config": "sae"}}
+    profiles = {"quick": {"data": "digits", "seeds": [0]}}
+    columns = [{"metric": "test/mse", "label": "MSE"}]
+    content = {"name": "s", "title": "t", "question": "q", "profiles": profiles, "models": models, "columns": columns}
+    Path("s.yaml").write_text(yaml.safe_dump(content))
+    study = load_study(Path("s.yaml"))
+    executor = Executor(server)
+    with pytest.raises(tracking.ServerGone, match="start it again"):
+        list(run_studies([(study, study.profile("quick"))], executor))
+    (run_id,) = executor.done
+    server.away = False
+    assert tracking.get_run(run_id).status == "RUNNING"
+    parent = tracking.study_parent("s", "quick")
+    assert sorted(tracking.send_unsent()) == sorted([run_id, parent.id])
+    assert [tracking.get_run(run).status for run in (run_id, parent.id)] == ["FINISHED", "KILLED"]
 
 
 MEETS = """

@@ -32,6 +32,7 @@ class RunLogger(Logger):
         self.run_id: str | None = None
         self.epochs_before = 0  # epochs of training behind the weights of a separate test
         self.resumed_after = 0  # epochs after which this training goes on in the same run
+        self.known: dict[tuple[str, int], float] = {}  # (metric, step) -> a value that the run has already
         self.limited = False  # the test takes fewer samples than the split holds
         self._held: dict[str, float] = {}  # values of a validation that wait for those of its epoch's training
         self._held_at = 0
@@ -66,6 +67,9 @@ class RunLogger(Logger):
             return
         at = step or 0 if epoch is None else self.epochs_before + int(epoch) + 1
         values = {self._kept_apart(key): value for key, value in values.items()}
+        values = {key: value for key, value in values.items() if self.known.get((key, at)) != value}
+        if not values:
+            return
         if at != self._held_at or self._held.keys() & values.keys():
             self._write_held()
         if epoch is not None and all(key.startswith("val/") for key in values):

@@ -67,7 +67,8 @@ class Tracking(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             load_current(trainer, pl_module, checkpoint)
             if logger and logger.run_id and logger.run_id == checkpoint.get("run_id"):
-                _log_lost(logger, checkpoint)
+                _log_lost(logger, checkpoint, trainer)
+                logger.known = _logged_later(logger.run_id, checkpoint["epoch"] + 1)
         else:
             self.loaded = described(checkpoint, f"checkpoint {Path(str(trainer.ckpt_path)).name}")
 
@@ -110,11 +111,21 @@ def _within(folder: Path, path: Path) -> str:
     return path.resolve().relative_to(folder.resolve()).as_posix()
 
 
-def _log_lost(logger: RunLogger, checkpoint: dict[str, Any]) -> None:
+def _logged_later(run_id: str, epoch: int) -> dict[tuple[str, int], float]:
+    """The values of later epochs, which a training that was stopped within one of them has logged: they come again."""
+    run = tracking.get_run(run_id)
+    keys = [key for key in run.metrics if key.startswith(("train/", "val/"))]
+    return {(key, step): value for key in keys for step, value in run.history(key) if step > epoch}
+
+
+def _log_lost(logger: RunLogger, checkpoint: dict[str, Any], trainer: Trainer) -> None:
     """Log values of an epoch whose training was killed between the checkpoint at its end and their logging."""
     epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
     if epoch["processed"] > epoch["completed"]:
         run, values = tracking.get_run(str(logger.run_id)), checkpoint.get("logged", {})
-        own = {key: value for key, value in values.items() if key.startswith("train/")}
+        every = trainer.check_val_every_n_epoch
+        validated = every is not None and (checkpoint["epoch"] + 1) % every == 0
+        stages = ("train/", "val/") if validated else ("train/",)
+        own = {key: value for key, value in values.items() if key.startswith(stages)}
         lost = {key: value for key, value in own.items() if checkpoint["epoch"] + 1 not in dict(run.history(key))}
         logger.log_metrics({**lost, "epoch": checkpoint["epoch"]})
