@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
         print(f"lit-ae {version('lit_ae')}")
         return 0
+    stops.clear()
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         with explained(argv):
