@@ -128,6 +128,7 @@ SHARED = {
     "capabilities",
     "checkpoints",
     "chunks",
+    "class_paths",
     "closed_form",
     "latent",
     "resumable",

@@ -292,7 +292,7 @@ def test_checkpoint_that_cannot_be_read(failing_test, trained, tmp_path, command
     torch.save({"weights": torch.ones(3)}, tmp_path / "other.ckpt")
     torch.save({"state_dict": {}, "code": Path("a")}, tmp_path / "code.ckpt")
     for name, part in (
-        ("cut", "truncated"),
+        ("cut", "damaged"),
         ("other", "no checkpoint of a training run"),
         ("code", "UnpicklingError"),
         ("none", "is not a file"),

@@ -29,6 +29,8 @@ A study (models x seeds) and its report:
   study job EXPERIMENT.yaml ...   do one of these runs
   report EXPERIMENT.yaml ...      write the report's tables, figures and page from the runs in MLflow
 
+  sync        send MLflow what was kept in mlruns/unsent while its server did not answer
+
 Environment variables: LIT_AE_DATA (folder of the data sets), LIT_AE_CACHE (folder of cached classifiers),
 MLFLOW_TRACKING_URI (MLflow store; by default ./mlruns).
 """
@@ -61,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
         print(f"lit-ae {version('lit_ae')}")
         return 0
+    stops.clear()
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         with explained(argv):
@@ -68,9 +71,12 @@ def main(argv: Sequence[str]) -> int:
                 return study.study(argv[1:])
             if command == "report":
                 return study.report(argv[1:])
+            if command == "sync":
+                return study.sync(argv[1:])
             if command in TRAINER_COMMANDS:
                 return _train(argv)
-            raise SettingError(f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, 'study', 'report'])}")
+            known = [*TRAINER_COMMANDS, "study", "report", "sync"]
+            raise SettingError(f"no command {command!r}{near_match(command, known)}")
     except (SettingError, FloatingPointError) as error:
         if stops:
             print("interrupted", file=sys.stderr)

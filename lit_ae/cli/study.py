@@ -1,4 +1,4 @@
-"""`lit-ae study ...` and `lit-ae report`."""
+"""`lit-ae study ...`, `lit-ae report` and `lit-ae sync`."""
 
 import argparse
 import sys
@@ -45,6 +45,16 @@ def report(argv: Sequence[str]) -> int:
     args = _report_parser().parse_args(argv)
     studies = _load(args)
     return _write_reports(((study, profile, 0) for study, profile in studies), len(studies), args.reports)
+
+
+def sync(argv: Sequence[str]) -> int:
+    """Send what was kept while MLflow servers did not answer; returns the exit status."""
+    _Parser("lit-ae sync", description="Send MLflow what was kept while its server did not answer.").parse_args(argv)
+    from lit_ae import tracking
+
+    sent = tracking.send_unsent(everywhere=True)
+    print(f"sent: {', '.join(sent)}" if sent else f"nothing is kept in {tracking.STORE / 'unsent'}")
+    return 0
 
 
 def _study_parser() -> argparse.ArgumentParser:

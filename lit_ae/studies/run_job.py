@@ -74,8 +74,8 @@ def do(spec: JobSpec) -> str:
 
     start = time.monotonic()
     with tracking.owned(spec.run_id):
-        status, error = _trained_and_tested(spec)
         before = float(tracking.get_run(spec.run_id).tags.get("seconds", 0))
+        status, error = _trained_and_tested(spec)
         tags = {"seconds": f"{before + time.monotonic() - start:.1f}"}
         if error:
             tags["error"] = error

@@ -24,12 +24,14 @@ from lit_ae import tracking
 from lit_ae.data.base import BaseDataModule
 from lit_ae.errors import SettingError
 from lit_ae.models.checkpoints import read_checkpoint
+from lit_ae.models.class_paths import check_class_paths
 from lit_ae.models.settings import bare, import_all
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.settings.files import config_folder
 from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.bounds import check_bounds
 from lit_ae.training.callback_selection import keep_only_scores, refuse_callbacks, set_aside
+from lit_ae.training.checkpoint_files import write_whole_checkpoints
 from lit_ae.training.choice_of_run import Wanted, refuse_without_more
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
@@ -103,6 +105,7 @@ class AutoencoderCLI(LightningCLI):
         config = self.config[self.requested]
         if config.trainer.max_steps not in (None, -1) and not is_set("trainer.max_epochs", args):
             config.trainer.max_epochs = -1  # the default does not end a training before the steps that are asked for
+        check_class_paths(config.as_dict())
         check_bounds(config.as_dict())
 
     def _parse_ckpt_path(self) -> None:
@@ -136,6 +139,7 @@ class AutoencoderCLI(LightningCLI):
         with refused("trainer"):
             trainer = super().instantiate_trainer(**kwargs)
         refuse_callbacks(trainer)
+        write_whole_checkpoints(trainer)
         return trainer
 
     def _choose_precision(self) -> None:
@@ -162,6 +166,7 @@ class AutoencoderCLI(LightningCLI):
             self._execute(subcommand)
             return
         if not self.run_id:
+            tracking.send_unsent()
             tracking.end_abandoned(self._get(self.config, "experiment"))
         logger.run_id = self.run_id or self._wanted(subcommand).find()  # on every rank, since each loads its weights
         self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed
