@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lit_ae import samplers as samplers
     from lit_ae import scores as scores
+    from lit_ae import sklearn as sklearn
     from lit_ae import testing as testing
     from lit_ae.api.compare import Comparison as Comparison
     from lit_ae.api.compare import compare as compare
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from lit_ae.samplers import Mixture as Mixture
     from lit_ae.samplers import Normal as Normal
 
-_MODULES = ("samplers", "scores", "testing")
+_MODULES = ("samplers", "scores", "sklearn", "testing")
 _NAMES = {  # by the module that they are imported from, as above
     "api.compare": "Comparison compare",
     "api.load": "load load_data",
