@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from lit_ae.data import OneHot as OneHot
     from lit_ae.data import Shapes as Shapes
     from lit_ae.errors import SettingError as SettingError
+    from lit_ae.export import from_pretrained as from_pretrained
+    from lit_ae.export import save_pretrained as save_pretrained
     from lit_ae.models import AE as AE
     from lit_ae.models import DEC as DEC
     from lit_ae.models import GAN as GAN
@@ -68,6 +70,7 @@ _NAMES = {  # by the module that they are imported from, as above
     "api.runs": "runs",
     "data": "CIFAR10 MNIST Array Digits FashionMNIST FreyFaces Genes OneHot Shapes",
     "errors": "SettingError",
+    "export": "from_pretrained save_pretrained",
     "models": (
         "AE BetaTCVAE Classifier ConditionalAE ConditionalVAE ContractiveAE DEC DenoisingAE GAN Hopfield IWAE NMN PCA "
         "RBM SAE SparseAE VAE VQVAE WAE WAEGAN"

@@ -3,10 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
-from lit_ae.cli import study
+from lit_ae.cli import export, study
 from lit_ae.errors import SettingError
 from lit_ae.settings.suggestions import near_match
 from lit_ae.training.faults import explained
@@ -29,10 +29,18 @@ A study (models x seeds) and its report:
   study job EXPERIMENT.yaml ...   do one of these runs
   report EXPERIMENT.yaml ...      write the report's tables, figures and page from the runs in MLflow
 
+A trained model for other tools:
+  export RUN --format onnx|torch|safetensors|mlflow [--part encoder|decoder|all] [--output PATH]
+
 Environment variables: LIT_AE_DATA (folder of the data sets), LIT_AE_CACHE (folder of cached classifiers),
 MLFLOW_TRACKING_URI (MLflow store; by default ./mlruns).
 """
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+OTHERS: dict[str, Callable[[Sequence[str]], int]] = {
+    "study": study.study,
+    "report": study.report,
+    "export": export.export,
+}
 
 
 def _train(argv: Sequence[str]) -> int:
@@ -64,13 +72,11 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         with explained(argv):
-            if command == "study":
-                return study.study(argv[1:])
-            if command == "report":
-                return study.report(argv[1:])
+            if command in OTHERS:
+                return OTHERS[command](argv[1:])
             if command in TRAINER_COMMANDS:
                 return _train(argv)
-            raise SettingError(f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, 'study', 'report'])}")
+            raise SettingError(f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, *OTHERS])}")
     except (SettingError, FloatingPointError) as error:
         if stops:
             print("interrupted", file=sys.stderr)

@@ -5,20 +5,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from lit_ae.cli.parser import Parser
 from lit_ae.errors import SettingError
 
 if TYPE_CHECKING:
     from lit_ae.studies.executors.base import Executor
     from lit_ae.studies.spec import Profile, Study
-
-
-class _Parser(argparse.ArgumentParser):
-    """Prints an error as one line, without the usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{message}; see `{self.prog} --help`")
 
 
 def study(argv: Sequence[str]) -> int:
@@ -48,7 +42,7 @@ def report(argv: Sequence[str]) -> int:
 
 
 def _study_parser() -> argparse.ArgumentParser:
-    parser = _Parser("lit-ae study", description="Run a study, or show its progress.")
+    parser = Parser("lit-ae study", description="Run a study, or show its progress.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|status|jobs|job")
     run = commands.add_parser(
         "run", help="do the runs that are missing or whose settings have changed, then write the report"
@@ -100,7 +94,7 @@ def _executor(args: argparse.Namespace) -> "Executor":
 
 
 def _report_parser() -> argparse.ArgumentParser:
-    parser = _Parser("lit-ae report", description="Write a study's report from its runs in MLflow.")
+    parser = Parser("lit-ae report", description="Write a study's report from its runs in MLflow.")
     _add_study_arguments(parser, several=True)
     parser.add_argument(
         "--reports", type=Path, default=Path("experiments/reports"), help="folder that reports are written to"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lit_ae.errors import SettingError
 from lit_ae.sklearn.families import build
-from lit_ae.sklearn.training import ArrayData, History, Patience, train
+from lit_ae.sklearn.training import History, Patience, train
 
 FLOATS = [np.float64, np.float32]
 
@@ -116,10 +116,20 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
         self._history = History()
 
     def _train(self, x: NDArray[Any], held_out: NDArray[Any], epochs: int) -> None:
-        data = ArrayData(self._samples(x), self._samples(held_out), int(self.batch_size))
         patience = Patience(self.n_iter_no_change, self.tol) if len(held_out) else None
         try:
-            train(self.module_, data, self._history, epochs, self._seed(), self.device, patience, verbose=self.verbose)
+            train(
+                self.module_,
+                self._samples(x),
+                self._samples(held_out),
+                int(self.batch_size),
+                self._history,
+                epochs,
+                self._seed(),
+                self.device,
+                patience,
+                self.verbose,
+            )
         except SettingError as error:
             raise ValueError(str(error)) from error
         self.loss_curve_ = list(self._history.losses)

@@ -39,7 +39,7 @@ class Patience:
     tol: float
 
 
-class ArrayData(BaseDataModule):
+class _ArrayData(BaseDataModule):
     """Samples in memory that are already split, without labels.
 
     Args:
@@ -107,7 +107,9 @@ class Recorder(Callback):
 
 def train(
     module: ReconstructionModule,
-    data: ArrayData,
+    rows: Tensor,
+    held_out: Tensor,
+    batch_size: int,
     history: History,
     epochs: int,
     seed: int,
@@ -122,7 +124,9 @@ def train(
 
     Args:
         module: the model.
-        data: its samples.
+        rows: samples [N, *shape] to train on.
+        held_out: samples [M, *shape] whose loss patience watches; M may be 0 without it.
+        batch_size: samples in a training step.
         history: is continued, and with it the optimisers' states.
         epochs: number of epochs at most.
         seed: of the order of samples and of the model's random numbers.
@@ -130,6 +134,7 @@ def train(
         patience: when to stop early; None: never. The model then has the weights of the best epoch.
         verbose: whether the losses of each epoch are printed.
     """
+    data = _ArrayData(rows, held_out, batch_size)
     recorder = Recorder(history, patience, verbose)
     module.float()
     with undisturbed():
