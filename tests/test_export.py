@@ -159,6 +159,14 @@ def test_what_cannot_be_exported_is_said_in_one_line(store, lit_ae, capsys, mode
     assert said in line
 
 
+def test_a_missing_package_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(
+        SettingError, match=r"--format onnx needs the package onnxruntime: pip install 'lit_ae\[export\]'"
+    ):
+        write_onnx(part_of(built("ae"), "encoder"), tmp_path / "m.onnx")
+
+
 def test_a_program_that_gives_other_values_is_removed(tmp_path):
     part, path = part_of(built("ae"), "encoder"), tmp_path / "wrong.onnx"
     path.touch()

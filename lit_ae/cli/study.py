@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lit_ae.cli.parser import Parser
 from lit_ae.errors import SettingError
+from lit_ae.settings.files import named_experiment
 
 if TYPE_CHECKING:
     from lit_ae.studies.executors.base import Executor
@@ -103,9 +104,9 @@ def _report_parser() -> argparse.ArgumentParser:
 
 
 def _add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None:
-    what = "study file, such as experiments/stochastic.yaml" + ("; several are done in turn" if several else "")
+    what = "study file, or a name that `lit-ae list experiments` lists" + ("; several: in turn" if several else "")
     count = "+" if several else 1
-    parser.add_argument("experiments", type=Path, nargs=count, metavar="EXPERIMENT.yaml", help=what)
+    parser.add_argument("experiments", type=Path, nargs=count, metavar="EXPERIMENT", help=what)
     parser.add_argument("--profile", default="quick", help="profile in that file (default: %(default)s)")
 
 
@@ -113,6 +114,7 @@ def _load(args: argparse.Namespace) -> "list[tuple[Study, Profile]]":
     """All studies, in the page's order. They are loaded first, so that a mistake in the last file costs no runs."""
     from lit_ae.studies.load import load_study
 
+    args.experiments = [named_experiment(path) for path in args.experiments]
     studies = [load_study(path) for path in args.experiments]
     return [(study, study.profile(args.profile)) for study in sorted(studies, key=lambda study: study.order)]
 

@@ -11,6 +11,7 @@ from lit_ae.export.card import model_card
 from lit_ae.models.settings import import_all, subclass_named
 from lit_ae.models.stored_settings import NOT_STORED, SETTINGS, restored
 from lit_ae.models.tracked import TrackedModule
+from lit_ae.settings.extras import needs
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -42,7 +43,8 @@ def save_pretrained(model: TrackedModule, folder: str | Path, run_id: str | None
     >>> bool((loaded.embed(x) == model.embed(x)).all())
     True
     """
-    from safetensors.torch import save_file
+    with needs("export", "save_pretrained"):
+        from safetensors.torch import save_file
 
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -80,8 +82,9 @@ def from_pretrained(source: str | Path, revision: str | None = None, **settings:
     folder = Path(source)
     if not folder.is_dir():
         folder = _downloaded(str(source), revision)
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    with needs("export", "from_pretrained"):
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
 
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -103,8 +106,9 @@ def _downloaded(name: str, revision: str | None) -> Path:
     owner, _, rest = name.partition("/")
     if not (owner and rest) or "/" in rest:
         raise SettingError(f"{name} is no folder, nor a name OWNER/NAME on the Hugging Face hub: give one of these")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    with needs("export", "a model on the Hugging Face hub"):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=[WEIGHTS, CONFIG, CARD]))

@@ -16,6 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from lit_ae.errors import SettingError
 from lit_ae.export.parts import Part, difference
+from lit_ae.settings.extras import needs
 
 TOLERANCE = 1e-5
 SIZES = (1, 3, 64)  # of the batches that are compared
@@ -39,12 +40,10 @@ def write_onnx(part: Part, path: Path) -> float:
     Raises:
         SettingError: a package is missing, the part cannot be traced, or the file gives other values.
     """
-    try:
+    with needs("export", "--format onnx"):
         import onnx
         import onnxruntime
         import onnxscript  # noqa: F401 - PyTorch's exporter needs it
-    except ImportError as error:
-        raise SettingError(f"--format onnx needs the package {error.name}: pip install 'lit_ae[export]'") from error
     program = _program(part)
     with _quiet():
         found = torch.onnx.export(
