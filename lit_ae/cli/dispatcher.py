@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from lit_ae.cli import export, init, listing, study, ui
+from lit_ae.cli import export, init, listing, study, tune, ui
 from lit_ae.errors import SettingError
 from lit_ae.settings.files import named_config
 from lit_ae.settings.suggestions import near_match
@@ -28,6 +28,7 @@ A study (models x seeds) and its report; EXPERIMENT is a file, or a name that `l
   study status EXPERIMENT    show which runs are done, running and missing
   study jobs EXPERIMENT      print a command for each missing run, for the machines or the queue of a cluster
   study job EXPERIMENT ...   do one of these runs
+  tune EXPERIMENT            search for a row's settings on the validation split, and add the best as a row
   report EXPERIMENT ...      write the report's tables, figures and page from the runs in MLflow
 
 What there is:
@@ -48,6 +49,7 @@ OTHERS: dict[str, Callable[[Sequence[str]], int]] = {
     "export": export.export,
     "init": init.init,
     "list": listing.listing,
+    "tune": tune.tune,
     "ui": ui.ui,
 }
 

@@ -23,7 +23,7 @@ def study(argv: Sequence[str]) -> int:
 
     studies = _load(args)
     if args.command == "run":
-        with _executor(args) as executor, closing(runner.run_studies(studies, executor)) as outcomes:
+        with engine(args) as executor, closing(runner.run_studies(studies, executor)) as outcomes:
             return _write_reports(outcomes, len(studies), args.reports)
     ((study, profile),) = studies
     if args.command == "status":
@@ -51,21 +51,10 @@ def _study_parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show which runs are done, running and missing")
     jobs = commands.add_parser("jobs", help="print a command for each run that is to be done, one a line")
     job = commands.add_parser("job", help="do one run of a study, as `study run` would")
-    _add_study_arguments(run, several=True)
+    add_study_arguments(run, several=True)
     for one in (status, jobs, job):
-        _add_study_arguments(one, several=False)
-    run.add_argument("--workers", type=int, help="number of runs at the same time (default: as many as fit)")
-    run.add_argument(
-        "--engine",
-        choices=("local", "ray"),
-        default="local",
-        help="worker processes of this machine, or a Ray cluster (see docs/clusters.md); default: %(default)s",
-    )
-    run.add_argument("--address", help="of the Ray cluster; by default RAY_ADDRESS, else a Ray of this machine alone")
-    run.add_argument("--cpus-per-run", type=float, default=1, help="cores for each run on Ray (default: %(default)s)")
-    run.add_argument(
-        "--gpus-per-run", type=float, default=0, help="GPUs for each run on Ray, such as 0.25 (default: %(default)s)"
-    )
+        add_study_arguments(one, several=False)
+    add_engine(run)
     run.add_argument(
         "--reports", type=Path, default=Path("experiments/reports"), help="folder that reports are written to"
     )
@@ -82,7 +71,28 @@ def _study_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _executor(args: argparse.Namespace) -> "Executor":
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """The settings of the engine that does the runs."""
+    parser.add_argument("--workers", type=int, help="number of runs at the same time (default: as many as fit)")
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="worker processes of this machine, or a Ray cluster (see docs/clusters.md); default: %(default)s",
+    )
+    parser.add_argument(
+        "--address", help="of the Ray cluster; by default RAY_ADDRESS, else a Ray of this machine alone"
+    )
+    parser.add_argument(
+        "--cpus-per-run", type=float, default=1, help="cores for each run on Ray (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--gpus-per-run", type=float, default=0, help="GPUs for each run on Ray, such as 0.25 (default: %(default)s)"
+    )
+
+
+def engine(args: argparse.Namespace) -> "Executor":
+    """The engine that the settings describe."""
     if args.engine == "ray":
         from lit_ae.studies.executors.ray import RayExecutor
 
@@ -96,14 +106,15 @@ def _executor(args: argparse.Namespace) -> "Executor":
 
 def _report_parser() -> argparse.ArgumentParser:
     parser = Parser("lit-ae report", description="Write a study's report from its runs in MLflow.")
-    _add_study_arguments(parser, several=True)
+    add_study_arguments(parser, several=True)
     parser.add_argument(
         "--reports", type=Path, default=Path("experiments/reports"), help="folder that reports are written to"
     )
     return parser
 
 
-def _add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None:
+def add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None:
+    """The study, or several, and the profile."""
     what = "study file, or a name that `lit-ae list experiments` lists" + ("; several: in turn" if several else "")
     count = "+" if several else 1
     parser.add_argument("experiments", type=Path, nargs=count, metavar="EXPERIMENT", help=what)
