@@ -30,13 +30,16 @@ IMAGES = 55_000
 DRAWN = ("loss", "nll", "penalty", "uncertainty", "generator_loss", "discriminator_loss", "mse_noisy_input")
 DRAWN += ("mi", "tc", "dimension_kl")
 FOUND: dict[str, float | str] = {}
+OUT: list[Path] = []  # the file that all figures so far are in
 
 
 def tell(name: str, value: float | str, unit: str = "") -> None:
-    """Print a line and keep it."""
+    """Print a line and keep it, also in the file: a run that is stopped loses nothing."""
     FOUND[name] = value
     shown = value if isinstance(value, str) else f"{value:.4g}"
     print(f"{name} {shown} {unit}".rstrip(), flush=True)
+    if OUT:
+        OUT[0].write_text(json.dumps(FOUND, indent=1) + "\n")
 
 
 # -- every family: one epoch on the device, scored there and on the CPU ----------------------------------------------
@@ -279,6 +282,7 @@ def main() -> None:
     root, out = Path(__file__).resolve().parent.parent, arguments.out.resolve()
     os.environ["PYTHONPATH"] = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     os.chdir(tempfile.mkdtemp())
+    OUT.append(out)
     tell("card", torch.cuda.get_device_name() if gpu else "none")
     tell("torch", torch.__version__)
     start = time.perf_counter()
@@ -296,7 +300,6 @@ def main() -> None:
     for part in arguments.parts.split(","):
         parts[part]()
         tell(f"seconds/{part}", time.perf_counter() - start, "s since the start")
-        out.write_text(json.dumps(FOUND, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -461,7 +461,10 @@ def test_evaluation_is_shared_out_without_padding() -> None:
     seen: list[int] = []
     for rank in range(2):
         data = Counted(eval_batch_size=20)
-        data.trainer = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 2, "rank": rank})
+        strategy = SimpleNamespace(root_device=torch.device("cpu"))
+        data.trainer = SimpleNamespace(  # type: ignore[assignment]
+            strategy=strategy, distributed_sampler_kwargs={"num_replicas": 2, "rank": rank}
+        )
         for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
             assert isinstance(loader.sampler, DistributedSampler)
         seen += [int(y) for batch in data.test_dataloader() for y in batch.y]

@@ -51,11 +51,11 @@ def against(
 # -- the plainest loop ------------------------------------------------------------------------------------------------
 
 
-def autoencoder() -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The net and optimiser of configs/model/ae.yaml without this project."""
+def autoencoder(fused: bool = True) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The net and optimiser of configs/model/ae.yaml without this project; PyTorch's own default is not fused."""
     layers = [nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 100), nn.Linear(100, 256), nn.ReLU(), nn.Linear(256, 784)]
     net = nn.Sequential(*layers)
-    return net, torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+    return net, torch.optim.Adam(net.parameters(), lr=1e-3, fused=fused)
 
 
 def bare_steps(net: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, batch: int) -> Callable[[int], None]:
@@ -85,8 +85,8 @@ def over_bare_loop(batch: int) -> float:
 # -- pythae -----------------------------------------------------------------------------------------------------------
 
 
-def over_pythae(variational: bool, batch: int) -> float:
-    """With the net that pythae builds by default, 784-512-16, and the same fused optimiser on both sides.
+def over_pythae(variational: bool, batch: int, fused: bool = False) -> float:
+    """With the net that pythae builds by default, 784-512-16, and its default optimiser, or the fused one that ours is.
 
     Raises:
         ImportError: pythae is not installed.
@@ -111,7 +111,7 @@ def over_pythae(variational: bool, batch: int) -> float:
             per_device_train_batch_size=batch,
             learning_rate=1e-3,
             optimizer_cls="Adam",
-            optimizer_params={"fused": True},
+            optimizer_params={"fused": True} if fused else None,
         )
         data = BaseDataset(x, torch.zeros(len(x)))
         BaseTrainer(model, data, training_config=settings, callbacks=[Stepping()]).train()
@@ -125,9 +125,9 @@ def over_pythae(variational: bool, batch: int) -> float:
 class Logged(LightningModule):
     """The same AE as an ordinary module of Lightning, which logs its loss at each step."""
 
-    def __init__(self) -> None:
+    def __init__(self, fused: bool) -> None:
         super().__init__()
-        self.net, self.optimizer = autoencoder()
+        self.net, self.optimizer = autoencoder(fused)
 
     def training_step(self, batch, batch_idx: int) -> Tensor:
         (x,) = batch
@@ -147,8 +147,8 @@ class Stepping(Callback):
         self.stepped()
 
 
-def over_lightning(batch: int) -> float:
-    """An ordinary loader over a `TensorDataset`, and Lightning's trainer without progress bar and checkpoints."""
+def over_lightning(batch: int, fused: bool = False) -> float:
+    """An ordinary loader, Lightning's trainer without bar and checkpoints, and PyTorch's default Adam or ours."""
 
     def train(stepped: Callable[[], None]) -> None:
         without = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
@@ -159,6 +159,6 @@ def over_lightning(batch: int) -> float:
             callbacks=[Stepping(stepped)],
             **without,
         )
-        trainer.fit(Logged(), DataLoader(TensorDataset(images().flatten(1)), batch, shuffle=True))
+        trainer.fit(Logged(fused), DataLoader(TensorDataset(images().flatten(1)), batch, shuffle=True))
 
     return against(Paused(train).steps, batch)

@@ -18,6 +18,8 @@ from lit_ae.data.rows import PART, add_content
 from lit_ae.data.subsets import binarised, labelled_subset, without_class
 from lit_ae.errors import require_at_least
 
+ROOM = 0.1  # of a GPU's free memory, which a split may take there
+
 Loader = TypeVar("Loader", bound=DataLoader[Batch])
 
 
@@ -68,6 +70,7 @@ class BaseDataModule(LightningDataModule, ABC):
         self.predicted: SplitName | Literal["all"] = "test"
         self.steps_a_call = 1  # batches that the training loader joins into one
         self._splits: Splits | None = None
+        self._on_device: dict[ArrayDataset, ArrayDataset] = {}  # copies of splits in a GPU's memory
 
     @abstractmethod
     def load(self) -> Splits:
@@ -114,7 +117,7 @@ class BaseDataModule(LightningDataModule, ABC):
     def _training_loader(self, batch_size: int, **replicas: int) -> TrainingLoader:
         part = self.split("train")
         order = EpochOrder(part, torch.initial_seed(), **replicas)
-        return self._loader(part, batch_size, order, TrainingLoader)
+        return self._loader(self._near(part), batch_size, order, TrainingLoader)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split in its own order."""
@@ -143,10 +146,25 @@ class BaseDataModule(LightningDataModule, ABC):
         # Lightning's own sampler repeats samples until every process has equally many, which biases the mean; it
         # keeps a distributed sampler that is already there.
         replicas = self.trainer.distributed_sampler_kwargs if self.trainer else None
+        part = self._near(self.split(name))
         if not replicas or replicas["num_replicas"] == 1:
-            return self._loader(self.split(name), self.eval_batch_size)
-        sampler = UnrepeatedDistributedSampler(self.split(name), shuffle=False, **replicas)
-        return self._loader(self.split(name), self.eval_batch_size, sampler)
+            return self._loader(part, self.eval_batch_size)
+        sampler = UnrepeatedDistributedSampler(part, shuffle=False, **replicas)
+        return self._loader(part, self.eval_batch_size, sampler)
+
+    def _near(self, part: ArrayDataset) -> ArrayDataset:
+        """A split's copy on the GPU that this process trains on if it has ample room, else the split itself.
+
+        Gathering batches there saves one copy from the processor's memory for each. Worker processes cannot do so.
+        """
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if device.type != "cuda" or self.num_workers or not isinstance(part.x, torch.Tensor):
+            return part
+        if part not in self._on_device:
+            if part.x.nbytes > ROOM * torch.cuda.mem_get_info(device)[0]:
+                return part
+            self._on_device[part] = part.to(device)
+        return self._on_device[part]
 
     def _loader(
         self,

@@ -43,11 +43,18 @@ class ArrayDataset(Dataset[Batch]):
         return Batch(self.x[index], self.y[index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """The batch of these samples; DataLoader calls it once for each batch."""
+        """The batch of these samples, on their device; DataLoader calls it once for each batch."""
+        if isinstance(self.x, Tensor) and not self.x.is_cpu:
+            places = torch.tensor(indices).to(self.x.device)
+            return Batch(self.x[places], self.y[places])
         # NumPy's `take` is 4 times as fast as torch's indexing here, and starts no threads for such a small copy
         y = torch.from_numpy(self.y.numpy().take(indices, axis=0))
         x = self.x[indices] if isinstance(self.x, Rows) else torch.from_numpy(self.x.numpy().take(indices, axis=0))
         return Batch(x, y)
+
+    def to(self, device: torch.device) -> "ArrayDataset":
+        """A copy of samples and labels on this device, where batches are then gathered."""
+        return ArrayDataset(self.x[:].to(device), self.y.to(device))
 
     def value_range(self) -> tuple[float, float]:
         """The lowest and the highest value of the samples as a model sees them; bytes are values from 0 to 1.

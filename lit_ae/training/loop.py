@@ -27,6 +27,7 @@ from lit_ae.training.step_counts import batches_trained_on, count_manual_steps, 
 
 STEPS = 16  # in one call at most
 BYTES = 2**23  # of samples as floats in one call at most: more would not stay in a processor's caches
+GPU_BYTES = 2**28  # the same on a GPU
 
 
 @contextmanager
@@ -42,7 +43,8 @@ def several_steps_a_call(
         trainer: a trainer that is not training yet.
         module: a model of any family.
         data: its data module.
-        steps: number of steps in a call; None: 16, or fewer if their samples as floats would take more than 8 MiB.
+        steps: number of steps in a call; None: 16, or fewer if their samples as floats would take more than 8 MiB, on a
+            GPU 256 MiB.
 
     Raises:
         SettingError: `steps` below 1.
@@ -71,9 +73,8 @@ class Calls(Callback):
         self.module, self.data, self.wanted = module, data, wanted
         self.steps, self.why = 1, ""
         self.automatic = module.automatic_optimization
-        self.ended = (
-            0  # number of epochs so far, while schedules that watch a value have not yet reacted to the last one
-        )
+        # number of epochs so far, while schedules that watch a value have not yet reacted to the last one
+        self.ended = 0
         self.samples: int | None = None  # in the current step
         self.batches_before = 0  # trained on before the checkpoint from which training continues
 
@@ -82,7 +83,8 @@ class Calls(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide how many steps a call takes, now that data and optimisers exist, and replace `training_step`."""
         module, data = self.module, self.data
-        fitting = BYTES // (4 * data.batch_size * math.prod(data.input_shape))
+        most = BYTES if trainer.strategy.root_device.type == "cpu" else GPU_BYTES
+        fitting = most // (4 * data.batch_size * math.prod(data.input_shape))
         number = self.wanted or max(1, min(STEPS, fitting))
         self.why = self.why or why_by_step(trainer, module, data)
         if number == 1 or self.why:
