@@ -258,6 +258,10 @@ def test_the_row_is_written_and_nothing_else_is_changed(file):
     assert list(study.models) == ["AE", "VAE", "VAE (tuned)"]
     row = study.models["VAE (tuned)"]
     assert (row.config, row.args) == ("vae", ["--model.latent_dim=8", "--model.beta=0.5"])
+    other = dataclasses.replace(chosen(), args=["--model.latent_dim=3"])  # in place of the row's own value
+    Path("other.yaml").write_text(EXPERIMENT)
+    write_row(load_study(Path("other.yaml")), Path("other.yaml"), other)
+    assert load_study(Path("other.yaml")).models["VAE (tuned)"].args == ["--model.latent_dim=3"]
     assert row.tuned_on == chosen().tuned_on
     write_row(study, file, chosen(1.25, 5))  # of a search that went on: in its place
     again = load_study(file)
@@ -288,7 +292,7 @@ def test_reports_say_how_a_row_was_chosen(file):
     object.__setattr__(collected, "profile_name", "quick")
     assert dict(model_card(collected))["VAE (tuned)"] == (
         "configs/model/vae.yaml --model.latent_dim=8 --model.beta=0.5; settings of VAE chosen by the lowest val/loss "
-        "on digits (1.5, trial 3 of 6, seeds 100, 101)"
+        "on digits: 1.5 in trial 3, the best of 6, on seeds 100, 101"
     )
     assert "chosen" not in dict(model_card(collected))["VAE"]
 

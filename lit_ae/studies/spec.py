@@ -70,8 +70,8 @@ class TunedOn:
         best = "lowest" if self.better == "lower" else "highest"
         seeds = ", ".join(map(str, self.seeds))
         return (
-            f"settings of {self.row} chosen by the {best} {self.metric} on {self.data} ({self.value:.6g}, trial "
-            f"{self.trial} of {self.trials}, seeds {seeds})"
+            f"settings of {self.row} chosen by the {best} {self.metric} on {self.data}: {self.value:.6g} in trial "
+            f"{self.trial}, the best of {self.trials}, on seeds {seeds}"
         )
 
 

@@ -42,7 +42,9 @@ def write_row(study: Study, path: Path, found: Found) -> None:
     assert study.tune
     label, spec = label_of(study), study.models[study.tune.row]
     before = read_yaml(path)
-    row = {**before["models"][study.tune.row], "args": [*spec.args, *found.args], "tuned_on": asdict(found.tuned_on)}
+    found_names = {arg.partition("=")[0] for arg in found.args}
+    args = [*(arg for arg in spec.args if arg.partition("=")[0] not in found_names), *found.args]
+    row = {**before["models"][study.tune.row], "args": args, "tuned_on": asdict(found.tuned_on)}
     lines = path.read_text(encoding="utf-8").splitlines()
     place = _place(lines, label)
     wanted = {**before, "models": {**before["models"], label: row}}
