@@ -40,6 +40,23 @@ def test_every_experiment_has_both_profiles_and_runs_that_differ(path):
         assert set(settings.values()) == {1}, "two rows are the same run"
 
 
+def test_each_seed_can_have_its_own_split_of_the_data(tmp_path):
+    path = config_folder().parent / "experiments" / "stochastic.yaml"
+    experiment = yaml.safe_load(path.read_text())
+    fixed = load_study(path)
+    experiment["profiles"]["quick"]["splits"] = "by_seed"
+    (tmp_path / "stochastic.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
+    drawn = load_study(tmp_path / "stochastic.yaml")
+    before, after = (jobs(study, study.profile("quick")) for study in (fixed, drawn))
+    assert all(f"--data.split_seed={job.seed}" in job.args for job in after)
+    assert not any("split_seed" in arg for job in before for arg in job.args)
+    assert not {job.fit_hash for job in before} & {job.fit_hash for job in after}, "runs on the one split do not count"
+    experiment["profiles"]["quick"]["splits"] = "by seed"
+    (tmp_path / "stochastic.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
+    with pytest.raises(SettingError, match=r"profiles\.quick\.splits"):
+        load_study(tmp_path / "stochastic.yaml")
+
+
 def test_row_of_fewer_seeds_runs_with_the_first_ones(tmp_path):
     path = config_folder().parent / "experiments" / "pretraining.yaml"
     experiment = yaml.safe_load(path.read_text())

@@ -470,6 +470,21 @@ def sampled(shift=0.003, n=1200, spread=1e-5):
     return varies, constant
 
 
+def test_model_noise_and_test_set_noise_are_told_apart(runs, tmp_path):
+    """Values of sample i and seed s are m_i + e_s: the spread over seeds is that of e, the standard error that of m."""
+    generator = np.random.default_rng(5)
+    samples, seeds = generator.normal(0.5, 0.2, 400), np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+    keep_samples(runs, tmp_path, "AE", "mse", samples + seeds[:, None])
+    drawn = [generator.choice(samples, 400).mean() for _ in range(4000)]  # the bootstrap
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    _, *rows = markdown_table(text, "Where the spread of a mean comes from")
+    assert len(rows) == 1, "of the other row no values of samples were kept"
+    name, metric, n, model_noise, number_of_samples, test_noise = rows[0]
+    assert (name, metric, n, number_of_samples) == ("AE", "MSE test", "5", "400")
+    assert float(model_noise) == pytest.approx(seeds.std(ddof=1), rel=0.01)
+    assert float(test_noise) == pytest.approx(np.std(drawn), rel=0.05)
+
+
 def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
     varies, constant = sampled()
     keep_samples(runs, tmp_path, "β-VAE", "mse", varies)
@@ -496,7 +511,7 @@ def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
     header, shown, lower = markdown_table(paths.markdown.read_text("utf-8"), "Means over test samples")
     shown, lower = dict(zip(header, shown, strict=True)), dict(zip(header, lower, strict=True))
     assert shown["result"] == "significant at 5 % (Holm): β-VAE higher, which is worse, over 1,200 test samples"
-    assert lower["result"] == "no significant difference over 1,200 test samples"
+    assert lower["result"] == "no difference shown over 1,200 test samples"
     assert (shown["n"], shown["Holm p"]) == ("1,200 test samples", "< 0.001")
     assert shown["difference"].startswith("+0.00")
     assert "–" not in shown.values()
@@ -510,7 +525,7 @@ def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
     answer = texts["md"].split("**")[1]
     assert "MSE test is higher (worse) for β-VAE than for AE by" in answer
     assert "(over 1,200 test samples, Holm p < 0.001)" in answer
-    assert answer.endswith("no significant difference: MSE test and test/pca of AE over 1,200 test samples.")
+    assert answer.endswith("no difference shown: MSE test and test/pca of AE over 1,200 test samples.")
 
 
 @pytest.mark.parametrize(
@@ -678,7 +693,50 @@ def test_answer_says_what_holds_and_what_does_not(runs, tmp_path):
     answer = re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
     assert answer.startswith("With 5 seeds, none of the 3 declared comparisons is significant at 5 % after Holm's")
     assert "correction (β-VAE and AE in MSE test; β-VAE and AE in FID" in answer
-    assert "“No significant difference” does not mean “equal”" in text
+    assert "“No difference shown” does not mean “equal”" in text
+
+
+@pytest.mark.parametrize(
+    ("margin", "said", "answered"),
+    [
+        (None, "no difference shown", "no difference shown: β-VAE and AE in MSE test"),
+        (0.001, "no difference shown", "no difference shown: β-VAE and AE in MSE test"),
+        (
+            0.1,
+            "equivalent at 5 % (Holm): the means differ by less than 0.100",
+            "shown to be equivalent: β-VAE and AE in MSE test (the means differ by less than 0.100)",
+        ),
+    ],
+)
+def test_only_a_margin_shows_that_there_is_no_difference(runs, tmp_path, margin, said, answered):
+    noise = {"AE": [0.01, -0.01, 0.005, -0.004, 0.0], "β-VAE": [-0.003, 0.01, -0.01, 0.006, 0.002]}
+    for run in runs:
+        if run.model in noise:
+            run.metrics["test/mse"] = 0.5 + noise[run.model][run.seed]
+    first, *others = study().comparisons
+    made = study(comparisons=[dataclasses.replace(first, margin=margin), *others])
+    paths = build_report(made, "full", tmp_path)
+    text = paths.markdown.read_text("utf-8")
+    header, row, _ = markdown_table(text, "Means, paired by seed")
+    assert dict(zip(header, row, strict=True))["result"] == said
+    assert answered in re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
+    header, row, other = markdown_table(text, "The same pairs of seeds")
+    values = dict(zip(header, row, strict=True))
+    a, b = ([0.5 + x for x in noise[model]] for model in ("β-VAE", "AE"))
+    assert values["P(first better), 95 % CI"].startswith("0.40 [")  # lower is better: two of five seeds
+    assert values["correlation over seeds"] == f"{np.corrcoef(a, b)[0, 1]:+.2f}".replace("-", "−")
+    written = next(csv.DictReader(io.StringIO(paths.comparisons.read_text())))
+    if margin is None:
+        assert "margin" not in values
+        assert written["tost_p"] == ""
+        return
+    sides = [
+        scipy.stats.ttest_rel(np.add(a, margin), b, alternative="greater").pvalue,
+        scipy.stats.ttest_rel(np.subtract(a, margin), b, alternative="less").pvalue,
+    ]
+    assert float(written["tost_p"]) == pytest.approx(max(sides))
+    assert written["tost_p_holm"] == written["tost_p"]  # the only one with a margin
+    assert dict(zip(header, other, strict=True))["TOST p"] == "–"
 
 
 def test_a_comparison_that_lacks_values_is_said_and_still_counts_in_the_family(runs, tmp_path):
@@ -693,7 +751,7 @@ def test_a_comparison_that_lacks_values_is_said_and_still_counts_in_the_family(r
     header, row, _ = markdown_table(text, "Means, paired by seed")
     said = "MSE test of AE has no value for seeds 1, 2, 3, 4"
     assert dict(zip(header, row, strict=True))["result"] == f"no verdict: {said}"
-    assert markdown_table(text, "## Table 1")[1][1] == "**0.0110** [n = 1] (0.4611)"
+    assert markdown_table(text, "## Table 1")[1][1] == "0.0110 [n = 1] (0.4611)"  # not compared with a mean over five
     assert re.search(rf"^\*\*With 5 seeds, .*; no verdict, because {said}: β-VAE and AE in MSE test\.\*\*$", text, re.M)
     assert "lit-ae study run" not in text  # there are no runs to add
 
@@ -1003,7 +1061,7 @@ def test_building_twice_gives_the_same_bytes(runs, tmp_path):
     build_report(study(), "full", tmp_path / "a")
     runs.reverse()  # nor does the order of the runs matter
     build_report(study(), "full", tmp_path / "b")
-    assert len(first) == 10
+    assert len(first) == 11
     assert contents(tmp_path / "a") == first
     assert contents(tmp_path / "b") == first
 
@@ -1066,7 +1124,7 @@ def test_a_mistake_in_the_last_file_is_told_before_anything_runs(files, lit_ae, 
 
 def test_reports_of_several_studies(files, lit_ae):
     assert lit_ae("report", *files, "--profile", "full", "--reports", "out") == 0
-    assert {path.stem for path in Path("out/full").glob("*.md")} == {"first", "second"}
+    assert {path.stem for path in Path("out/full").glob("*.md")} == {"first", "second", "all-comparisons"}
 
 
 def test_texts_bring_neither_html_nor_links_into_markdown():

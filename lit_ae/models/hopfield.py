@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,13 +53,17 @@ def sweep(state: Tensor, w: Tensor, bias: Tensor, updates: Updates) -> Tensor:
     field = state @ w + bias  # [B, N]
     if updates == "synchronous":
         return sign(field)
-    state = state.clone()
-    for i in range(state.shape[1]):
-        change = sign(field[:, i]) - state[:, i]
+    # a unit at a time: by NumPy, whose calls take a fifth of the time of torch's on so few numbers
+    fields, states, rows = (
+        np.ascontiguousarray(x.cpu().numpy()) for x in (field.T, state.T, w)
+    )  # [N, B] twice, [N, N]
+    states = states.copy()
+    for i, now in enumerate(states):
+        change = np.where(fields[i] >= 0, np.float32(1), np.float32(-1)) - now
         if change.any():
-            state[:, i] += change
-            field += change.unsqueeze(1) * w[i]
-    return state
+            now += change
+            fields += rows[i][:, None] * change
+    return torch.from_numpy(states.T.copy()).to(state)
 
 
 class Overlaps(Encoder):

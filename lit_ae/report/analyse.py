@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lit_ae.report.cells import ALPHA, Cell, column_cell
 from lit_ae.report.collect import Collected, metric_label, seed_values
-from lit_ae.report.formats import number
 from lit_ae.report.gaps import lacking
 from lit_ae.report.samples import over_samples
 
 if TYPE_CHECKING:
-    from lit_ae.statistics import PairedResult, SampleResult, VarianceResult
-    from lit_ae.studies.spec import Column, Comparison, Profile, Study
-    from lit_ae.tracking import Run
-
-ALPHA = 0.05  # significance level of every test in the report
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model's value of one column over its seeds; mean, std (n - 1) and published are NaN if there is none."""
-
-    model: str
-    column: Column
-    mean: float
-    std: float
-    n: int
-    published: float
-    unknown: str = ""  # why it is not known what the published figure measured; empty if it is
-    excludes_published: bool = False  # the published figure lies outside the prediction interval of one further run
-    constant: bool = False  # the values of several seeds are all equal
-
-    @property
-    def better_than_published(self) -> bool | None:
-        """Whether our mean is the better one.
-
-        None without a difference, a direction, or a published figure whose definition is known.
-        """
-        difference = self.mean - self.published
-        if self.column.better == "none" or self.unknown or math.isnan(difference) or not difference:
-            return None
-        return difference < 0 if self.column.better == "lower" else difference > 0
+    from lit_ae.statistics import EquivalenceResult, Improvement, PairedResult, SampleResult, VarianceResult
+    from lit_ae.studies.spec import Comparison, Profile
 
 
 @dataclass(frozen=True)
@@ -64,6 +35,9 @@ class Outcome:
     difference: float = math.nan  # of the means over common seeds
     stds: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds (n - 1)
     p_holm: float = math.nan
+    equivalence: EquivalenceResult | None = None  # if a margin was declared
+    p_equivalence: float = math.nan  # of it, after Holm's correction over all tests of equivalence
+    higher: Improvement | None = None  # P(a > b) over pairs of seeds
     why_not: str = ""  # why the main test could not be computed
     lacks: str = ""  # the declared seeds that have no value, in words: the test waits for them
     runs_missing: bool = False  # running the study adds some of them
@@ -89,6 +63,11 @@ class Outcome:
     def is_significant(self) -> bool:
         """At 5 % after Holm's correction; False also for a test that could not be computed."""
         return self.p_holm < ALPHA
+
+    @property
+    def is_equivalent(self) -> bool:
+        """Whether the difference of means is shown to be within the margin, at 5 % after Holm's correction."""
+        return self.p_equivalence < ALPHA
 
 
 @dataclass(frozen=True)
@@ -118,43 +97,9 @@ def analyse(collected: Collected) -> Results:
     study, runs = collected.study, collected.runs
     return Results(
         **vars(collected),
-        cells={(model, c.metric): _cell(study, model, c, runs[model]) for model in runs for c in study.columns},
+        cells={(model, c.metric): column_cell(study, model, c, runs[model]) for model in runs for c in study.columns},
         readings=[_reading(collected, seeds) for seeds in _seed_sets(collected.profile)] if study.comparisons else [],
     )
-
-
-def best_rows(results: Results, column: Column) -> tuple[str, list[str]]:
-    """The best mean as printed and the rows that have it (ties as printed); none if no row can be called the best.
-
-    Rows on data of their own have another task and are left out.
-    """
-    models = results.study.models.items()
-    cells = [results.cells[m, column.metric] for m, spec in models if results.profile_name not in spec.profile_data]
-    means = {cell.model: cell.mean for cell in cells if not math.isnan(cell.mean)}
-    if column.better == "none" or not column.mark_best or len(means) < 2:
-        return "", []
-    best = number(min(means.values()) if column.better == "lower" else max(means.values()), column.format)
-    return best, [model for model, mean in means.items() if number(mean, column.format) == best]
-
-
-def _cell(study: Study, model: str, column: Column, runs: Mapping[int, Run]) -> Cell:
-    key = column.published or ""
-    published = study.published.get(model, {}).get(key, math.nan)
-    unknown = "" if math.isnan(published) else study.unknown_definitions.get(key, "")
-    return cell(model, column, list(seed_values(runs, column.metric).values()), published, unknown)
-
-
-def cell(model: str, column: Column, values: list[float], published: float, unknown: str) -> Cell:
-    """The cell of these values over seeds, compared with the published figure if its definition is known."""
-    from lit_ae import statistics
-
-    mean, std, n = statistics.mean_std(values) if values else (math.nan, math.nan, 0)
-    made = Cell(model, column, mean, std if n > 1 else math.nan, n, published, unknown)
-    try:
-        low, high = statistics.prediction_interval(values, 1 - ALPHA)
-    except ValueError:  # one seed, or no spread
-        return replace(made, constant=n > 1)
-    return replace(made, excludes_published=not unknown and not math.isnan(published) and not low <= published <= high)
 
 
 def _seed_sets(profile: Profile) -> list[tuple[int, ...]]:
@@ -171,14 +116,24 @@ def _reading(collected: Collected, seeds: tuple[int, ...]) -> Reading:
 
 
 def corrected(tests: list[Outcome]) -> list[Outcome]:
-    """The tests of a family with their p-values after Holm's correction.
+    """The tests of a family with their p-values after Holm's correction; those of equivalence are another family.
 
     One that could not be computed still counts: the family is what was declared beforehand.
     """
+    made = [replace(t, p_holm=p) for t, p in zip(tests, _holm([test.p for test in tests]), strict=True)]
+    places = [place for place, test in enumerate(made) if test.comparison.margin is not None]
+    found = [made[place].equivalence for place in places]
+    for place, p in zip(places, _holm([math.nan if one is None else one.p for one in found]), strict=True):
+        made[place] = replace(made[place], p_equivalence=p)
+    return made
+
+
+def _holm(ps: list[float]) -> list[float]:
+    """Corrected p-values; NaN, which counts as 1, stays NaN."""
     from lit_ae import statistics
 
-    adjusted = statistics.holm([test.p if math.isfinite(test.p) else 1.0 for test in tests])
-    return [replace(t, p_holm=p) if math.isfinite(t.p) else t for t, p in zip(tests, adjusted, strict=True)]
+    adjusted = statistics.holm([p if math.isfinite(p) else 1.0 for p in ps])
+    return [new if math.isfinite(p) else math.nan for p, new in zip(ps, adjusted, strict=True)]
 
 
 def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) -> Outcome:
@@ -197,7 +152,7 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
     common = a.keys() & b.keys()
     a_common, b_common = ({s: v for s, v in values.items() if s in common} for values in (a, b))
     lacks, runs_missing = lacking(collected, comparison, seeds)
-    paired = unpaired = by_seed = by_sample = None
+    paired = unpaired = by_seed = by_sample = equivalence = higher = None
     why_not = ""
     try:
         if lacks:
@@ -212,6 +167,10 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
         by_sample = over_samples(
             (runs[comparison.a], comparison.metrics[0], a), (runs[comparison.b], comparison.metrics[1], b)
         )
+    if paired is not None and not paired.constant_side:
+        higher = statistics.probability_higher(a_common, b_common)
+        if comparison.margin is not None:
+            equivalence = statistics.equivalence_test(a_common, b_common, comparison.margin)
     if unpaired is not None:
         with suppress(ValueError):  # reported beside the other test if it can be computed
             by_seed = statistics.variance_test_paired(a_common, b_common)
@@ -225,6 +184,8 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
         unpaired_variance=unpaired,
         paired_variance=by_seed,
         over_samples=by_sample,
+        equivalence=equivalence,
+        higher=higher,
         means=(_mean(a.values()), _mean(b.values())),
         difference=_mean(a_common[seed] - b_common[seed] for seed in common),
         stds=(_std(a.values()), _std(b.values())),

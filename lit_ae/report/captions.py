@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lit_ae.report.analyse import ALPHA
+from lit_ae.report.cells import ALPHA
+from lit_ae.report.samples import sources
 from lit_ae.statistics.variances import PITMAN_MORGAN_UNDER_EXPONENTIAL
 
 if TYPE_CHECKING:
@@ -42,20 +43,41 @@ def limits(results: Results, reading: Reading) -> str:
     return " ".join(text for text in said if text)
 
 
-def tests_caption(reading: Reading) -> str:
+def tests_caption(results: Results, reading: Reading) -> str:
     """What the columns of the comparisons' tables are."""
     kinds = {test.comparison.test for test in reading.tests}
+    one = "initialisations and the order of batches, on one split of the data"
+    own = "initialisations, the order of batches and splits of the data, of which each seed has its own"
+    covered = own if results.profile.splits == "by_seed" else one
     n, rate = PITMAN_MORGAN_UNDER_EXPONENTIAL
     said = [
         f"Holm's correction covers the whole family of {len(reading.tests)} comparisons declared in the study file."
     ]
     if any(test.comparison.test == "paired" and not test.over_samples for test in reading.tests):
         said.append(
-            "Difference: first minus second model, mean over seeds, with its t interval; both cover initialisations "
-            "and the order of batches, on one test set. Effect size: that mean divided by the standard deviation of "
-            "the differences (d_z), with Hedges' correction. Detectable at 80 % power: the smallest true difference "
-            "that the uncorrected t-test would detect in four of five such studies, at the measured spread. Sign-flip: "
-            "exact permutation test."
+            f"Difference: first minus second model, mean over seeds, with its t interval; both cover {covered}. "
+            "Effect size: that mean divided by the standard deviation of the differences (d_z), with Hedges' "
+            "correction. Detectable at 80 % power: the smallest true difference that the uncorrected t-test would "
+            "detect in four of five such studies, at the measured spread. Sign-flip: exact permutation test."
+        )
+    if any(test.higher for test in reading.tests):
+        said.append(
+            "P(first better): share of seeds for which the first model has the better value, ties as half (Bouthillier "
+            "et al. 2021), with the interval of Clopper and Pearson; for a metric without a direction, the share for "
+            "which its value is higher. Correlation over seeds: Pearson's, of the two models' values; pairing removes "
+            "variance only where it is positive. Welch: the t-test without pairs."
+        )
+    if any(test.equivalence for test in reading.tests):
+        said.append(
+            "TOST: two one-sided paired t-tests that the means differ by less than the margin, which was declared "
+            "before the runs; P(below, within, above): posterior of the mean difference under the prior 1 / variance "
+            "(Benavoli et al. 2017)."
+        )
+    if sources(results, reading):
+        said.append(
+            "Model noise: standard deviation of the mean over seeds. Test-set noise: standard error of that mean over "
+            "test samples within a seed (the standard deviation that a bootstrap over test samples tends to), root "
+            "mean square over seeds; all seeds share it on one test set, so that it does not show between them."
         )
     if "variance" in kinds:
         said.append(
@@ -65,7 +87,10 @@ def tests_caption(reading: Reading) -> str:
             f"exponential ones in {100 * rate:.0f} % instead of 5 % of samples of {n} pairs, so read the paired "
             "interval beside it."
         )
-    said.append("The result is read from the Holm p; “no significant difference” does not mean “equal”.")
+    said.append(
+        "The result is read from the Holm p; “no difference shown” does not mean “equal”, which only a test of "
+        "equivalence within a margin declared beforehand can show."
+    )
     return " ".join(said)
 
 
@@ -135,7 +160,7 @@ def _few_seeds(reading: Reading) -> str:
             "(95 % interval, normal data)"
         )
     fewest = min(test.n for test in (*means, *spreads))
-    return f"What {fewest} seeds cannot show: {'; '.join(said)}. “No significant difference” does not mean “equal”."
+    return f"What {fewest} seeds cannot show: {'; '.join(said)}. “No difference shown” does not mean “equal”."
 
 
 def _floor(least: float, family: int, never: str) -> str:

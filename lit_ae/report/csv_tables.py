@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lit_ae.report.analyse import Results
 
 PAIRED = ("mean_difference", "ci_low", "ci_high", "effect_size", "detectable", "p", "wilcoxon_p", "sign_flip_p")
+PAIRS = ("welch_p", "correlation")
+EQUIVALENCE = ("margin", "p", "below", "within", "above")
 SPREAD = ("std_a", "std_b", "ratio", "ratio_low", "ratio_high", "smallest_p")
 
 
@@ -35,7 +37,9 @@ def table_1_csv(results: Results) -> str:
 def comparisons_csv(results: Results) -> str:
     """All comparisons; a cell is empty if a test does not give that number, and `no_verdict` says why there is none."""
     header = ["seeds", "test", "metric", "a", "b", "b_metric", "n", "over", *PAIRED, "p_holm", *SPREAD]
-    header += ["pitman_morgan_p", "paired_ratio_low", "paired_ratio_high", "no_verdict"]
+    header += ["pitman_morgan_p", "paired_ratio_low", "paired_ratio_high"]
+    header += [*PAIRS, "p_higher", "p_higher_low", "p_higher_high", "margin", "tost_p", "below", "within", "above"]
+    header += ["tost_p_holm", "no_verdict", "claim"]
     rows = []
     for reading in results.readings:
         for test in reading.tests:
@@ -46,6 +50,10 @@ def comparisons_csv(results: Results) -> str:
                 test.p_holm,
                 *(getattr(result, name, math.nan) for name in SPREAD),
                 *(getattr(test.paired_variance, name, math.nan) for name in ("p", "ratio_low", "ratio_high")),
+                *(getattr(result, name, math.nan) for name in PAIRS),
+                *(test.higher or [math.nan] * 3),
+                *(getattr(test.equivalence, name, math.nan) for name in EQUIVALENCE),
+                test.p_equivalence,
             ]
             n, over = (test.n, "seeds") if test.over_samples is None else (test.over_samples.n, "test samples")
             if declared.test == "paired" and test.over_samples is None:
@@ -53,7 +61,7 @@ def comparisons_csv(results: Results) -> str:
             elif declared.test == "variance":
                 values[len(PAIRED) + 1 : len(PAIRED) + 3] = test.stds
             why = verdict(test) if math.isnan(test.p) else ""
-            rows.append([str(len(reading.seeds)), *names, str(n), over, *_texts(values), why])
+            rows.append([str(len(reading.seeds)), *names, str(n), over, *_texts(values), why, declared.claim])
     return _csv(header, rows)
 
 

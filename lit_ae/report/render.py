@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_ae.console import output
-from lit_ae.report import captions, cards, csv_tables, figures, gaps, tables, terminal, text
+from lit_ae.report import captions, cards, comparison_tables, csv_tables, figures, gaps, tables, terminal, text
 from lit_ae.report.analyse import Results, analyse
+from lit_ae.report.claims import write_claims
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import seeds_text, with_arrow
 
@@ -92,7 +93,7 @@ def report_page(results: Results, drawn: list[dict[str, str]], absent: list[str]
         "published": tables.beside_published(results),
         "published_caption": captions.published_caption(results),
         "unplaced": text.unplaced(results),
-        "readings": tables.readings(results),
+        "readings": comparison_tables.readings(results),
         "figures": drawn,
         "cards": [
             {"title": title, "rows": rows}
@@ -119,7 +120,8 @@ def write_page(page: dict[str, Any], out_dir: Path) -> None:
 
 
 def write_index(out_dir: Path) -> None:
-    """Write index.html, one page over all reports of the folder."""
+    """Write index.html, one page over all reports of the folder, and all-comparisons.md."""
+    write_claims(out_dir)
     reports = [report for report in map(_read, sorted(out_dir.glob("*.json"))) if report]
     reports.sort(key=lambda report: report["order"])
     _write(out_dir / "index.html", _templates("html").get_template("index.html.j2").render(reports=reports))

@@ -1,18 +1,16 @@
-"""Numbers to tables of plain strings, shared by every output format."""
+"""Table 1 and the published figures as plain strings, shared by every output format."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, TypedDict
 
-from lit_ae.report.analyse import best_rows
-from lit_ae.report.captions import limits, tests_caption
-from lit_ae.report.formats import DASH, mean_std, number, p_value, significant, with_arrow
-from lit_ae.report.text import verdict
+from lit_ae.report.cells import best_rows
+from lit_ae.report.formats import DASH, mean_std, number, with_arrow
 
 if TYPE_CHECKING:
-    from lit_ae.report.analyse import Cell, Outcome, Reading, Results
-    from lit_ae.statistics import SampleResult
+    from lit_ae.report.analyse import Results
+    from lit_ae.report.cells import Cell
 
 
 class CellText(TypedDict):
@@ -40,26 +38,6 @@ class PublishedText(TypedDict):
     published: str
     difference: str  # with a dagger if our prediction interval does not contain the published figure
     ours_is: str  # better, worse, why the figures cannot be compared, or a dash if nothing can be said
-
-
-class TableText(TypedDict):
-    """A plain table."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-
-
-class ReadingText(TypedDict):
-    """The comparisons over one set of seeds."""
-
-    title: str
-    tables: list[TableText]
-    caption: str
-    limits: str
-
-
-# -- Table 1 and the published figures ----------------------------------------------------------------------------
 
 
 def table_1(results: Results) -> list[RowText]:
@@ -117,88 +95,3 @@ def _published(cell: Cell) -> str:
     if math.isnan(cell.published):
         return ""
     return number(cell.published, cell.column.format) + ("?" if cell.unknown else "")
-
-
-# -- comparisons --------------------------------------------------------------------------------------------------
-
-
-def readings(results: Results) -> list[ReadingText]:
-    """The comparisons' tables for each reading: of means by seed, of means over test samples, of variances."""
-    return [_reading(results, reading, k > 0) for k, reading in enumerate(results.readings)]
-
-
-def _reading(results: Results, reading: Reading, only_first: bool) -> ReadingText:
-    title = f"The first {len(reading.seeds)} seeds only, as published" if only_first else "All seeds"
-    paired = [test for test in reading.tests if test.comparison.test == "paired"]
-    means = [_paired_row(test) for test in paired if test.over_samples is None]
-    samples = [_sample_row(test, test.over_samples) for test in paired if test.over_samples is not None]
-    spreads = [_variance_row(test) for test in reading.tests if test.comparison.test == "variance"]
-    tables: list[TableText] = []
-    first = ["comparison", "metric", "claim", "result", "n"]
-    if means:
-        header = [*first, "difference", "95 % CI", "effect size", "detectable at 80 % power", "t-test p", "Holm p"]
-        header += ["Wilcoxon p", "sign-flip p"]
-        tables.append({"title": "Means, paired by seed", "header": header, "rows": means})
-    if samples:
-        header = [*first, "difference", "95 % CI", "effect size", "t-test p", "Holm p"]
-        tables.append({"title": "Means over test samples, averaged over seeds", "header": header, "rows": samples})
-    if spreads:
-        header = [*first, "std", "ratio", "95 % CI of the ratio", "Brown–Forsythe p", "Holm p"]
-        header += ["Pitman–Morgan p", "95 % CI of the ratio, paired"]
-        tables.append({"title": "Variances across seeds", "header": header, "rows": spreads})
-    return {"title": title, "tables": tables, "caption": tests_caption(reading), "limits": limits(results, reading)}
-
-
-def _head(test: Outcome) -> list[str]:
-    n = f"{test.over_samples.n:,} test samples" if test.over_samples else str(test.n)
-    return [with_arrow(test.label, test.better), test.comparison.claim, verdict(test), n]
-
-
-def _paired_row(test: Outcome) -> list[str]:
-    head = [f"{test.comparison.a} − {test.b_name}", *_head(test)]
-    result = test.paired
-    if result is None:
-        return [*head, significant(test.difference, "+"), *[DASH] * 7]
-    return [
-        *head,
-        significant(result.mean_difference, "+"),
-        _interval(result.ci_low, result.ci_high, "+"),
-        number(result.effect_size, "+.2f"),
-        significant(result.detectable),
-        *map(p_value, (result.p, test.p_holm, result.wilcoxon_p, result.sign_flip_p)),
-    ]
-
-
-def _sample_row(test: Outcome, result: SampleResult) -> list[str]:
-    return [
-        f"{test.comparison.a} − {test.b_name}",
-        *_head(test),
-        significant(result.mean_difference, "+"),
-        _interval(result.ci_low, result.ci_high, "+"),
-        number(result.effect_size, "+.2f"),
-        p_value(result.p),
-        p_value(test.p_holm),
-    ]
-
-
-def _variance_row(test: Outcome) -> list[str]:
-    head = [f"{test.comparison.a} against {test.b_name}", *_head(test)]
-    result, by_seed = test.unpaired_variance, test.paired_variance
-    std_a, std_b = test.stds
-    stds = DASH if math.isnan(std_a + std_b) else f"{significant(std_a)} against {significant(std_b)}"
-    if result is None:
-        return [*head, stds, *[DASH] * 6]
-    return [
-        *head,
-        stds,
-        significant(result.ratio),
-        _interval(result.ratio_low, result.ratio_high),
-        p_value(result.p),
-        p_value(test.p_holm),
-        p_value(by_seed.p) if by_seed else DASH,
-        _interval(by_seed.ratio_low, by_seed.ratio_high) if by_seed else DASH,
-    ]
-
-
-def _interval(low: float, high: float, sign: str = "") -> str:
-    return DASH if math.isnan(low) else f"[{significant(low, sign)}, {significant(high, sign)}]"

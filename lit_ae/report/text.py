@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lit_ae.report.analyse import best_rows
 from lit_ae.report.captions import command
+from lit_ae.report.cells import best_rows
 from lit_ae.report.formats import p_value, seeds_text, significant
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ def verdict(test: Outcome) -> str:
     if math.isnan(test.p):
         return f"not computable: {test.why_not}"
     if not test.is_significant:
-        return f"no significant difference{_over(test, ' ')}"
+        return _equivalent(test) or f"no difference shown{_over(test, ' ')}"
     a = test.comparison.a
     if test.of_means is not None:
         quality = _quality(test)
         which = f", which is {quality}" if quality else ""
-        return f"significant at 5 % (Holm): {a} {_direction(test)}{which}{_over(test, ', ')}"
+        but = f", but {_equivalent(test)}" if test.is_equivalent else ""
+        return f"significant at 5 % (Holm): {a} {_direction(test)}{which}{_over(test, ', ')}{but}"
     return f"significant at 5 % (Holm): {a} varies {_direction(test)}"
 
 
@@ -47,26 +48,28 @@ def answer(results: Results) -> str:
     if not waiting and most < 2:
         return f"{_measured(results)}; with a single seed, none of this can be tested."
     shown = [_finding(test) for test in reading.tests if test.is_significant]
-    others = [
-        _pair(test) + _over(test, " ") for test in reading.tests if not test.is_significant and math.isfinite(test.p)
-    ]
+    undecided = [test for test in reading.tests if not test.is_significant and math.isfinite(test.p)]
+    equal = [f"{_pair(test)} ({_within(test)})" for test in undecided if test.is_equivalent]
+    others = [_pair(test) + _over(test, " ") for test in undecided if not test.is_equivalent]
     constant = [_pair(test) for test in reading.tests if test.constant_name]
     untested = [
         _pair(test) for test in reading.tests if math.isnan(test.p) and not test.lacks and not test.constant_name
     ]
     if shown:
         text = f"{len(shown)} of {n} declared comparisons {'is' if len(shown) == 1 else 'are'} significant"
-    elif len(others) == n:
+    elif len(undecided) == n:
         text = f"none of the {n} declared comparisons is significant" if n > 1 else "the comparison is not significant"
     else:
-        text = f"none of the {len(others)} comparisons that are tested, of {n} declared, is significant"
+        text = f"none of the {len(undecided)} comparisons that are tested, of {n} declared, is significant"
     text = f"With {seeds}, {text} at 5 % after Holm's correction"
-    if not shown and not others:
+    if not shown and not undecided:
         text = _measured(results)
     if shown:
         text += f": {'; '.join(shown)}"
+    if equal:
+        text += f"; shown to be equivalent: {'; '.join(equal)}"
     if others:
-        text += f"; no significant difference: {'; '.join(others)}" if shown else f" ({'; '.join(others)})"
+        text += f"; no difference shown: {'; '.join(others)}" if shown or equal else f" ({'; '.join(others)})"
     if constant:
         each = "" if len(constant) < n else " of each comparison"
         text += f"; not tested, because one side{each} is the same for every seed"
@@ -97,12 +100,23 @@ def legend(results: Results) -> str:
     if any(column.better != "none" for column in columns):
         signs.append("↓: lower is better; ↑: higher is better")
     if any(column.better != "none" and column.mark_best for column in columns):
-        signs.append("bold: best mean of the column")
+        signs.append(
+            "bold: best mean of the column among rows with the most seeds, which describes it and tests nothing"
+        )
     if results.study.comparisons:
         signs.append("†: significantly different in a declared comparison (Holm p < 0.05)")
     if any(cell.unknown for cell in results.cells.values()):
         signs.append("?: what the published figure measured is unknown")
     return "; ".join([*signs, "–: no value"])
+
+
+def _equivalent(test: Outcome) -> str:
+    """What the test of equivalence shows; empty if it shows nothing or none was declared."""
+    return f"equivalent at 5 % (Holm): {_within(test)}" if test.is_equivalent else ""
+
+
+def _within(test: Outcome) -> str:
+    return f"the means differ by less than {significant(test.comparison.margin or math.nan)}"
 
 
 def _leaders(results: Results) -> str:

@@ -9,6 +9,7 @@ from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_para
 
 from lit_ae.console import terminal
 from lit_ae.errors import NotComputable, SettingError, require_at_least
+from lit_ae.nets.optimizers import adam
 from lit_ae.samplers.base import Sampler
 
 CHECK = 100  # steps between two evaluations on the held-out codes
@@ -86,7 +87,7 @@ class Learned(Sampler):
             codes = codes.clone()[torch.randperm(len(codes), generator=generator)]
             held_out, train = codes.tensor_split([min(HELD_OUT, -(-len(codes) // 10))])
             net = self._built(codes.shape[1], seed)
-            optimizer = torch.optim.Adam(net.parameters(), self.lr)
+            optimizer = adam(net.parameters(), self.lr)
             rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
             best, weights, waited = float("inf"), torch.zeros(0), 0
             for step in _shown(range(1, self.steps + 1), f"fitting the {self.name} sampler"):

@@ -1,6 +1,8 @@
 """Statistics across seeds and over test samples: tests of means and variances, corrections, intervals, power."""
 
 from lit_ae.statistics.corrections import benjamini_hochberg, holm
+from lit_ae.statistics.equivalence import EquivalenceResult, equivalence_test
+from lit_ae.statistics.improvement import Improvement, probability_higher
 from lit_ae.statistics.intervals import confidence_interval, mean_std, prediction_interval
 from lit_ae.statistics.paired import PairedResult, paired_test, sign_flip_p
 from lit_ae.statistics.power import (
@@ -20,18 +22,22 @@ from lit_ae.statistics.variances import (
 )
 
 __all__ = [
+    "EquivalenceResult",
+    "Improvement",
     "PairedResult",
     "SampleResult",
     "VarianceResult",
     "benjamini_hochberg",
     "confidence_interval",
     "detectable_effect",
+    "equivalence_test",
     "holm",
     "mean_std",
     "paired_test",
     "paired_test_over_samples",
     "power",
     "prediction_interval",
+    "probability_higher",
     "seeds_for_difference",
     "seeds_needed",
     "sign_flip_p",

@@ -37,6 +37,8 @@ class PairedResult:
     p: float  # paired t-test
     wilcoxon_p: float  # signed-rank test
     sign_flip_p: float  # exact permutation test on the mean difference
+    welch_p: float  # of the test that ignores the pairs; far above `p` only where pairing by seed removes variance
+    correlation: float  # Pearson's, of a and b over seeds; NaN for n = 2
     effect_size: float  # d_z with Hedges' correction; NaN at n = 2, where the correction is not defined
     constant_side: Literal["", "a", "b"]  # the side that is the same for every seed, apart from rounding; empty if none
 
@@ -49,16 +51,16 @@ class PairedResult:
 def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: float = 0.95) -> PairedResult:
     """Compare seed -> value of two models that ran with the same seeds.
 
-    t-test (Student 1908), signed-rank test (Wilcoxon 1945), sign flips (Fisher 1935), and d_z = mean / std of
-    the differences times Hedges' (1981, equation 6e) small-sample factor for n - 1 degrees of freedom. No test is made
-    if one side is the same for every seed: see `PairedResult`.
+    t-test (Student 1908), signed-rank test (Wilcoxon 1945), sign flips (Fisher 1935), the test without pairs (Welch
+    1947), and d_z = mean / std of the differences times Hedges' (1981, equation 6e) small-sample factor for n - 1
+    degrees of freedom. No test is made if one side is the same for every seed: see `PairedResult`.
 
     Raises:
         ValueError: seeds that only one of them has, fewer than 2 seeds, a value that is not finite, or the
             same difference for every seed.
     """
     import numpy as np
-    from scipy.stats import ttest_rel, wilcoxon
+    from scipy.stats import ttest_ind, ttest_rel, wilcoxon
 
     x, y = pairs(a, b, "a paired test", least=2)
     d = x - y
@@ -78,6 +80,8 @@ def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: floa
         p=math.nan if constant_side else float(test.pvalue),
         wilcoxon_p=math.nan if constant_side else float(wilcoxon(d).pvalue),
         sign_flip_p=math.nan if constant_side else sign_flip_p(d),
+        welch_p=math.nan if constant_side else float(ttest_ind(x, y, equal_var=False).pvalue),
+        correlation=math.nan if constant_side or n < 3 else float(np.corrcoef(x, y)[0, 1]),
         effect_size=math.nan if constant_side or n < 3 else mean / std * hedges(n - 1),
         constant_side=constant_side,
     )

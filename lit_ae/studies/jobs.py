@@ -45,7 +45,7 @@ def jobs(study: Study, profile: Profile) -> list[Job]:
     """A job for each seed × model, seed by seed, so that a stopped study has complete seeds."""
     rows = {label: row_job(study, profile, label) for label in study.models}
     return [
-        _with_seed(rows[label], seed, _figures(study, profile, label, seed))
+        _with_seed(rows[label], seed, [*_split(profile, seed), *_figures(study, profile, label, seed)])
         for seed in profile.seeds
         for label in study.models
         if seed in study.seeds(label, profile)
@@ -68,6 +68,8 @@ def row_job(study: Study, profile: Profile, label: str) -> Job:
     trained: list[object] = [fit_contents, settings]
     if start:
         trained.append(start.fit_hash)
+    if profile.splits != "fixed":
+        trained.append({"splits": profile.splits})
     settings_hash = content_hash([trained, score_contents])
     versions = score_versions([*fit_contents, *score_contents])
     changed = {name: version for name, version in versions.items() if version != 1}  # 1: as before there were versions
@@ -85,9 +87,14 @@ def row_job(study: Study, profile: Profile, label: str) -> Job:
     )
 
 
-def _with_seed(row: Job, seed: int, figures: Sequence[str]) -> Job:
+def _with_seed(row: Job, seed: int, options: Sequence[str]) -> Job:
     start = (row.start[0], seed, row.start[2]) if row.start else None
-    return replace(row, seed=seed, args=(*row.args, f"--seed_everything={seed}", *figures), start=start)
+    return replace(row, seed=seed, args=(*row.args, f"--seed_everything={seed}", *options), start=start)
+
+
+def _split(profile: Profile, seed: int) -> list[str]:
+    """The option that gives each seed a split of the data of its own."""
+    return [f"--data.split_seed={seed}"] if profile.splits == "by_seed" else []
 
 
 def _figures(study: Study, profile: Profile, label: str, seed: int) -> list[str]:

@@ -17,6 +17,7 @@ class Profile:
     note: str = ""
     args: list[str] = field(default_factory=list)
     published_seeds: int | None = None  # also report the tests over as many seeds as the published report had
+    splits: Literal["fixed", "by_seed"] = "fixed"  # by_seed: each seed also draws its own split of the data
     all_figures: bool = True  # false: its runs draw only the figures that the report shows, and no PDF
 
 
@@ -113,7 +114,8 @@ class Comparison:
     """One declared test, a - b: of means paired by seed, or of variances.
 
     `b_metric` is the metric of row b if it is not the same: with b = a, a row is compared with a baseline that its
-    own runs logged.
+    own runs logged. `margin`, in the metric's unit, is the largest difference of means that counts as none: it is
+    chosen before the runs, and needed wherever the claim is that there is no difference.
     """
 
     metric: str
@@ -122,6 +124,7 @@ class Comparison:
     test: Literal["paired", "variance"] = "paired"
     claim: str = ""
     b_metric: str | None = None
+    margin: float | None = None
 
     @property
     def metrics(self) -> tuple[str, str]:

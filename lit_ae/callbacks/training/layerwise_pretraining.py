@@ -14,6 +14,7 @@ from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.rbm import RBM
 from lit_ae.models.training_pass import descend
 from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.nets.optimizers import adam
 from lit_ae.tracking.logger import run_logger
 
 
@@ -86,7 +87,7 @@ class LayerwisePretraining(Callback):
             return F.mse_loss(raw, features, reduction="none").sum(1)
 
         parameters = [*encoder.parameters(), *decoder.parameters()]
-        return descend(module, torch.optim.Adam(parameters, self.lr), loss, self.epochs)
+        return descend(module, adam(parameters, self.lr), loss, self.epochs)
 
     def _as_rbm(
         self, module: ReconstructionModule, below: nn.Module, encoder: nn.Sequential, decoder: nn.Sequential
@@ -94,15 +95,15 @@ class LayerwisePretraining(Callback):
         up, down = encoder[0], decoder[0]
         assert isinstance(up, nn.Linear)
         assert isinstance(down, nn.Linear)
-        adam = partial(torch.optim.Adam, lr=self.lr)
-        rbm = RBM((up.in_features,), up.out_features, adam, self.steps).to(module.device, up.weight.dtype)
+        optimizer = partial(adam, lr=self.lr)
+        rbm = RBM((up.in_features,), up.out_features, optimizer, self.steps).to(module.device, up.weight.dtype)
 
         def loss(x: Tensor) -> Tensor:
             with torch.no_grad():
                 features = below(x).clamp(0, 1)  # activities as probabilities
             return rbm.divergence(features)
 
-        losses = descend(module, adam(rbm.parameters()), loss, self.epochs)
+        losses = descend(module, optimizer(rbm.parameters()), loss, self.epochs)
         rbm.hand_down(up, down)
         return losses
 
