@@ -187,7 +187,15 @@ def test_a_class_stands_in_the_file_of_its_name():
 HELPERS = {*SHARED, "containers", "hdf5", "subsets", "download", "tables", "image_files", "labels"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["report", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        *([name, "--help"] for name in ("study", "report", "tune", "export", "init", "list", "ui")),
+        ["list", "scores"],
+        ["--version"],
+    ],
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys\n"
