@@ -64,8 +64,7 @@ lint: $(READY) ## run ruff and mypy --strict
 	$(BIN)/mypy
 
 ui: $(READY) ## open MLflow on this project's runs, at 127.0.0.1 (PORT=5000)
-	$(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 --allowed-hosts 127.0.0.1:$(PORT),localhost:$(PORT) \
-		--backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --default-artifact-root file://$(CURDIR)/mlruns/artifacts
+	$(BIN)/lit-ae ui --port $(PORT)
 
 # pythae without its dependencies: it asks for a backport of `dataclasses`, and needs nothing that is not there already.
 bench: $(READY) ## measure speed, as ratios to plain PyTorch and to other projects

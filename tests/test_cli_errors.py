@@ -160,7 +160,7 @@ def test_settings(failing, args, parts):
         (["fitt"], ["'fitt'", "did you mean 'fit'"]),
         (["study"], ["run|status", "lit-ae study --help"]),
         (["study", "rnu", "x.yaml"], ["'rnu'", "'run', 'status'"]),
-        (["study", "run"], ["EXPERIMENT.yaml", "lit-ae study run --help"]),
+        (["study", "run"], ["required: EXPERIMENT;", "lit-ae study run --help"]),
         (["study", "run", "x.yaml", "--workers=x"], ["--workers", "'x'"]),
         (["report", "x.yaml", "--colour=red"], ["--colour=red", "lit-ae report --help"]),
     ],

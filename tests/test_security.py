@@ -231,14 +231,12 @@ def test_a_bundle_with_a_path_upwards_stays_where_it_is(mark, tmp_path):
 
 @pytest.mark.faults
 def test_the_pages_are_for_this_machine_alone(tmp_path):
-    """The command of `make ui`, with its options."""
+    """The command of `lit-ae ui`, with its options."""
     from fault_tools import server_started
 
-    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
-    (line,) = re.findall(r"\$\(BIN\)/mlflow (server .*)", text)
-    options = line.replace("$(CURDIR)", str(tmp_path)).split()
-    (tmp_path / "mlruns").mkdir()
-    with server_started(tmp_path, options) as port:
+    from lit_ae.cli.ui import server
+
+    with server_started(tmp_path, server(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path, "$(PORT)")) as port:
         page = f"http://127.0.0.1:{port}/"
         assert urlopen(page, timeout=20).status == 200
         for host in ("evil.example", f"evil.example:{port}", "10.0.0.1"):

@@ -140,6 +140,13 @@ def get_run(run_id: str) -> Run:
         ) from error
 
 
+def dataset(run_id: str) -> tuple[str, str] | None:
+    """Name and digest of the data that a run was trained on; None if it has logged none."""
+    inputs = client().get_run(run_id).inputs
+    found = inputs.dataset_inputs if inputs else []
+    return (str(found[0].dataset.name), str(found[0].dataset.digest)) if found else None
+
+
 def search(experiment: str, **tags: str) -> list[Run]:
     """Runs of an experiment with these tags, newest first."""
     with answered():

@@ -27,7 +27,7 @@ from lit_ae.models.checkpoints import read_checkpoint
 from lit_ae.models.class_paths import check_class_paths
 from lit_ae.models.settings import bare, import_all
 from lit_ae.models.tracked import TrackedModule
-from lit_ae.settings.files import config_folder
+from lit_ae.settings.files import config_path
 from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.bounds import check_bounds
 from lit_ae.training.callback_selection import keep_only_scores, refuse_callbacks, set_aside
@@ -41,6 +41,7 @@ from lit_ae.training.predict_callback import WritePredictions
 from lit_ae.training.progress_bar import StepsBar
 from lit_ae.training.run_settings import flat, settings_hash
 from lit_ae.training.tracking_callback import Tracking
+from lit_ae.training.what_next import on_terminal, what_next
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
 warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
@@ -70,9 +71,9 @@ class AutoencoderCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], run_id: str | None = None, then_test: bool = False) -> None:
-        self.run_id, self.then_test = run_id, then_test
+        self.run_id, self.then_test, self.given = run_id, then_test, list(args)
         self.requested = next((a for a in args if a in LightningCLI.subcommands()), "fit")
-        defaults = {"default_config_files": [str(config_folder() / "defaults.yaml")], "exit_on_error": False}
+        defaults = {"default_config_files": [str(config_path("defaults.yaml"))], "exit_on_error": False}
         super().__init__(
             TrackedModule,
             BaseDataModule,
@@ -105,6 +106,8 @@ class AutoencoderCLI(LightningCLI):
         config = self.config[self.requested]
         if config.trainer.max_steps not in (None, -1) and not is_set("trainer.max_epochs", args):
             config.trainer.max_epochs = -1  # the default does not end a training before the steps that are asked for
+        if self.requested == "fit" and on_terminal() and not is_set("trainer.enable_model_summary", args):
+            config.trainer.enable_model_summary = True
         check_class_paths(config.as_dict())
         check_bounds(config.as_dict())
 
@@ -178,7 +181,7 @@ class AutoencoderCLI(LightningCLI):
         with owned, tracking.run_status(logger.run_id):
             self._execute(subcommand)
         if subcommand == "fit" and not self.run_id:
-            print(f"run finished; to score it: lit-ae test (the same settings) --run_id {logger.run_id}")
+            print(what_next(tracking.get_run(logger.run_id), self.given))
 
     def _execute(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)
