@@ -13,7 +13,6 @@ import yaml
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_info
 
 import lit_ae.callbacks
 import lit_ae.data
@@ -36,7 +35,7 @@ from lit_ae.training.choice_of_run import Wanted, refuse_without_more
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
 from lit_ae.training.own_settings import add_settings, is_set
-from lit_ae.training.precision import REDUCED, precision_for
+from lit_ae.training.precision import precision_for
 from lit_ae.training.predict_callback import WritePredictions
 from lit_ae.training.progress_bar import StepsBar
 from lit_ae.training.run_settings import flat, settings_hash
@@ -122,16 +121,15 @@ class AutoencoderCLI(LightningCLI):
             how = {"format": "json", "skip_link_targets": False, "skip_none": False, "skip_validation": True}
             self.config_dump = json.loads(self.parser.dump(self.config, **how))[self.config.subcommand]
 
-    def _resolved(self) -> str:
-        self._dump_config()
-        return yaml.safe_dump(self.config_dump, sort_keys=False)
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's logger, unless the settings name another or switch logging off."""
+        self._dump_config()
+        tracked = self._get(self.config_init, "trainer.logger") in (None, True)
+        self.found_run = self._find_run() if tracked else None
         self._choose_precision()
-        if self._get(self.config_init, "trainer.logger") in (None, True):
+        if tracked:
             kwargs["logger"] = RunLogger(self._get(self.config, "figures"))
-        extra: list[Callback] = [Tracking(self._resolved())]
+        extra: list[Callback] = [Tracking(yaml.safe_dump(self.config_dump, sort_keys=False))]
         if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
             extra.append(StepsBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
         if self.requested == "predict":
@@ -146,14 +144,23 @@ class AutoencoderCLI(LightningCLI):
         return trainer
 
     def _choose_precision(self) -> None:
-        """Set the precision that suits model and device, unless the settings name one; it is stored as any setting."""
+        """Set that of the run that goes on or is tested, or one that suits model and device, unless one is given."""
         if self._get(self.config, "trainer.precision") or self._get(self.config, "trainer.plugins"):
             return
-        chosen = precision_for(self.model, self._get(self.config, "trainer.accelerator"))
-        if chosen == REDUCED:
-            rank_zero_info(f"trainer.precision is {chosen}, which this device computes natively; or set it to 32-true")
-        for config in (self.config, self.config_init):
-            self._get(config, "trainer")["precision"] = chosen
+        params = tracking.get_run(self.found_run).params if self.found_run else {}
+        accelerator = self._get(self.config, "trainer.accelerator")
+        chosen = params.get("trainer.precision") or precision_for(self.model, accelerator)
+        parsed = (self._get(config, "trainer") for config in (self.config, self.config_init))
+        for trainer in (self.config_dump["trainer"], *parsed):
+            trainer["precision"] = chosen
+
+    def _find_run(self) -> str | None:
+        """The run that goes on or is tested; None for a new one."""
+        if self.run_id:
+            return self.run_id
+        tracking.send_unsent()
+        tracking.end_abandoned(self._get(self.config, "experiment"))
+        return self._wanted(self.requested).find()
 
     def instantiate_classes(self) -> None:
         """Model, data and trainer; the model keeps its settings as plain data, for its checkpoints."""
@@ -168,10 +175,7 @@ class AutoencoderCLI(LightningCLI):
         if logger is None:
             self._execute(subcommand)
             return
-        if not self.run_id:
-            tracking.send_unsent()
-            tracking.end_abandoned(self._get(self.config, "experiment"))
-        logger.run_id = self.run_id or self._wanted(subcommand).find()  # on every rank, since each loads its weights
+        logger.run_id = self.found_run  # on every rank, since each loads its weights
         self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed
         if getattr(rank_zero_only, "rank", 0) != 0:
             self._execute(subcommand)
