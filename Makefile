@@ -12,7 +12,7 @@ HALVES := 'import lightning.pytorch.cli, matplotlib.pyplot, torchmetrics, torchv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce readme test test-slow test-cluster test-faults audit coverage lint ui bench lock clean
+.PHONY: help setup reproduce readme test test-slow test-cluster test-faults docs tutorials audit coverage lint ui bench lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ test-cluster: $(READY) ## run the tests with a Ray cluster of two nodes and an M
 
 test-faults: $(READY) ## kill, fill and damage what can be, and print what was lost (TABLE=docs/faults.md writes it)
 	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile $(if $(TABLE),--faults-table=$(TABLE))
+
+docs: $(READY) ## write the documentation to site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file .mkdocs.yml
+
+tutorials: $(READY) ## run every block of the tutorials in docs/tutorials
+	$(BIN)/python -m pytest -n 2 -m slow tests/test_tutorials.py
 
 audit: $(READY) ## look up known vulnerabilities of the installed packages, if there is a network
 	@$(BIN)/python .ci/audit.py
