@@ -51,8 +51,9 @@ test-cluster: $(READY) ## run the tests with a Ray cluster of two nodes and an M
 test-faults: $(READY) ## kill, fill and damage what can be, and print what was lost (TABLE=docs/faults.md writes it)
 	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile $(if $(TABLE),--faults-table=$(TABLE))
 
-docs: $(READY) ## write the documentation to site/; open site/index.html
+docs: $(READY) ## write the documentation to site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file .mkdocs.yml
+	@echo "to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site (the search needs a server)"
 
 tutorials: $(READY) ## run every block of the tutorials in docs/tutorials
 	$(BIN)/python -m pytest -n 2 -m slow tests/test_tutorials.py
