@@ -64,7 +64,9 @@ def test_nothing_is_wider_than_the_screen_and_every_image_is_there(browser, page
     assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
     assert page.evaluate("document.images.length") == 9
     assert page.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.src)") == []
-    edges = "[...document.querySelectorAll('p, h1, h2, li, figure')].map(e => e.getBoundingClientRect().right)"
+    edges = (
+        "[...document.querySelectorAll('p, h1, h2, li, .figures, .scroll')].map(e => e.getBoundingClientRect().right)"
+    )
     assert max(page.evaluate(edges)) <= size["width"]
     assert said == []
     page.close()
