@@ -23,10 +23,10 @@ from lit_ae.report.collect import collect
 from lit_ae.report.formats import duration
 from lit_ae.report.render import md_escaped, tex_escape
 from lit_ae.settings.names import file_name
-from lit_ae.studies import runner
+from lit_ae.studies import attempt, runner
 from lit_ae.studies.jobs import jobs
 from lit_ae.studies.load import load_study
-from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study
+from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study, Sweep
 from lit_ae.studies.status import run_states
 
 MSE = {
@@ -1079,6 +1079,56 @@ def test_index_holds_every_report_of_the_folder(runs, tmp_path):
     ]
     assert titles[:3] == ["The first one", "The other one", "A made study of 100 % & more"]  # by order, then by name
     assert "A made study of 100 % & more" in "".join(page.text)
+
+
+def test_rows_are_shown_under_their_labels_and_runs_found_by_their_names(runs, tmp_path):
+    models = study().models | {"β-VAE": dataclasses.replace(study().models["β-VAE"], label="VAE with β of 4")}
+    declared = [Comparison("test/mse", "β-VAE", "AE", claim="β-VAE higher"), Comparison("test/mse", "AE", "β-VAE")]
+    published = study().published | {"β-VAE": {"mse": 0.5}}
+    made = study(
+        models=models, comparisons=declared, published=published, sweep=Sweep("β", {"all": {"β-VAE": 4}}, ["test/mse"])
+    )
+    texts, paths = formats(made, "full", tmp_path)
+    assert "β-VAE" not in paths.markdown.read_text("utf-8").partition("## Protocol")[0]
+    assert markdown_table(paths.markdown.read_text("utf-8"), "## Table 1")[2] == [
+        "VAE with β of 4", "0.0236 ± 0.0021† (0.5000)", "**20.2 ± 0.6**",
+    ]  # fmt: skip
+    claim = markdown_table(paths.markdown.read_text("utf-8"), "## Claims")[1]
+    assert (claim[0], claim[3]) == ("VAE with β of 4 against AE, MSE test ↓: VAE with β of 4 higher", "confirmed")
+    assert (tmp_path / "made" / "vae-with-beta-of-4-reconstructions.png").is_file()
+    assert all("VAE with β of 4" in text for text in texts.values())
+    assert {job.model for job in jobs(made, made.profile("full"))} == {"AE", "β-VAE", "GAN"}, "runs keep the name"
+    plain = study()
+    assert [j.fit_hash for j in jobs(made, made.profile("full"))] == [
+        j.fit_hash for j in jobs(plain, plain.profile("full"))
+    ]
+
+
+def test_no_figure_of_losses_has_a_single_line(runs, tmp_path, monkeypatch):
+    from lit_ae import plots
+
+    drawn, real = [], plots.curves
+    monkeypatch.setattr(
+        plots, "curves", lambda lines, *args, **kw: drawn.append(list(lines)) or real(lines, *args, **kw)
+    )
+    names = [f"AE {k}" for k in range(9)]
+    runs[:] = [dataclasses.replace(runs[0], model=name) for name in names]
+    models = {name: ModelSpec("ae") for name in names}
+    bare = {"comparisons": [], "published": {}, "figures": []}
+    build_report(study(models=models, profiles={"full": Profile("full", "mnist", [0])}, **bare), "full", tmp_path)
+    assert drawn == [names[:4], names[4:]]
+
+
+@pytest.mark.parametrize(
+    ("profile", "revision", "warned"),
+    [("full", "0123456789ab-dirty", True), ("full", "0123456789ab", False), ("quick", "0123456789ab-dirty", False)],
+)
+def test_a_full_study_on_changed_code_is_warned_of(monkeypatch, capsys, profile, revision, warned):
+    monkeypatch.setattr(attempt, "revision", lambda: revision)
+    attempt.warn_of_changes(study().profile(profile))
+    said = capsys.readouterr().err
+    assert (f"runs carry the revision {revision}" in said) == warned
+    assert bool(said) == warned
 
 
 def test_building_twice_gives_the_same_bytes(runs, tmp_path):
