@@ -98,6 +98,17 @@ def test_a_wide_table_says_so_until_its_end(browser, page_file):
     page.close()
 
 
+def test_verdicts_are_in_sight_on_a_phone(browser, page_file):
+    page, _ = opened(browser, page_file, PHONE)
+    verdicts = page.locator("#summary .claims td:last-child").all()
+    assert len(verdicts) == 6
+    for verdict in verdicts:
+        box = verdict.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+    page.close()
+
+
 def test_header_and_first_column_stay_in_sight(browser, page_file):
     page, _ = opened(browser, page_file, PHONE)
     box = page.locator("#again .scroll").first
