@@ -1104,6 +1104,14 @@ def test_rows_are_shown_under_their_labels_and_runs_found_by_their_names(runs, t
     ]
 
 
+def test_two_rows_of_one_label_are_refused(files):
+    content = json.loads(Path("first.yaml").read_text())
+    content["models"]["GAN"]["label"] = "AE"
+    Path("wrong.yaml").write_text(json.dumps(content))
+    with pytest.raises(SettingError, match="labels of models 'AE' and 'AE' would both be called ae"):
+        load_study(Path("wrong.yaml"))
+
+
 def test_no_figure_of_losses_has_a_single_line(runs, tmp_path, monkeypatch):
     from lit_ae import plots
 
