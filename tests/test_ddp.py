@@ -146,6 +146,7 @@ def every_score(tmp_path):
     return path
 
 
+@pytest.mark.slow  # the two tests above train and score in two processes as well
 def test_every_score_in_two_processes_is_that_of_one(store, lit_ae, arguments, every_score, clean_process):
     made = {"data": "OddShapes", "leave_out": 1}
     assert lit_ae("fit", *arguments("vae", **made), "--trainer.max_epochs=3") == 0

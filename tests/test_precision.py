@@ -168,7 +168,7 @@ def test_a_run_stores_the_precision_unless_it_is_given(store, lit_ae, monkeypatc
 # -- a study ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("own", ["bf16-mixed", "32-true"])
+@pytest.mark.parametrize("own", ["bf16-mixed"])
 def test_a_run_goes_on_and_is_tested_in_its_own_precision(store, lit_ae, settings, monkeypatch, own):
     """The measurement that chooses it may come out otherwise the next time, as on a busy machine."""
     used = []

@@ -123,6 +123,10 @@ class AutoencoderCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's logger, unless the settings name another or switch logging off."""
+        writers: list[Callback] = []
+        if self.requested == "predict":
+            self.datamodule.predicted = split = self._get(self.config, "split")
+            writers = [WritePredictions(self.model, self._get(self.config, "output"), split)]
         self._dump_config()
         tracked = self._get(self.config_init, "trainer.logger") in (None, True)
         self.found_run = self._find_run() if tracked else None
@@ -132,11 +136,7 @@ class AutoencoderCLI(LightningCLI):
         extra: list[Callback] = [Tracking(yaml.safe_dump(self.config_dump, sort_keys=False))]
         if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
             extra.append(StepsBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
-        if self.requested == "predict":
-            split = self._get(self.config, "split")
-            extra.append(WritePredictions(self.model, self._get(self.config, "output"), split))
-            self.datamodule.predicted = split
-        self.trainer_defaults["callbacks"] = extra
+        self.trainer_defaults["callbacks"] = extra + writers
         with refused("trainer"):
             trainer = super().instantiate_trainer(**kwargs)
         refuse_callbacks(trainer)
