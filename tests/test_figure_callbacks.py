@@ -210,18 +210,27 @@ def shown(figure):
     return {axes.get_ylabel(): np.asarray(axes.images[0].get_array())[:, :, 0] for axes in figure.axes if axes.images}
 
 
-def test_traversal_decodes_the_mean_code_with_one_dimension_set():
+@pytest.mark.parametrize(("family", "scale"), [(AE, "codes"), (VAE, "prior")])
+def test_traversal_decodes_the_mean_code_with_one_dimension_set(family, scale):
     data = Made()
-    module = model(AE, data)
+    module = model(family, data)
     _, figures, _ = run(module, data, Traversals(limit=2, steps=3, dimensions=[3]))
     with torch.no_grad():
-        z = module.encode(data.split("test").x).mu.mean(0).repeat(3, 1)
-        z[:, 3] = torch.tensor([-2.0, 0.0, 2.0])
+        codes = module.encode(data.split("test").x).mu
+        z = codes.mean(0).repeat(3, 1)
+        if family is VAE:  # on the scale of its prior
+            z[:, 3] = torch.tensor([-2.0, 0.0, 2.0])
+        else:  # on the scale of the codes, which nothing else fixes
+            z[:, 3] += torch.tensor([-2.0, 0.0, 2.0]) * codes[:, 3].std(correction=0)
         expected = module.decode(z)
     strip = shown(figures["traversals"])["z 3"]
     for k in range(3):
         np.testing.assert_allclose(strip[:, k * (SIDE + 1) : k * (SIDE + 1) + SIDE], expected[k, 0], atol=1e-6)
-    assert {"−2", "0", "2", "value (prior σ)"} <= set(texts(figures["traversals"]))
+    said = texts(figures["traversals"])
+    assert {"−2", "0", "2", f"σ of {scale}"} <= set(said)
+    assert any(
+        f"standard deviations of {'the prior' if family is VAE else 'its own'}" in " ".join(t.split()) for t in said
+    )
 
 
 def test_traversals_begin_with_the_most_active_dimension_and_may_start_at_a_sample():
@@ -292,8 +301,9 @@ def test_factor_correlation_shows_the_numbers_of_the_metric():
     r = factor_code_correlation(module.encode(part.x).mu.detach(), part.factors, nominal=[0])
     columns = r.abs().amax(0).argsort(descending=True)[:3].sort().values
     axes = figures["factor-correlation"].axes[0]
-    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), r[:, columns], atol=1e-6)
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["kind (η)", "size"]
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), r[:, columns].T, atol=1e-6)
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["kind (η)", "size"]
+    assert axes.get_ylabel() == "code dimension"
     assert len(axes.texts) == 6
 
 

@@ -64,7 +64,9 @@ def test_nothing_is_wider_than_the_screen_and_every_image_is_there(browser, page
     assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
     assert page.evaluate("document.images.length") == 9
     assert page.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.src)") == []
-    edges = "[...document.querySelectorAll('p, h1, h2, li, figure')].map(e => e.getBoundingClientRect().right)"
+    edges = (
+        "[...document.querySelectorAll('p, h1, h2, li, .figures, .scroll')].map(e => e.getBoundingClientRect().right)"
+    )
     assert max(page.evaluate(edges)) <= size["width"]
     assert said == []
     page.close()
@@ -83,6 +85,116 @@ def test_the_contents_lead_to_the_reports(browser, page_file):
     page.click("nav a[href='#made']")
     assert abs(page.evaluate("document.getElementById('made').getBoundingClientRect().top")) < 60
     page.close()
+
+
+def test_a_wide_table_says_so_until_its_end(browser, page_file):
+    page, _ = opened(browser, page_file, PHONE)
+    box = page.locator("#again .scroll").first
+    cue = page.locator("#again .cue").first
+    assert cue.inner_text() == "Scroll sideways for more columns →"
+    assert "more" in box.get_attribute("class").split()
+    box.evaluate("box => box.scrollLeft = box.scrollWidth")
+    page.wait_for_function("!document.querySelector('#again .scroll').classList.contains('more')")
+    page.close()
+
+
+def test_verdicts_are_in_sight_on_a_phone(browser, page_file):
+    page, _ = opened(browser, page_file, PHONE)
+    verdicts = page.locator("#summary .claims td:last-child").all()
+    assert len(verdicts) == 6
+    for verdict in verdicts:
+        box = verdict.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+    page.close()
+
+
+def test_header_and_first_column_stay_in_sight(browser, page_file):
+    page, _ = opened(browser, page_file, PHONE)
+    box = page.locator("#again .scroll").first
+    box.evaluate("box => { box.style.maxHeight = '6rem'; box.scrollLeft = 200; box.scrollTop = 60 }")
+    place = "(e, box) => [e.getBoundingClientRect().left, e.getBoundingClientRect().top]"
+    left, top = box.evaluate(place)
+    corner, head, row = (box.locator(cell).evaluate(place) for cell in (
+        "thead th >> nth=0", "thead th >> nth=3", "tbody tr:last-child th"
+    ))  # fmt: skip
+    assert corner == pytest.approx([left, top], abs=1)
+    assert head[1] == pytest.approx(top, abs=1)
+    assert row[0] == pytest.approx(left, abs=1)
+    page.close()
+
+
+def column(page, k):
+    return page.locator(f"#made .numbers >> nth=0 >> tbody tr > :nth-child({k})").all_inner_texts()
+
+
+def test_columns_are_sorted_by_the_keyboard(browser, page_file):
+    page, said = opened(browser, page_file, DESK)
+    header = page.locator("#made .numbers >> nth=0 >> thead th").nth(2)  # FID: AE 30.1, β-VAE 20.2, GAN 55.0
+    assert header.get_attribute("aria-sort") == "none"
+    header.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert column(page, 1) == ["β-VAE", "AE", "GAN"]
+    page.keyboard.press("Space")
+    assert header.get_attribute("aria-sort") == "descending"
+    assert column(page, 1) == ["GAN", "AE", "β-VAE"]
+    other = page.locator("#made .numbers >> nth=0 >> thead th").nth(1)  # the GAN has no MSE: a dash, which stays last
+    for order, rows in (("ascending", ["AE", "β-VAE", "GAN"]), ("descending", ["β-VAE", "AE", "GAN"])):
+        other.locator("button").click()
+        assert other.get_attribute("aria-sort") == order
+        assert column(page, 1) == rows
+    assert header.get_attribute("aria-sort") == "none"
+    assert said == []
+    page.close()
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_a_figure_enlarges_and_closes(browser, page_file, size):
+    page, said = opened(browser, page_file, size)
+    link = page.locator("#made figure a").first
+    link.focus()
+    page.keyboard.press("Enter")
+    shown = page.locator("dialog[open]")
+    assert shown.locator("img").get_attribute("src").endswith("made/loss.png")
+    page.wait_for_function("document.querySelector('dialog img').complete")
+    assert shown.locator("img").bounding_box()["width"] > link.locator("img").bounding_box()["width"]
+    assert shown.locator("p").inner_text() == link.locator("img").get_attribute("alt")
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+    assert page.url.endswith("index.html"), "the page is still there"
+    assert said == []
+    page.close()
+
+
+def test_figures_of_a_kind_are_in_one_row(browser, page_file):
+    page, _ = opened(browser, page_file, DESK)
+    rows = page.evaluate("""[...document.querySelectorAll('#made .figures')].map(
+        row => [...row.querySelectorAll('figure')].map(f => f.getBoundingClientRect().top))""")
+    assert [len(row) for row in rows] == [2, 2]  # losses, reconstructions
+    assert all(len(set(row)) == 1 for row in rows)
+    page.close()
+
+
+def test_contents_and_the_way_up_are_always_at_hand(browser, page_file):
+    page, _ = opened(browser, page_file, DESK)
+    page.evaluate("document.getElementById('again').scrollIntoView()")
+    assert page.evaluate("scrollY") > 500
+    nav = page.locator("nav").bounding_box()
+    assert 0 <= nav["y"] < 60
+    page.click("text=↑ top")
+    page.wait_for_function("scrollY === 0")
+    page.close()
+
+
+def test_without_scripts_everything_is_there(browser, page_file):
+    context = browser.new_context(java_script_enabled=False, viewport=PHONE)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    assert page.locator("th button").count() == 0, "nothing that does nothing"
+    assert page.locator("#summary table").count() == 2
+    assert page.locator("figure a").count() == 9
+    context.close()
 
 
 def test_a_missing_image_would_be_noticed(browser, page_file, tmp_path):

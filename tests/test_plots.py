@@ -11,6 +11,7 @@ from PIL import Image
 from lit_ae import plots
 from lit_ae.plots import codes as plots_codes
 from lit_ae.plots import style
+from lit_ae.plots import sweeps as plots_sweeps
 
 
 def pixels(path):
@@ -65,7 +66,7 @@ def test_image_rows_labels_title_and_heat_map():
     rows = [("original", x), ("mean", x), ("variance", variance)]
     figure = plots.image_rows(rows, "Uncertainty", heat={"variance": "variance (unit)"})
     said = texts(figure)
-    assert {"original", "mean", "variance", "Uncertainty", "variance (unit)"} <= set(said)
+    assert {"original", "mean", "variance", "Uncertainty", "variance\n(unit)"} <= set(said)  # no longer than its bar
     heat = next(axes.images[0] for axes in figure.axes if axes.get_ylabel() == "variance")
     assert heat.get_array().ndim == 2  # values, not colours, so that the colour bar shows their scale
     assert heat.get_clim() == (0.0, pytest.approx(variance.max().item()))
@@ -202,13 +203,61 @@ def test_distributions_have_a_panel_a_dimension_and_a_violin_a_group():
 
 
 def test_correlations_are_printed_and_lighter_the_higher():
-    figure = plots_codes.correlations(np.array([[-1.0, 0.0], [0.5, np.nan]]), ["size", "x"], ["3", "8"], "code", "t")
+    figure = plots_codes.correlations(
+        np.array([[-1.0, 0.0], [0.5, np.nan]]), ["size", "x"], ["3", "8"], "code", "f", "t"
+    )
     axes = figure.axes[0]
     assert [t.get_text() for t in axes.texts] == ["−1.00", "0.00", "0.50"]
     colours = axes.images[0].to_rgba(np.linspace(-1, 1, 50))[:, :3]
     assert (np.diff(colours @ [0.299, 0.587, 0.114]) > 0).all()
     with pytest.raises(ValueError, match="correlations must be"):
-        plots_codes.correlations(np.zeros((2, 2)), ["size"], ["3", "8"], "code", "t")
+        plots_codes.correlations(np.zeros((2, 2)), ["size"], ["3", "8"], "code", "f", "t")
+
+
+def test_all_dimensions_of_a_code_have_one_scale():
+    codes = torch.stack([torch.linspace(-60, 20, 30), torch.linspace(-1, 1, 30)], 1)
+    figure = plots_codes.distributions(codes, torch.arange(30) % 2, ["z 0", "z 1"], "label", "t")
+    wide, narrow = (axes.get_ylim() for axes in figure.axes)
+    assert wide == narrow
+    assert narrow[0] < -60
+
+
+def test_correlations_of_many_dimensions_are_readable_on_a_phone():
+    """A dimension is a row: 32 of them make the figure longer, not wider. Text of 8 pt has at least 6 px at 358 px."""
+    rows, factors = [str(k) for k in range(32)], ["shape (η)", "size", "x", "y"]
+    figure = agg(plots_codes.correlations(np.zeros((32, 4)), rows, factors, "", "code dimension", "t"))
+    assert inside(figure)
+    assert 8 / 72 * 358 / figure.get_figwidth() > 6
+
+
+def test_more_labels_than_colours_differ_in_shape():
+    labels = torch.arange(150) % 15
+    axes = plots.embedding(torch.randn(150, 2), labels, "t").axes[0]
+    looks = {(tuple(c.get_facecolor()[0][:3]), len(c.get_paths()[0].vertices)) for c in axes.collections}
+    assert len(looks) == 15
+
+
+def test_texts_of_points_at_one_place_do_not_cover_each_other():
+    points = [(1.0 + 1e-4 * k, 1.0) for k in range(6)] + [(2.0, 3.0)]
+    figure = agg(
+        plots_sweeps.trade_off({"all": points}, {"all": ["0.5", "1", "2", "5", "10", "20", "50"]}, "x", "y", "t")
+    )
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 7
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+
+
+@pytest.mark.parametrize("heat", [True, False])
+def test_text_beside_rows_of_images_is_readable_in_a_column_of_the_page(heat):
+    """Ten images a row: ticks, colour bar and values have at least 9 pt in a figure of at most 8 inches."""
+    x = torch.rand(10, 1, 8, 8)
+    bar, below = ({"v": "variance (pixel²)"}, None) if heat else ({}, {"α": [str(k) for k in range(10)]})
+    figure = agg(plots.image_rows([("original", x), ("v", x)], "t", heat=bar, below=below))
+    figure.canvas.draw()
+    assert figure.get_figwidth() <= 8
+    assert inside(figure)
+    assert min(t.get_fontsize() for t in figure.findobj(mpl.text.Text) if t.get_text()) >= 9
 
 
 def test_a_single_epoch_is_visible():
@@ -230,7 +279,9 @@ EVERY = {
     "side by side": lambda: plots.embeddings({"t-SNE": CODES, "PCA": CODES}, DIGITS, "300 codes"),
     "stacked": lambda: plots.stacked_curves({"nll": {"A": [(1, 1.0)]}, "KL": {"A": [(1, 0.5)]}}, "epoch", "t"),
     "distributions": lambda: plots_codes.distributions(CODES, DIGITS, ["z 0", "z 1"], "label", "Codes"),
-    "correlations": lambda: plots_codes.correlations(CODES[:4].clamp(-1, 1), list("abcd"), ["0", "1"], "code", "t"),
+    "correlations": lambda: plots_codes.correlations(
+        CODES[:4].clamp(-1, 1), list("abcd"), ["0", "1"], "code", "f", "t"
+    ),
 }
 NAMES = list(EVERY)
 

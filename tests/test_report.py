@@ -23,10 +23,10 @@ from lit_ae.report.collect import collect
 from lit_ae.report.formats import duration
 from lit_ae.report.render import md_escaped, tex_escape
 from lit_ae.settings.names import file_name
-from lit_ae.studies import runner
+from lit_ae.studies import attempt, runner
 from lit_ae.studies.jobs import jobs
 from lit_ae.studies.load import load_study
-from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study
+from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study, Sweep
 from lit_ae.studies.status import run_states
 
 MSE = {
@@ -297,10 +297,11 @@ def test_one_seed_gives_an_answer_without_a_test(runs, tmp_path):
     runs[:] = [run for run in runs if run.seed == 0]
     one = study(profiles={"quick": Profile("quick", "digits", [0])})
     text = build_report(one, "quick", tmp_path).markdown.read_text("utf-8")
-    assert (
-        "As measured, MSE test is 0.0210 for β-VAE and 0.0110 for AE (lower is better); FID | N(0, I) is 20.0" in text
-    )
-    assert "with a single seed, none of this can be tested.**" in text
+    assert "**Whether any of the 3 declared claims holds cannot be told, for the reasons in the table.**" in text
+    mse, fid, spread = markdown_table(text, "## Claims")[1:]
+    assert [row[2] for row in (mse, fid)] == ["0.0210 against 0.0110 (n = 1)", "20.0 against 30.0 (n = 1)"]
+    assert {row[3] for row in (mse, fid, spread)} == {"cannot be told"}
+    assert mse[4].startswith("not computable: ")
     assert "over 1 seed;" in text
 
 
@@ -443,14 +444,17 @@ def test_a_constant_baseline_is_not_tested_against(runs, tmp_path):
     assert shown["95 % CI"] != "–"
     assert {shown[name] for name in header[7:]} == {"–"}
     for name, text in texts.items():
-        assert "not tested, because one side of each comparison is the same for every seed." in text or name == "tex"
-        assert "AE is the same for every seed" in text or name == "terminal"
+        assert "Whether any of the 2 declared claims holds cannot be told" in text, name
+        assert "AE is the same for every seed" in text, name
     assert "such a test has to be made over test samples or over splits of the data" in texts["tex"]
     fid = Comparison("test/fid/normal", "β-VAE", "AE")  # is tested, as one of a family of two
     outcomes = analyse(collect(study(comparisons=[*MSE_ONLY, fid]), "full")).readings[0].tests
     assert outcomes[1].p_holm == pytest.approx(2 * scipy.stats.ttest_rel(FID["β-VAE"], FID["AE"]).pvalue)
-    answer = formats(study(comparisons=[*MSE_ONLY, fid]), "full", tmp_path)[0]["md"]
-    assert "not tested, because one side is the same for every seed: β-VAE and AE in MSE test.**" in answer
+    text = build_report(study(comparisons=[*MSE_ONLY, fid]), "full", tmp_path).markdown.read_text("utf-8")
+    assert [row[4] for row in markdown_table(text, "## Claims")[1:]] == [
+        "no test: AE is the same for every seed",
+        "significant at 5 % (Holm): β-VAE lower, which is better",
+    ]
 
 
 def keep_samples(runs, folder, model, name, values, digest="one"):
@@ -522,10 +526,14 @@ def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
         )
         assert "not tested" not in text, name
         assert "What 5 seeds cannot show" not in text, name
-    answer = texts["md"].split("**")[1]
-    assert "MSE test is higher (worse) for β-VAE than for AE by" in answer
-    assert "(over 1,200 test samples, Holm p < 0.001)" in answer
-    assert answer.endswith("no difference shown: MSE test and test/pca of AE over 1,200 test samples.")
+    first, second = markdown_table(paths.markdown.read_text("utf-8"), "## Claims")[1:]
+    assert first[2].endswith("(1,200 test samples)")
+    assert first[4] == "significant at 5 % (Holm): β-VAE higher, which is worse, over 1,200 test samples"
+    assert second[2:] == [
+        f"difference {lower['difference']} (1,200 test samples)",
+        "cannot be told",
+        "no difference shown over 1,200 test samples",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -676,36 +684,55 @@ def test_power_and_spread_of_three_seeds(runs, tmp_path):
     assert "from 0.52 to 6.3 times the measured one" in text  # sqrt(2 / chi2) at 97.5 % and 2.5 %, 2 degrees
 
 
-def test_answer_says_what_holds_and_what_does_not(runs, tmp_path):
-    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
-    answer = re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
-    assert answer.startswith(
-        "With 5 seeds, 3 of 3 declared comparisons are significant at 5 % after Holm's correction: "
-    )
-    assert "MSE test is higher (worse) for β-VAE than for AE by 0.0120" in answer
-    assert "FID | N(0, I) is lower (better) for β-VAE than for AE by" in answer
-    assert "varies less for AE than for GAN (std 0.740 and 30.0" in answer
+def test_answer_counts_the_verdicts_and_the_table_gives_them(runs, tmp_path):
+    """β-VAE has the higher MSE and the lower FID, and the GAN's FID varies most."""
+    claimed = [
+        Comparison("test/mse", "β-VAE", "AE", claim="β-VAE lower (published: 0.3 against 0.4)"),
+        Comparison("test/mse", "β-VAE", "AE", claim="no difference"),
+        Comparison("test/fid/normal", "β-VAE", "AE", claim="lower: closer samples"),
+        Comparison("test/fid/normal", "AE", "GAN", "variance", "AE lower (published p < 0.05)"),
+        Comparison("test/fid/normal", "β-VAE", "AE", claim="as the paper says"),
+    ]
+    text = build_report(study(comparisons=claimed), "full", tmp_path).markdown.read_text("utf-8")
+    assert "\n**Of 5 declared claims, 2 are confirmed, 2 are contradicted and 1 cannot be told.**\n" in text
+    spreads = f"{np.std(FID['AE'], ddof=1):#.3g} against {np.std(FID['GAN'], ddof=1):#.3g}"
+    worse = "significant at 5 % (Holm): β-VAE higher, which is worse"
+    closer = "significant at 5 % (Holm): β-VAE lower, which is better"
+    mse, fid = "0.0236 ± 0.0021 against 0.0116 ± 0.0011 (n = 5)", "20.2 ± 0.6 against 30.1 ± 0.7 (n = 5)"
+    name = "FID \\| N(0, I) ↓"
+    assert markdown_table(text, "## Claims") == [
+        ["claim", "published", "ours (n)", "verdict", "what the test shows"],
+        ["β-VAE against AE, MSE test ↓: β-VAE lower", "AE 0.4611; 0.3 against 0.4", mse, "contradicted", worse],
+        ["β-VAE against AE, MSE test ↓: no difference", "AE 0.4611", mse, "contradicted", worse],
+        [f"β-VAE against AE, {name}: lower: closer samples", "–", fid, "confirmed", closer],
+        [
+            f"AE against GAN, spread of {name}: AE lower",
+            "p < 0.05",
+            f"std {spreads} (n = 5)",
+            "confirmed",
+            "significant at 5 % (Holm): AE varies less",
+        ],
+        [f"β-VAE against AE, {name}: as the paper says", "–", fid, "cannot be told", closer],
+    ]
+    texts, _ = formats(study(comparisons=claimed), "full", tmp_path)
+    for kind, said in texts.items():
+        assert "Of 5 declared claims, 2 are confirmed, 2 are contradicted and 1 cannot be told." in said, kind
+        assert "as the paper says" in said, kind
     for run in runs:  # now nothing differs but by noise
         run.metrics["test/fid/normal"] = [1.0, 2.0, 3.0, 2.5, 1.5][(run.seed + len(run.model)) % 5]
         if "test/mse" in run.metrics:
             run.metrics["test/mse"] = [0.1, 0.2, 0.3, 0.25, 0.15][(run.seed + len(run.model)) % 5]
-    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
-    answer = re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
-    assert answer.startswith("With 5 seeds, none of the 3 declared comparisons is significant at 5 % after Holm's")
-    assert "correction (β-VAE and AE in MSE test; β-VAE and AE in FID" in answer
+    text = build_report(study(comparisons=claimed), "full", tmp_path).markdown.read_text("utf-8")
+    assert "\n**Whether any of the 5 declared claims holds cannot be told, for the reasons in the table.**\n" in text
     assert "“No difference shown” does not mean “equal”" in text
 
 
 @pytest.mark.parametrize(
     ("margin", "said", "answered"),
     [
-        (None, "no difference shown", "no difference shown: β-VAE and AE in MSE test"),
-        (0.001, "no difference shown", "no difference shown: β-VAE and AE in MSE test"),
-        (
-            0.1,
-            "equivalent at 5 % (Holm): the means differ by less than 0.100",
-            "shown to be equivalent: β-VAE and AE in MSE test (the means differ by less than 0.100)",
-        ),
+        (None, "no difference shown", "cannot be told"),
+        (0.001, "no difference shown", "cannot be told"),
+        (0.1, "equivalent at 5 % (Holm): the means differ by less than 0.100", "confirmed"),
     ],
 )
 def test_only_a_margin_shows_that_there_is_no_difference(runs, tmp_path, margin, said, answered):
@@ -714,12 +741,12 @@ def test_only_a_margin_shows_that_there_is_no_difference(runs, tmp_path, margin,
         if run.model in noise:
             run.metrics["test/mse"] = 0.5 + noise[run.model][run.seed]
     first, *others = study().comparisons
-    made = study(comparisons=[dataclasses.replace(first, margin=margin), *others])
+    made = study(comparisons=[dataclasses.replace(first, margin=margin, claim="no difference"), *others])
     paths = build_report(made, "full", tmp_path)
     text = paths.markdown.read_text("utf-8")
     header, row, _ = markdown_table(text, "Means, paired by seed")
     assert dict(zip(header, row, strict=True))["result"] == said
-    assert answered in re.search(r"^\*\*(With .*)\*\*$", text, re.M)[1]
+    assert markdown_table(text, "## Claims")[1][3:] == [answered, said]
     header, row, other = markdown_table(text, "The same pairs of seeds")
     values = dict(zip(header, row, strict=True))
     a, b = ([0.5 + x for x in noise[model]] for model in ("β-VAE", "AE"))
@@ -752,13 +779,15 @@ def test_a_comparison_that_lacks_values_is_said_and_still_counts_in_the_family(r
     said = "MSE test of AE has no value for seeds 1, 2, 3, 4"
     assert dict(zip(header, row, strict=True))["result"] == f"no verdict: {said}"
     assert markdown_table(text, "## Table 1")[1][1] == "0.0110 [n = 1] (0.4611)"  # not compared with a mean over five
-    assert re.search(rf"^\*\*With 5 seeds, .*; no verdict, because {said}: β-VAE and AE in MSE test\.\*\*$", text, re.M)
+    assert markdown_table(text, "## Claims")[1][3:] == ["cannot be told", f"no verdict: {said}"]
     assert "lit-ae study run" not in text  # there are no runs to add
 
 
 def test_a_study_without_comparisons(runs, tmp_path):
     text = build_report(study(comparisons=[]), "full", tmp_path).markdown.read_text("utf-8")
-    assert "**As measured, lowest (best) MSE test: AE (0.0116); lowest (best) FID | N(0, I): β-VAE (20.2); no" in text
+    best = "AE has the lowest (best) MSE test (0.0116) and β-VAE has the lowest (best) FID | N(0, I) (20.2)"
+    assert f"**As measured, {best}; no comparison was declared, so that none of this is tested.**" in text
+    assert "## Claims" not in text
     assert "## Comparisons" not in text
 
 
@@ -854,8 +883,7 @@ def test_a_column_that_no_run_need_have_is_all_dashes(runs, tmp_path):
     paths = build_report(
         study(columns=[Column("test/mse", "MSE test", ".4f", "lower", "mse"), absent]), "full", tmp_path
     )
-    row = next(line for line in paths.markdown.read_text("utf-8").splitlines() if line.startswith("| AE "))
-    assert row.rstrip(" |").endswith("–")
+    assert markdown_table(paths.markdown.read_text("utf-8"), "## Table 1")[1][2] == "–"
 
 
 def test_a_row_is_compared_with_a_baseline_of_its_own(runs, tmp_path):
@@ -867,7 +895,8 @@ def test_a_row_is_compared_with_a_baseline_of_its_own(runs, tmp_path):
     paths = build_report(study(comparisons=[own], columns=columns), "full", tmp_path)
     text = paths.markdown.read_text("utf-8")
     assert "AE − FID" in text
-    assert "for AE, MSE test is lower (better) than FID by 30.1" in text
+    assert "**The declared claim is confirmed (AE against FID, MSE test ↓: lower).**" in text
+    assert markdown_table(text, "## Claims")[1][2] == "0.0116 ± 0.0011 against 30.1 ± 0.7 (n = 5)"
 
 
 def test_an_unknown_profile_is_named(runs, tmp_path):
@@ -1052,6 +1081,64 @@ def test_index_holds_every_report_of_the_folder(runs, tmp_path):
     assert "A made study of 100 % & more" in "".join(page.text)
 
 
+def test_rows_are_shown_under_their_labels_and_runs_found_by_their_names(runs, tmp_path):
+    models = study().models | {"β-VAE": dataclasses.replace(study().models["β-VAE"], label="VAE with β of 4")}
+    declared = [Comparison("test/mse", "β-VAE", "AE", claim="β-VAE higher"), Comparison("test/mse", "AE", "β-VAE")]
+    published = study().published | {"β-VAE": {"mse": 0.5}}
+    made = study(
+        models=models, comparisons=declared, published=published, sweep=Sweep("β", {"all": {"β-VAE": 4}}, ["test/mse"])
+    )
+    texts, paths = formats(made, "full", tmp_path)
+    assert "β-VAE" not in paths.markdown.read_text("utf-8").partition("## Protocol")[0]
+    assert markdown_table(paths.markdown.read_text("utf-8"), "## Table 1")[2] == [
+        "VAE with β of 4", "0.0236 ± 0.0021† (0.5000)", "**20.2 ± 0.6**",
+    ]  # fmt: skip
+    claim = markdown_table(paths.markdown.read_text("utf-8"), "## Claims")[1]
+    assert (claim[0], claim[3]) == ("VAE with β of 4 against AE, MSE test ↓: VAE with β of 4 higher", "confirmed")
+    assert (tmp_path / "made" / "vae-with-beta-of-4-reconstructions.png").is_file()
+    assert all("VAE with β of 4" in text for text in texts.values())
+    assert {job.model for job in jobs(made, made.profile("full"))} == {"AE", "β-VAE", "GAN"}, "runs keep the name"
+    plain = study()
+    assert [j.fit_hash for j in jobs(made, made.profile("full"))] == [
+        j.fit_hash for j in jobs(plain, plain.profile("full"))
+    ]
+
+
+def test_two_rows_of_one_label_are_refused(files):
+    content = json.loads(Path("first.yaml").read_text())
+    content["models"]["GAN"]["label"] = "AE"
+    Path("wrong.yaml").write_text(json.dumps(content))
+    with pytest.raises(SettingError, match="labels of models 'AE' and 'AE' would both be called ae"):
+        load_study(Path("wrong.yaml"))
+
+
+def test_no_figure_of_losses_has_a_single_line(runs, tmp_path, monkeypatch):
+    from lit_ae import plots
+
+    drawn, real = [], plots.curves
+    monkeypatch.setattr(
+        plots, "curves", lambda lines, *args, **kw: drawn.append(list(lines)) or real(lines, *args, **kw)
+    )
+    names = [f"AE {k}" for k in range(9)]
+    runs[:] = [dataclasses.replace(runs[0], model=name) for name in names]
+    models = {name: ModelSpec("ae") for name in names}
+    bare = {"comparisons": [], "published": {}, "figures": []}
+    build_report(study(models=models, profiles={"full": Profile("full", "mnist", [0])}, **bare), "full", tmp_path)
+    assert drawn == [names[:4], names[4:]]
+
+
+@pytest.mark.parametrize(
+    ("profile", "revision", "warned"),
+    [("full", "0123456789ab-dirty", True), ("full", "0123456789ab", False), ("quick", "0123456789ab-dirty", False)],
+)
+def test_a_full_study_on_changed_code_is_warned_of(monkeypatch, capsys, profile, revision, warned):
+    monkeypatch.setattr(attempt, "revision", lambda: revision)
+    attempt.warn_of_changes(study().profile(profile))
+    said = capsys.readouterr().err
+    assert (f"runs carry the revision {revision}" in said) == warned
+    assert bool(said) == warned
+
+
 def test_building_twice_gives_the_same_bytes(runs, tmp_path):
     def contents(folder):
         return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
@@ -1073,7 +1160,7 @@ def test_terminal_table(runs):
     assert re.search(r"β-VAE\s+0\.0236 ± 0\.0021†\s+20\.2 ± 0\.6†", text)
     assert re.search(r"AE\s+MSE test ↓\s+0\.0116 ± 0\.0011\s+0\.4611\s+−0\.4495†\s+better", text)
     assert "(0.4611)" in text
-    assert "With 5 seeds, 3 of 3 declared comparisons" in text
+    assert "Whether any of the 3 declared claims holds cannot be told" in text
     assert "…" not in text
     console = Console(width=40, record=True, file=io.StringIO())  # a log: nothing is cut to its width
     print_table(study(columns=10 * study().columns), "full", console)

@@ -259,8 +259,9 @@ def test_the_row_is_written_and_nothing_else_is_changed(file):
     row = study.models["VAE (tuned)"]
     assert (row.config, row.args) == ("vae", ["--model.latent_dim=8", "--model.beta=0.5"])
     other = dataclasses.replace(chosen(), args=["--model.latent_dim=3"])  # in place of the row's own value
-    Path("other.yaml").write_text(EXPERIMENT)
+    Path("other.yaml").write_text(EXPERIMENT.replace("config: vae\n", "config: vae\n    label: The VAE\n"))
     write_row(load_study(Path("other.yaml")), Path("other.yaml"), other)
+    assert load_study(Path("other.yaml")).models["VAE (tuned)"].label == "", "two rows cannot have one label"
     assert load_study(Path("other.yaml")).models["VAE (tuned)"].args == ["--model.latent_dim=3"]
     assert row.tuned_on == chosen().tuned_on
     write_row(study, file, chosen(1.25, 5))  # of a search that went on: in its place

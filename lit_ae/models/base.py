@@ -122,6 +122,7 @@ class ReconstructionModule(CodingMethods, GenerativeModule):
     """
 
     heads = 1  # how many vectors of size D the encoder returns
+    scaled_by_prior = False  # whether training gives each code dimension the scale of N(0, 1)
 
     def __init__(
         self,

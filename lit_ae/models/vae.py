@@ -30,6 +30,7 @@ class VAE(ReconstructionModule):
     """
 
     heads = 2
+    scaled_by_prior = True
 
     def __init__(
         self, beta: float = 1.0, annealing: Schedule | None = None, free_bits: float = 0.0, **kwargs: Any

@@ -24,6 +24,8 @@ class VampPriorVAE(VAE):
         SettingError: `components` below 1.
     """
 
+    scaled_by_prior = False
+
     def __init__(self, components: int = 500, **kwargs: Any) -> None:
         super().__init__(free_bits=0.0, **kwargs)
         require_at_least(1, "model.{}", components=components)

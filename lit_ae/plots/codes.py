@@ -19,7 +19,7 @@ def distributions(
     """One panel for each column of codes [N, D], with its distribution in each group of groups [N].
 
     The distributions of the groups are side by side along the x axis, so that colour is not needed: density as a
-    violin, median as a bar.
+    violin, median as a bar. All panels have the same y axis, so that a dimension without spread looks like one.
 
     Args:
         codes: values, [N, D].
@@ -42,7 +42,7 @@ def distributions(
     panel = max(1.7, 0.1 * sum(map(len, ticks)), 0.2 * len(values))  # inches
     with styled():
         figure = Figure(figsize=(0.7 + panel * columns, 0.7 + 1.7 * rows), layout="constrained")
-        panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flat
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
         for axes, name, column in zip(panels, names, z.T, strict=False):
             parts = axes.violinplot(
                 [column[of == value] for value in values], range(len(values)), showextrema=False, showmedians=True,
@@ -62,10 +62,13 @@ def distributions(
     return figure
 
 
-def correlations(values: Array, rows: Sequence[str], columns: Sequence[str], xlabel: str, title: str) -> Figure:
+def correlations(
+    values: Array, rows: Sequence[str], columns: Sequence[str], xlabel: str, ylabel: str, title: str
+) -> Figure:
     """Heat map of correlations [R, C] from -1 (dark) to 1 (bright), each with its number; NaN is white.
 
-    Lightness increases from -1 to 1, so that the sign can also be seen in grey.
+    Lightness increases from -1 to 1, so that the sign can also be seen in grey. Let the longer side be the rows: many
+    columns make numbers too small for a narrow screen.
 
     Raises:
         ValueError: another shape.
@@ -75,18 +78,21 @@ def correlations(values: Array, rows: Sequence[str], columns: Sequence[str], xla
         raise ValueError(f"correlations must be [{len(rows)}, {len(columns)}], got {list(r.shape)}")
     with styled():
         left = max(text_width(name, 8.0) for name in rows)
-        figure = Figure(figsize=(left + 1.4 + 0.46 * len(columns), 1.2 + 0.4 * len(rows)), layout="constrained")
+        turned = max(text_width(name, 8.0) for name in columns) > 0.4  # inches
+        below = 1.2 + (max(text_width(name, 8.0) for name in columns) if turned else 0.0)
+        width = max(left + 1.5 + 0.5 * len(columns), 3.2)
+        figure = Figure(figsize=(width, below + 0.3 * max(len(rows), 4)), layout="constrained")
         axes = figure.add_subplot()
         drawn = axes.imshow(r, cmap="cividis", vmin=-1, vmax=1, aspect="auto")
         for (i, j), value in np.ndenumerate(r):
             if math.isfinite(value):
                 text = f"{value:.2f}".replace("-", "−")
                 axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if value < 0.2 else "black")
-        axes.set_xticks(range(len(columns)), columns)
+        axes.set_xticks(range(len(columns)), columns, rotation=90 if turned else 0)
         axes.set_yticks(range(len(rows)), rows)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel(xlabel)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
         bar = figure.colorbar(drawn, ax=axes, ticks=[-1, 0, 1])
         bar.set_label("correlation r or ratio η", fontsize=8)
         bar.outline.set_visible(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence, Set
 from typing import TypeAlias
 
@@ -71,10 +72,10 @@ def image_rows(
             raise ValueError(f"line {label!r} has {len(line)} texts for {columns} columns of images")
     side = tiles[0][1].shape[3]
     gap = max(1, side // 14)
-    width = min(7.5, max(3.0, 0.75 * columns))  # inches, of the images
+    width = min(5.6, max(3.0, 0.65 * columns))  # inches, of the images: wider ones have tiny text when fitted to a page
     with styled():
         left = max(text_width(label, 9.0) for label in [*(label for label, _ in tiles), *lines]) + 0.15
-        right = 1.0 if bar_texts else 0.1
+        right = 1.25 if bar_texts else 0.1
         figure = Figure()
         figure.set_figwidth(left + width + right)
         heading = wrap(title, figure.get_figwidth())
@@ -99,7 +100,8 @@ def image_rows(
             drawn = axes.imshow(mosaic[:, :, 0], cmap="magma", vmin=0.0, vmax=most if most > 0 else 1.0)
             strip = figure.add_axes(((left + width + 0.1) / w, 1 - (above + height) / h, 0.12 / w, height / h))
             bar = figure.colorbar(drawn, cax=strip, format="%.2g")
-            bar.set_label(bar_texts[label], fontsize=8)
+            bar.set_label(textwrap.fill(bar_texts[label], 9, break_long_words=False), fontsize=9)
+            bar.ax.tick_params(labelsize=9)
             bar.ax.locator_params(nbins=3)
             bar.outline.set_visible(False)
         for k, (label, line) in enumerate(lines.items()):
@@ -107,7 +109,7 @@ def image_rows(
             figure.text((left - 0.06) / w, y, label, ha="right", va="top")
             for i, text in enumerate(line):
                 middle = (i * (side + gap) + side / 2) / (columns * (side + gap) - gap)
-                figure.text((left + width * middle) / w, y, text, ha="center", va="top", fontsize=8)
+                figure.text((left + width * middle) / w, y, text, ha="center", va="top", fontsize=9)
         figure.suptitle(heading, y=1 - 0.08 / h, va="top")
     return figure
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lit_ae.plots.images import Pixels
 from lit_ae.plots.style import PALETTE, Array, as_numpy, styled, wrap
 
+MARKERS = ("o", "^", "s", "D")  # of the first ten labels, the next ten and so on
+
 
 def embedding(points: Array, labels: Array, title: str, class_names: Sequence[str] | None = None) -> Figure:
     """Scatter plot of points [N, 2], coloured by labels [N]: `embeddings` with one panel."""
@@ -24,8 +26,8 @@ def embeddings(
 ) -> Figure:
     """Scatter plots side by side, name -> points [N, 2], coloured by labels [N]; -1 is grey and means "no label".
 
-    The name of each class is written at the median of its points as well as in the legend, so that it can be read
-    without colour. Raises ValueError for other shapes.
+    Labels that share a colour differ in shape. The name of each class is written at the median of its points as well as
+    in the legend, so that it can be read without colour. Raises ValueError for other shapes.
     """
     y = as_numpy(labels).astype(np.int64)
     width = 6.0 if len(panels) == 1 else 0.9 + 3.4 * len(panels)
@@ -51,8 +53,9 @@ def _scatter(axes: Axes, xy: Pixels, y: NDArray[np.int64], class_names: Sequence
     for label in np.unique(y):
         name = "no label" if label < 0 else class_names[label] if class_names else str(label)
         colour = "#bbbbbb" if label < 0 else PALETTE[label % len(PALETTE)]
+        marker = MARKERS[max(label, 0) // len(PALETTE) % len(MARKERS)]
         own = xy[y == label]
-        axes.scatter(own[:, 0], own[:, 1], s=area, color=colour, linewidths=0, alpha=0.8, label=name)
+        axes.scatter(own[:, 0], own[:, 1], s=area, marker=marker, color=colour, linewidths=0, alpha=0.8, label=name)
         if label >= 0:
             axes.annotate(
                 name,

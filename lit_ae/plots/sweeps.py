@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import Bbox
 
 from lit_ae.plots.curves import Series, draw_lines
 from lit_ae.plots.style import styled, wrap
 
 LEVELS = ("#222222", "#777777", "#aaaaaa")  # colours of horizontal lines
+FAR = 8  # rings of places around a point that are tried for its text
 MANY = 8  # up to this many values of x each gets a tick
 
 Bands = Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -53,16 +56,42 @@ def sweep(
 
 
 def trade_off(series: Series, names: Mapping[str, Sequence[str]], xlabel: str, ylabel: str, title: str) -> Figure:
-    """Lines label -> [(x, y), ...] with a text at each point, such as the value of a setting: label -> texts."""
+    """Lines label -> [(x, y), ...] with a text at each point, such as the value of a setting: label -> texts.
+
+    A text that would lie on another is moved around its point, and farther away if need be.
+    """
     with styled():
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.add_subplot()
         draw_lines(axes, series, {})
         for line in axes.lines:
             line.set(marker="o", markersize=4)
-        for label, points in series.items():
-            for name, point in zip(names[label], points, strict=True):
-                axes.annotate(name, point, xytext=(4, 4), textcoords="offset points", fontsize=8)
         axes.margins(0.08)
         axes.set(xlabel=xlabel, ylabel=ylabel, title=wrap(title, 0.8 * figure.get_figwidth()))
+        figure.draw_without_rendering()  # places are known from here on
+        taken: list[Bbox] = []
+        for label, points in series.items():
+            for name, point in zip(names[label], points, strict=True):
+                if name:
+                    taken.append(_named(axes, name, point, taken))
     return figure
+
+
+def _named(axes: Axes, name: str, point: tuple[float, float], taken: Sequence[Bbox]) -> Bbox:
+    """Write a text beside a point where it covers none of these boxes, and return its own box, in pixels."""
+    for ring in range(1, FAR + 1):
+        for x, y in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            text = axes.annotate(
+                name,
+                point,
+                xytext=(4 * x, (10 * ring - 6) * y),
+                textcoords="offset points",
+                fontsize=8,
+                ha="left" if x > 0 else "right",
+                va="bottom" if y > 0 else "top",
+            )
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) or (ring, x, y) == (FAR, -1, -1):
+                return box
+            text.remove()
+    raise AssertionError("the last place is always taken")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lit_ae.errors import SettingError
 from lit_ae.report.formats import seed_names
+from lit_ae.report.labels import relabelled
 from lit_ae.settings.suggestions import near_match
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ def collect(study: Study, profile_name: str) -> Collected:
                 others.add(key)
     if not any(runs.values()):
         raise SettingError(f"study {study.name} has no finished run for profile {profile_name}: {remedy}")
+    names = {row: spec.label or row for row, spec in study.models.items()}  # what the report shows
+    study = relabelled(study)
+    runs = {names[row]: own for row, own in runs.items()}
+    wanted = {(names[row], seed): job for (row, seed), job in wanted.items()}
+    others = {(names[row], seed) for row, seed in others}
     others -= {(model, seed) for model, own in runs.items() for seed in own}
     problems = [_other_settings(len(others))] if others else []
     problems += _missing(runs, {model: study.seeds(model, profile) for model in runs}, remedy)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ LINES = 8  # in one figure of losses; more are hard to distinguish
 
 
 def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[str]]:
-    """Draw the loss curves and copy the study's figures: entries {src, caption}, and which figures are missing.
+    """Draw the loss curves and copy the study's figures: entries {src, caption, group}, and which figures are missing.
 
     PNG files that no longer belong to the report are removed from its folder.
     """
@@ -42,6 +44,7 @@ def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[st
                 {
                     "src": f"{folder.name}/{target.name}",
                     "caption": f"{model}, seed {first.seed}: {spec.caption}",
+                    "group": spec.caption or spec.name,
                 }
             )
         if without:
@@ -80,7 +83,9 @@ def _loss_figures(results: Results, folder: Path) -> list[dict[str, str]]:
                     series[label] = [(epoch, sum(values) / len(values)) for epoch, values in points]
                     bands[label] = [min(v) for _, v in points], [max(v) for _, v in points]
         all_labels = list(series)
-        parts = [all_labels[start : start + LINES] for start in range(0, len(all_labels), LINES)]
+        n = math.ceil(len(all_labels) / LINES)  # figures, with as many lines in each, so that no line is alone
+        ends = [k * len(all_labels) // n for k in range(n + 1)] if n else [0]
+        parts = [all_labels[start:end] for start, end in pairwise(ends)]
         for i, labels in enumerate(parts, 1):
             part = {label: bands[label] for label in labels}
             lowest = min(min(low) for low, _ in part.values())
@@ -89,7 +94,7 @@ def _loss_figures(results: Results, folder: Path) -> list[dict[str, str]]:
             lines = {label: series[label] for label in labels}
             figure = plots.curves(lines, "epoch", title.lower().split(",")[0], title, bands=part, log_y=log_y)
             path = plots.save(figure, folder / (f"{name}-{i}.png" if len(parts) > 1 else f"{name}.png"))
-            drawn.append({"src": f"{folder.name}/{path.name}", "caption": caption})
+            drawn.append({"src": f"{folder.name}/{path.name}", "caption": caption, "group": "Losses"})
     return drawn
 
 

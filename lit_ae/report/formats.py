@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 DASH = "–"
 ARROWS = {"lower": "↓", "higher": "↑"}  # which of them is better
@@ -48,6 +48,11 @@ def seed_names(seeds: Iterable[int]) -> str:
     """`seed 2` or `seeds 1, 2`."""
     names = list(map(str, seeds))
     return f"seed{'' if len(names) == 1 else 's'} {', '.join(names)}"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """`a`, `a and b`, or `a, b and c`."""
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
 def with_arrow(label: str, better: str) -> str:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lit_ae.console import output
-from lit_ae.report import captions, cards, comparison_tables, csv_tables, figures, gaps, tables, terminal, text
+from lit_ae.report import (
+    captions,
+    cards,
+    comparison_tables,
+    csv_tables,
+    earlier,
+    figures,
+    gaps,
+    summary,
+    tables,
+    terminal,
+    text,
+)
 from lit_ae.report.analyse import Results, analyse
 from lit_ae.report.claims import write_claims
 from lit_ae.report.collect import collect
@@ -22,7 +36,7 @@ if TYPE_CHECKING:
 
     from lit_ae.studies.spec import Study
 
-FORMAT = 4  # of NAME.json; the page leaves out files of another format
+FORMAT = 5  # of NAME.json; `earlier` reads format 4, and the page leaves out files of other formats
 
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
@@ -79,16 +93,19 @@ def build_report(study: Study, profile: str, out_dir: Path) -> ReportPaths:
 def report_page(results: Results, drawn: list[dict[str, str]], absent: list[str]) -> dict[str, Any]:
     """Everything that a report prints, as the templates take it and NAME.json keeps it."""
     study = results.study
+    columns, rows = tables.columns(results), tables.table_1(results)
+    claims = summary.claims(results, columns, rows)
     return {
         "format": FORMAT,
         "name": study.name,
         "title": study.title,
         "question": study.question,
-        "answer": text.answer(results),
+        "answer": summary.answer(results, claims),
+        "claims": claims,
         "profile": results.profile_name,
         "problems": results.problems + absent,
-        "columns": [{"label": column.label, "better": column.better} for column in study.columns],
-        "rows": tables.table_1(results),
+        "columns": columns,
+        "rows": rows,
         "legend": text.legend(results),
         "left_out": gaps.left_out_scores(results),
         "published": tables.beside_published(results),
@@ -135,14 +152,15 @@ def print_table(study: Study, profile: str, console: Console | None = None) -> N
     for problem in results.problems:
         console.print(problem, style="yellow", markup=False, highlight=False)
     width = console.width
-    for table in (terminal.rich_table(results), terminal.rich_published(results)):
+    claims = summary.claims(results, tables.columns(results), tables.table_1(results))
+    for table in (terminal.rich_table(results), terminal.rich_published(results), terminal.rich_claims(claims)):
         if table:
             if not console.is_terminal:  # lines of a log are not limited to a width
                 needed = table.__rich_measure__(console, console.options.update(max_width=1000)).maximum
                 console.width = max(width, needed)
             console.print(table)
             console.width = width
-    for line in (*gaps.left_out_scores(results), text.answer(results)):
+    for line in (*gaps.left_out_scores(results), summary.answer(results, claims)):
         console.print(line, markup=False, highlight=False)
 
 
@@ -156,7 +174,11 @@ def _read(path: Path) -> dict[str, Any] | None:
         page = json.loads(path.read_text("utf-8"))
     except ValueError:
         return None
-    return page if isinstance(page, dict) and page.get("format") == FORMAT else None
+    if not isinstance(page, dict):
+        return None
+    if page.get("format") == earlier.FORMAT:
+        page = earlier.upgraded(page) | {"format": FORMAT}
+    return page if page.get("format") == FORMAT else None
 
 
 def _templates(kind: Literal["md", "html", "tex"]) -> Environment:
@@ -176,6 +198,7 @@ def _templates(kind: Literal["md", "html", "tex"]) -> Environment:
         environment.comment_start_string, environment.comment_end_string = "<#", "#>"
     environment.filters["md"] = lambda value: re.sub(r"\s+", " ", str(value)).replace("|", r"\|")
     environment.filters["header"] = lambda column: with_arrow(column["label"], column["better"])
+    environment.filters["by_group"] = lambda figures: groupby(figures, key=itemgetter("group"))
     environment.filters["tex"] = tex_escape
     environment.filters["capital"] = lambda value: value[:1].upper() + value[1:]
     return environment

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from lit_ae.report.analyse import Results
     from lit_ae.studies.spec import Sweep
 
+GROUP = "Sweep"
+
 
 def draw(results: Results, folder: Path) -> list[dict[str, str]]:
-    """Write the figures of the study's sweep, if it has one, to the folder: entries {src, caption}."""
+    """Write the figures of the study's sweep, if it has one, to the folder: entries {src, caption, group}."""
     sweep = results.study.sweep
     if sweep is None:
         return []
@@ -54,7 +56,7 @@ def _metric(results: Results, sweep: Sweep, metric: str, folder: Path) -> dict[s
     figure = plots_sweeps.sweep(series | printed, levels, bands, sweep.label, label, title, sweep.log_x)
     path = plots.save(figure, folder / f"sweep-{file_name(metric)}.png")
     caption = f"{title}, mean over seeds, band from lowest to highest seed."
-    return {"src": f"{folder.name}/{path.name}", "caption": caption}
+    return {"src": f"{folder.name}/{path.name}", "caption": caption, "group": GROUP}
 
 
 def _trade_off(results: Results, sweep: Sweep, y: str, x: str, folder: Path) -> dict[str, str]:
@@ -81,6 +83,7 @@ def _trade_off(results: Results, sweep: Sweep, y: str, x: str, folder: Path) -> 
     return {
         "src": f"{folder.name}/{path.name}",
         "caption": f"{title}, means over seeds; the number at each point is {sweep.label}.",
+        "group": GROUP,
     }
 
 

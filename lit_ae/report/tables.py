@@ -29,6 +29,13 @@ class RowText(TypedDict):
     cells: list[CellText]
 
 
+class ColumnText(TypedDict):
+    """A column of Table 1."""
+
+    label: str
+    better: str  # lower, higher or none
+
+
 class PublishedText(TypedDict):
     """One of our figures and the published one; `difference` is ours - published."""
 
@@ -38,6 +45,11 @@ class PublishedText(TypedDict):
     published: str
     difference: str  # with a dagger if our prediction interval does not contain the published figure
     ours_is: str  # better, worse, why the figures cannot be compared, or a dash if nothing can be said
+
+
+def columns(results: Results) -> list[ColumnText]:
+    """The columns of Table 1."""
+    return [{"label": column.label, "better": column.better} for column in results.study.columns]
 
 
 def table_1(results: Results) -> list[RowText]:

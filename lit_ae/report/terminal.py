@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lit_ae.report.analyse import Results
+    from lit_ae.report.summary import ClaimText
 
 
 def rich_table(results: Results) -> RichTable:
@@ -57,6 +58,22 @@ def rich_published(results: Results) -> RichTable | None:
         table.add_column(head, justify="right")
     for row in rows:
         texts = (row["model"], row["metric"], row["ours"], row["published"], row["difference"], row["ours_is"])
+        table.add_row(*(text.replace("[", r"\[") for text in texts))
+    return table
+
+
+def rich_claims(claims: list[ClaimText]) -> RichTable | None:
+    """The declared claims and their verdicts for the terminal, None if there are none."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    if not claims:
+        return None
+    table = Table(title="Claims", box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("claim", "published", "ours", "verdict", "what the test shows"):
+        table.add_column(head)
+    for claim in claims:
+        texts = (claim["claim"], claim["published"], claim["ours"], claim["verdict"], claim["why"])
         table.add_row(*(text.replace("[", r"\[") for text in texts))
     return table
 

@@ -1,6 +1,7 @@
 """One attempt at a job: the MLflow run that it writes to, and what another process has to know to do it."""
 
 import json
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def begin(study: Study, profile: Profile, plan: Plan, job: Job, parent: str, pre
             "data": job.data,
             "seed": str(job.seed),
             "fit_hash": job.fit_hash,
-            "git_sha": _revision(),
+            "git_sha": revision(),
             **hashes,
             **tracking.owner_tags(),  # until the process that does it takes over
         }
@@ -54,8 +55,18 @@ def begin(study: Study, profile: Profile, plan: Plan, job: Job, parent: str, pre
     )
 
 
+def warn_of_changes(profile: Profile) -> None:
+    """Say on standard error if runs of the full profile, whose reports are kept, would carry a `-dirty` revision."""
+    if profile.name == "full" and revision().endswith("-dirty"):
+        print(
+            "warning: lit_ae or configs have changes that are not committed: these runs carry the revision "
+            f"{revision()}, from which nobody can make them again; commit them first if the report is to be kept",
+            file=sys.stderr,
+        )
+
+
 @cache
-def _revision() -> str:
+def revision() -> str:
     """The revision of this process's code: asking Git takes longer than all else here."""
     return machine.git_sha()
 

@@ -58,6 +58,7 @@ def load_study(path: Path) -> Study:
     require_plain(f"{path}: profiles", study.profiles)
     require_plain(f"{path}: figures", [figure.name for figure in study.figures])
     require_different_files(f"{path}: models", study.models)
+    require_different_files(f"{path}: labels of models", [spec.label or row for row, spec in study.models.items()])
     _check_rows(study, path)
     _check_columns(study, path)
     _check_unknown_definitions(study, path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lit_ae import tracking
 from lit_ae.errors import SettingError
-from lit_ae.studies.attempt import begin, fail
+from lit_ae.studies.attempt import begin, fail, warn_of_changes
 from lit_ae.studies.executors.base import Executor
 from lit_ae.studies.jobs import Job, jobs
 from lit_ae.studies.order import next_job
@@ -91,6 +91,8 @@ def _begin(study: Study, profile: Profile, several_machines: bool) -> _Underway:
         if todo and study.reduced_precision:
             line += f"; trainer.precision: {precision}"
         print(f"{line}; {plan.lost}" if plan.lost else line)
+        if todo:
+            warn_of_changes(profile)
         return _Underway(study, profile, parent, plan, stack.pop_all(), precision)
 
 

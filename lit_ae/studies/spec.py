@@ -81,6 +81,7 @@ class ModelSpec:
     """A row of the tables: a file of configs/model and what it changes in it, for all profiles or for one.
 
     `start` names the row that it is initialised from: `model.pretrained` is that row's checkpoint of the same seed.
+    `label` is what reports show in place of the row's name, which runs carry and which must therefore not change.
     `cost` says how long its runs take compared with other rows, before any has ended: the longest begin first.
     """
 
@@ -93,6 +94,7 @@ class ModelSpec:
     start: str | None = None
     cost: float = 1.0
     note: str = ""
+    label: str = ""
     tuned_on: TunedOn | None = None  # how a search chose its settings
 
 

@@ -45,7 +45,8 @@ def write_row(study: Study, path: Path, found: Found) -> None:
     before = read_yaml(path)
     found_names = {arg.partition("=")[0] for arg in found.args}
     args = [*(arg for arg in spec.args if arg.partition("=")[0] not in found_names), *found.args]
-    row = {**before["models"][study.tune.row], "args": args, "tuned_on": asdict(found.tuned_on)}
+    of_row = {key: value for key, value in before["models"][study.tune.row].items() if key != "label"}  # not its name
+    row = {**of_row, "args": args, "tuned_on": asdict(found.tuned_on)}
     lines = path.read_text(encoding="utf-8").splitlines()
     place = _place(lines, label)
     wanted = {**before, "models": {**before["models"], label: row}}

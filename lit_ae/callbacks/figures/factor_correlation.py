@@ -12,8 +12,8 @@ from lit_ae.plots import codes as plots_codes
 class FactorCorrelation(ScoreCallback):
     """Figure `factor-correlation`: correlation r of each known factor with the mean codes, from -1 to 1.
 
-    For a factor whose values have no order it shows the correlation ratio η, from 0 to 1: see
-    `factor_code_correlation`. Data sets without known factors have no such figure.
+    It has a row for each dimension. For a factor whose values have no order it shows the correlation ratio η, from 0 to
+    1: see `factor_code_correlation`. Data sets without known factors have no such figure.
 
     Args:
         n: number of dimensions; those with the largest |correlation| with any factor are shown.
@@ -40,7 +40,7 @@ class FactorCorrelation(ScoreCallback):
         if len(strongest) < r.shape[1]:
             title += f", the {len(strongest)} of {r.shape[1]} with the largest correlation"
         names = [f"{name} (η)" if k in nominal else name for k, name in enumerate(data.factor_names)]
-        columns = [str(dimension) for dimension in strongest.tolist()]
-        figure = plots_codes.correlations(r[:, strongest], names, columns, "code dimension", title)
+        rows = [str(dimension) for dimension in strongest.tolist()]
+        figure = plots_codes.correlations(r[:, strongest].T, rows, names, "", "code dimension", title)
         save_figure(trainer, figure, "factor-correlation")
         return {}

@@ -21,9 +21,10 @@ def most_active(codes: Tensor, n: int) -> list[int]:
 class Traversals(ScoreCallback):
     """Figure `traversals`: one row for each code dimension, which takes values from -limit to limit.
 
-    Values are in standard deviations of the prior N(0, I), whatever the scale of the codes is. The other dimensions
-    keep their value in the mean code of the split, or in the code of one sample. A conditional model is given the class
-    of that sample (by default of the first one).
+    Values are in standard deviations of the prior N(0, I) for models that are trained towards it dimension by dimension
+    (VAEs), and for others, whose codes may have any scale, in standard deviations of each dimension over the split,
+    around its mean; the figure says which. The other dimensions keep their value in the mean code of the split, or in
+    the code of one sample. A conditional model is given the class of that sample (by default of the first one).
 
     Args:
         dimensions: the dimensions that are varied; if null, those with the largest variance of the mean code.
@@ -65,19 +66,26 @@ class Traversals(ScoreCallback):
             if not all(0 <= index < size for index in indices):
                 raise SettingError(f"Traversals.{setting} is {indices}: each must lie from 0 to {size - 1}")
         start = codes.mean(0) if self.sample is None else codes[self.sample]
-        values = torch.linspace(-self.limit, self.limit, self.steps)
+        values = torch.linspace(-self.limit, self.limit, self.steps)  # in standard deviations
+        mean, std = codes.mean(0), codes.std(0, correction=0)
+        if module.scaled_by_prior:
+            mean, std = torch.zeros_like(mean), torch.ones_like(std)
         z = start.repeat(len(chosen), self.steps, 1)  # [rows, steps, D]
         for row, dimension in enumerate(chosen):
-            z[row, :, dimension] = values
+            z[row, :, dimension] = mean[dimension] + values * std[dimension]
         label = labels[self.sample or 0].repeat(z[..., 0].numel())
         images = decoded(module, z.flatten(0, 1), label).clamp(0, 1)
         if not is_drawn(trainer, self.figure):
             return {}
         strips = images.unflatten(0, z.shape[:2])
         rows = [(f"z {dimension}", strip) for dimension, strip in zip(chosen, strips, strict=True)]
-        below = {"value (prior σ)": [f"{value:.3g}".replace("-", "−") for value in values.tolist()]}
+        scale = "the prior" if module.scaled_by_prior else "its own codes"
+        below = {f"σ of {scale.split()[-1]}": [f"{value:.3g}".replace("-", "−") for value in values.tolist()]}
         origin = "the mean code" if self.sample is None else f"the code of sample {self.sample}"
         order = ", largest variance first" if self.dimensions is None and len(rows) > 1 else ""
-        title = f"Images decoded from {origin} with one dimension varied at a time{order}"
+        title = (
+            f"Images decoded from {origin} with one dimension varied at a time{order}; values in standard deviations "
+            f"of {scale}{'' if module.scaled_by_prior else ', around their mean'}"
+        )
         save_figure(trainer, plots.image_rows(rows, title, below=below), self.figure)
         return {}

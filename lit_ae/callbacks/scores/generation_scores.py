@@ -181,6 +181,7 @@ class _Others:
         kid = kernel_distance(self.real, fake, self.evaluation.seed)
         self.evaluation.protocol["kid"] = (
             f"unbiased estimate, kernel (x·y / F + 1)³, mean over {kid.subsets} disjoint subsets of {kid.size:,} images"
+            ", not multiplied by 1,000; its size depends on the scale of the extractor's features"
         )
         return {"kid": kid.mean, "kid_std": kid.std}
 
