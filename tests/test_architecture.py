@@ -33,8 +33,9 @@ ROOMS["callbacks"] = {*ROOMS}
 ROOMS["training"] = {*ROOMS}
 ROOMS["studies"] = {"statistics", "tracking", "training"}
 ROOMS["report"] = {"plots", "statistics", "tracking", "studies"}
-ROOMS["cli"] = {"tracking", "training", "studies", "report"}
+ROOMS["cli"] = {"tracking", "training", "studies", "report", "explorer"}
 ROOMS["api"] = {*ROOMS} - {"studies", "report", "cli"}
+ROOMS["explorer"] = {"data", "objectives", "nets", "models", "samplers", "plots", "tracking", "callbacks", "api"}
 ROOMS["scores"] = {"data", "objectives", "nets", "models", "samplers", "metrics"}
 ROOMS["testing"] = {"data", "objectives", "nets", "models"}
 
@@ -174,7 +175,9 @@ def test_a_class_stands_in_the_file_of_its_name():
 HELPERS = {*SHARED, "containers", "hdf5", "subsets", "download", "tables", "image_files", "labels"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["report", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["study", "--help"], ["report", "--help"], ["explore", "--help"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys\n"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from lit_ae.cli import study
+from lit_ae.cli import explore, study
 from lit_ae.errors import SettingError
 from lit_ae.settings.suggestions import near_match
 from lit_ae.training.faults import explained
@@ -28,6 +28,9 @@ A study (models x seeds) and its report:
   study jobs EXPERIMENT.yaml      print a command for each missing run, for the machines or the queue of a cluster
   study job EXPERIMENT.yaml ...   do one of these runs
   report EXPERIMENT.yaml ...      write the report's tables, figures and page from the runs in MLflow
+
+A trained model in a browser:
+  explore RUN ... [--html FILE]   map of the codes, decoding, interpolation and samples
 
 Environment variables: LIT_AE_DATA (folder of the data sets), LIT_AE_CACHE (folder of cached classifiers),
 MLFLOW_TRACKING_URI (MLflow store; by default ./mlruns).
@@ -68,9 +71,13 @@ def main(argv: Sequence[str]) -> int:
                 return study.study(argv[1:])
             if command == "report":
                 return study.report(argv[1:])
+            if command == "explore":
+                return explore.explore(argv[1:])
             if command in TRAINER_COMMANDS:
                 return _train(argv)
-            raise SettingError(f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, 'study', 'report'])}")
+            raise SettingError(
+                f"no command {command!r}{near_match(command, [*TRAINER_COMMANDS, 'study', 'report', 'explore'])}"
+            )
     except (SettingError, FloatingPointError) as error:
         if stops:
             print("interrupted", file=sys.stderr)
