@@ -12,7 +12,7 @@ HALVES := 'import lightning.pytorch.cli, matplotlib.pyplot, torchmetrics, torchv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce readme test test-slow test-cluster coverage lint ui bench lock clean
+.PHONY: help setup reproduce readme test test-slow test-cluster test-browser test-faults audit coverage lint ui bench lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,15 @@ test-slow: $(READY) ## run the tests that take minutes
 test-cluster: $(READY) ## run the tests with a Ray cluster of two nodes and an MLflow server on this machine
 	$(BIN)/python -m pytest -m cluster
 
+test-browser: $(READY) ## open the pages of reports and of the explorer in Chromium, where there is one
+	$(BIN)/python -m pytest -m browser
+
+test-faults: $(READY) ## kill, fill and damage what can be, and print what was lost (TABLE=docs/faults.md writes it)
+	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile $(if $(TABLE),--faults-table=$(TABLE))
+
+audit: $(READY) ## look up known vulnerabilities of the installed packages, if there is a network
+	@$(BIN)/python .ci/audit.py
+
 coverage: ## list the lines that the last `make test` did not reach, by file
 	@test -f .coverage.json || { echo "there is no coverage yet: run \`make test\` first"; exit 2; }
 	@$(BIN)/python -m slipcover --skip-covered --merge .coverage.json --out .coverage.json
@@ -58,8 +67,7 @@ lint: $(READY) ## run ruff and mypy --strict
 	$(BIN)/mypy
 
 ui: $(READY) ## open MLflow on this project's runs, at 127.0.0.1 (PORT=5000)
-	$(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
-		--backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --default-artifact-root file://$(CURDIR)/mlruns/artifacts
+	$(BIN)/lit-ae ui --port $(PORT)
 
 # pythae without its dependencies: it asks for a backport of `dataclasses`, and needs nothing that is not there already.
 bench: $(READY) ## measure speed, as ratios to plain PyTorch and to other projects

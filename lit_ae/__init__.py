@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lit_ae import samplers as samplers
     from lit_ae import scores as scores
+    from lit_ae import sklearn as sklearn
     from lit_ae import testing as testing
     from lit_ae.api.compare import Comparison as Comparison
     from lit_ae.api.compare import compare as compare
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from lit_ae.data import OneHot as OneHot
     from lit_ae.data import Shapes as Shapes
     from lit_ae.errors import SettingError as SettingError
+    from lit_ae.export import from_pretrained as from_pretrained
+    from lit_ae.export import save_pretrained as save_pretrained
     from lit_ae.models import AE as AE
     from lit_ae.models import DEC as DEC
     from lit_ae.models import DIPVAE as DIPVAE
@@ -63,7 +66,7 @@ if TYPE_CHECKING:
     from lit_ae.samplers import Mixture as Mixture
     from lit_ae.samplers import Normal as Normal
 
-_MODULES = ("samplers", "scores", "testing")
+_MODULES = ("samplers", "scores", "sklearn", "testing")
 _NAMES = {  # by the module that they are imported from, as above
     "api.compare": "Comparison compare",
     "api.load": "load load_data",
@@ -71,6 +74,7 @@ _NAMES = {  # by the module that they are imported from, as above
     "api.runs": "runs",
     "data": "CIFAR10 MNIST Array Digits FashionMNIST FreyFaces Genes OneHot Shapes",
     "errors": "SettingError",
+    "export": "from_pretrained save_pretrained",
     "models": (
         "AE BetaTCVAE Classifier ConditionalAE ConditionalVAE ContractiveAE DEC DIPVAE DenoisingAE FactorVAE GAN "
         "Hopfield IWAE InfoVAE NMN PCA RBM SAE SparseAE VAE VQVAE VampPriorVAE WAE WAEGAN"

@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import faults_table
 import numpy as np
 import pytest
 import torch
@@ -125,11 +126,24 @@ def agrees(request):
     return check
 
 
+@pytest.fixture
+def fault(request):
+    """Note a fault that was made, for the table: values lost, values doubled, and whether all is as if undisturbed."""
+
+    def note(name, lost, doubled, recovered):
+        request.node.user_properties.append(("fault", (name, lost, doubled, recovered)))
+        assert (lost, doubled, recovered) == (0, 0, True)
+
+    return note
+
+
 def pytest_addoption(parser):
+    parser.addoption("--faults-table", metavar="FILE", help="write the table of faults to FILE")
     parser.addoption("--agreement", metavar="FILE", help="write the table of scores against references to FILE")
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    faults_table.summary(terminalreporter, config.getoption("--faults-table"))
     passed = terminalreporter.stats.get("passed", [])
     largest = {}  # of each score, reference and data
     for name, row in (found for r in passed for found in r.user_properties):

@@ -114,7 +114,7 @@ def test_truncated_checkpoint_is_refused(saved, tmp_path):
     path = tmp_path / "half.ckpt"
     content = (saved / "AE.ckpt").read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(SettingError, match=r"half\.ckpt cannot be read as a checkpoint .*it is truncated"):
+    with pytest.raises(SettingError, match=r"half\.ckpt cannot be read as a checkpoint .*it is damaged"):
         Classifier(num_classes=10, pretrained=str(path), **NET)
 
 

@@ -160,7 +160,7 @@ def test_settings(failing, args, parts):
         (["fitt"], ["'fitt'", "did you mean 'fit'"]),
         (["study"], ["run|status", "lit-ae study --help"]),
         (["study", "rnu", "x.yaml"], ["'rnu'", "'run', 'status'"]),
-        (["study", "run"], ["EXPERIMENT.yaml", "lit-ae study run --help"]),
+        (["study", "run"], ["required: EXPERIMENT;", "lit-ae study run --help"]),
         (["study", "run", "x.yaml", "--workers=x"], ["--workers", "'x'"]),
         (["report", "x.yaml", "--colour=red"], ["--colour=red", "lit-ae report --help"]),
     ],
@@ -292,7 +292,7 @@ def test_checkpoint_that_cannot_be_read(failing_test, trained, tmp_path, command
     torch.save({"weights": torch.ones(3)}, tmp_path / "other.ckpt")
     torch.save({"state_dict": {}, "code": Path("a")}, tmp_path / "code.ckpt")
     for name, part in (
-        ("cut", "truncated"),
+        ("cut", "damaged"),
         ("other", "no checkpoint of a training run"),
         ("code", "UnpicklingError"),
         ("none", "is not a file"),

@@ -1,6 +1,8 @@
 """`fit --resume`, `fit --run_id` and `--ckpt_path last|best`: which run goes on, from where, and what it then tells."""
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -46,6 +48,25 @@ def test_resumed_training_ends_as_an_uninterrupted_one_and_tells_of_the_whole(st
     # nothing is unfinished any more, so that a further --resume starts a new run
     assert lit_ae(*fit, "--resume=true") == 0
     assert len(the_runs()) == 3
+
+
+def test_values_of_the_epoch_in_which_a_training_failed_are_logged_once(store, lit_ae, settings, monkeypatch):
+    """The validation of the second epoch is logged when its checkpoint cannot be written, and comes again."""
+    fit = ("fit", *settings("ae"), "--trainer.max_epochs=3", "--resume=true")
+    saved = []
+
+    def fsync(descriptor):
+        saved.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if ".ckpt" in saved[-1] and sum(".ckpt" in path for path in saved) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lit_ae.settings.whole_files.os.fsync", fsync)
+        assert lit_ae(*fit) == 2
+    assert lit_ae(*fit) == 0
+    (run,) = the_runs()
+    raw = {key: [m.step for m in tracking.client().get_metric_history(run.id, key)] for key in run.metrics}
+    assert set(map(tuple, raw.values())) == {(1, 2, 3)}
 
 
 def test_a_finished_run_goes_on_with_more_epochs_alone(store, lit_ae, settings, capsys, monkeypatch):

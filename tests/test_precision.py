@@ -23,7 +23,7 @@ from lit_ae.studies.jobs import jobs
 from lit_ae.studies.load import load_study
 from lit_ae.studies.precision import study_precision
 from lit_ae.tracking import machine
-from lit_ae.training import precision
+from lit_ae.training import lightning_cli, precision
 
 GREY, RGB = (1, 28, 28), (3, 20, 24)
 EXPERIMENTS = sorted((config_folder().parent / "experiments").glob("*.yaml"))
@@ -166,6 +166,29 @@ def test_a_run_stores_the_precision_unless_it_is_given(store, lit_ae, monkeypatc
 
 
 # -- a study ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own", ["bf16-mixed", "32-true"])
+def test_a_run_goes_on_and_is_tested_in_its_own_precision(store, lit_ae, settings, monkeypatch, own):
+    """The measurement that chooses it may come out otherwise the next time, as on a busy machine."""
+    used = []
+    kept = lightning_cli.AutoencoderCLI._execute
+    monkeypatch.setattr(
+        lightning_cli.AutoencoderCLI,
+        "_execute",
+        lambda cli, command: used.append((command, cli.trainer.precision)) or kept(cli, command),
+    )
+    other = {"bf16-mixed": "32-true", "32-true": "bf16-mixed"}[own]
+    monkeypatch.setattr(lightning_cli, "precision_for", lambda module, accelerator: own)
+    assert lit_ae("fit", *settings("ae")) == 0
+    monkeypatch.setattr(lightning_cli, "precision_for", lambda module, accelerator: other)
+    (run,) = tracking.search("lit_ae")
+    assert lit_ae("fit", *settings("ae"), f"--run_id={run.id}", "--trainer.max_epochs=3") == 0
+    assert lit_ae("test", *settings("ae")) == 0
+    assert used == [("fit", own), ("fit", own), ("test", own)]
+    assert lit_ae("fit", *settings("ae")) == 0, "a new run asks the machine"
+    assert used[-1] == ("fit", other)
+    assert not [name for name in tracking.get_run(run.id).params if name.startswith("trainer.precision/")]
 
 
 def test_no_study_sets_the_precision():

@@ -3,17 +3,13 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from lit_ae.cli.parser import Parser
 from lit_ae.errors import SettingError
 
 if TYPE_CHECKING:
     from lit_ae.callbacks.figures.latent_plot import Method
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{message}; see `{self.prog} --help`")
 
 
 def explore(argv: Sequence[str]) -> int:
@@ -29,7 +25,7 @@ def explore(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("lit-ae explore", description="Explore the codes of trained models in a browser.")
+    parser = Parser("lit-ae explore", description="Explore the codes of trained models in a browser.")
     parser.add_argument(
         "runs",
         metavar="RUN",

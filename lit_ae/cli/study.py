@@ -1,24 +1,19 @@
-"""`lit-ae study ...` and `lit-ae report`."""
+"""`lit-ae study ...`, `lit-ae report` and `lit-ae sync`."""
 
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from lit_ae.cli.parser import Parser
 from lit_ae.errors import SettingError
+from lit_ae.settings.files import named_experiment
 
 if TYPE_CHECKING:
     from lit_ae.studies.executors.base import Executor
     from lit_ae.studies.spec import Profile, Study
-
-
-class _Parser(argparse.ArgumentParser):
-    """Prints an error as one line, without the usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{message}; see `{self.prog} --help`")
 
 
 def study(argv: Sequence[str]) -> int:
@@ -28,7 +23,7 @@ def study(argv: Sequence[str]) -> int:
 
     studies = _load(args)
     if args.command == "run":
-        with _executor(args) as executor, closing(runner.run_studies(studies, executor)) as outcomes:
+        with engine(args) as executor, closing(runner.run_studies(studies, executor)) as outcomes:
             return _write_reports(outcomes, len(studies), args.reports)
     ((study, profile),) = studies
     if args.command == "status":
@@ -47,8 +42,18 @@ def report(argv: Sequence[str]) -> int:
     return _write_reports(((study, profile, 0) for study, profile in studies), len(studies), args.reports)
 
 
+def sync(argv: Sequence[str]) -> int:
+    """Send what was kept while MLflow servers did not answer; returns the exit status."""
+    Parser("lit-ae sync", description="Send MLflow what was kept while its server did not answer.").parse_args(argv)
+    from lit_ae import tracking
+
+    sent = tracking.send_unsent(everywhere=True)
+    print(f"sent: {', '.join(sent)}" if sent else f"nothing is kept in {tracking.STORE / 'unsent'}")
+    return 0
+
+
 def _study_parser() -> argparse.ArgumentParser:
-    parser = _Parser("lit-ae study", description="Run a study, or show its progress.")
+    parser = Parser("lit-ae study", description="Run a study, or show its progress.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|status|jobs|job")
     run = commands.add_parser(
         "run", help="do the runs that are missing or whose settings have changed, then write the report"
@@ -56,21 +61,10 @@ def _study_parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show which runs are done, running and missing")
     jobs = commands.add_parser("jobs", help="print a command for each run that is to be done, one a line")
     job = commands.add_parser("job", help="do one run of a study, as `study run` would")
-    _add_study_arguments(run, several=True)
+    add_study_arguments(run, several=True)
     for one in (status, jobs, job):
-        _add_study_arguments(one, several=False)
-    run.add_argument("--workers", type=int, help="number of runs at the same time (default: as many as fit)")
-    run.add_argument(
-        "--engine",
-        choices=("local", "ray"),
-        default="local",
-        help="worker processes of this machine, or a Ray cluster (see docs/clusters.md); default: %(default)s",
-    )
-    run.add_argument("--address", help="of the Ray cluster; by default RAY_ADDRESS, else a Ray of this machine alone")
-    run.add_argument("--cpus-per-run", type=float, default=1, help="cores for each run on Ray (default: %(default)s)")
-    run.add_argument(
-        "--gpus-per-run", type=float, default=0, help="GPUs for each run on Ray, such as 0.25 (default: %(default)s)"
-    )
+        add_study_arguments(one, several=False)
+    add_engine(run)
     run.add_argument(
         "--reports", type=Path, default=Path("experiments/reports"), help="folder that reports are written to"
     )
@@ -87,7 +81,28 @@ def _study_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _executor(args: argparse.Namespace) -> "Executor":
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """The settings of the engine that does the runs."""
+    parser.add_argument("--workers", type=int, help="number of runs at the same time (default: as many as fit)")
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="worker processes of this machine, or a Ray cluster (see docs/clusters.md); default: %(default)s",
+    )
+    parser.add_argument(
+        "--address", help="of the Ray cluster; by default RAY_ADDRESS, else a Ray of this machine alone"
+    )
+    parser.add_argument(
+        "--cpus-per-run", type=float, default=1, help="cores for each run on Ray (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--gpus-per-run", type=float, default=0, help="GPUs for each run on Ray, such as 0.25 (default: %(default)s)"
+    )
+
+
+def engine(args: argparse.Namespace) -> "Executor":
+    """The engine that the settings describe."""
     if args.engine == "ray":
         from lit_ae.studies.executors.ray import RayExecutor
 
@@ -100,18 +115,19 @@ def _executor(args: argparse.Namespace) -> "Executor":
 
 
 def _report_parser() -> argparse.ArgumentParser:
-    parser = _Parser("lit-ae report", description="Write a study's report from its runs in MLflow.")
-    _add_study_arguments(parser, several=True)
+    parser = Parser("lit-ae report", description="Write a study's report from its runs in MLflow.")
+    add_study_arguments(parser, several=True)
     parser.add_argument(
         "--reports", type=Path, default=Path("experiments/reports"), help="folder that reports are written to"
     )
     return parser
 
 
-def _add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None:
-    what = "study file, such as experiments/stochastic.yaml" + ("; several are done in turn" if several else "")
+def add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None:
+    """The study, or several, and the profile."""
+    what = "study file, or a name that `lit-ae list experiments` lists" + ("; several: in turn" if several else "")
     count = "+" if several else 1
-    parser.add_argument("experiments", type=Path, nargs=count, metavar="EXPERIMENT.yaml", help=what)
+    parser.add_argument("experiments", type=Path, nargs=count, metavar="EXPERIMENT", help=what)
     parser.add_argument("--profile", default="quick", help="profile in that file (default: %(default)s)")
 
 
@@ -119,6 +135,7 @@ def _load(args: argparse.Namespace) -> "list[tuple[Study, Profile]]":
     """All studies, in the page's order. They are loaded first, so that a mistake in the last file costs no runs."""
     from lit_ae.studies.load import load_study
 
+    args.experiments = [named_experiment(path) for path in args.experiments]
     studies = [load_study(path) for path in args.experiments]
     return [(study, study.profile(args.profile)) for study in sorted(studies, key=lambda study: study.order)]
 

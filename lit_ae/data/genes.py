@@ -1,6 +1,9 @@
 """Normalised counts of genes in cells, from a file that may be larger than memory."""
 
 import hashlib
+import math
+import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ from lit_ae.data.download import cache_root, data_root
 from lit_ae.data.hdf5 import Counts, open_counts
 from lit_ae.data.subsets import share_sizes
 from lit_ae.errors import SettingError
+from lit_ae.settings.whole_files import whole_file
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -114,14 +118,14 @@ class Genes(BaseDataModule):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
-                if not path.is_file():
-                    part = path.with_suffix(".part")
-                    try:
-                        with open_counts(self.path, self.matrix) as counts:
-                            self._write(part, counts)
-                        part.replace(path)
-                    finally:
-                        part.unlink(missing_ok=True)
+                size = 4 * len(self._y) * math.prod(self.input_shape)
+                if path.is_file() and path.stat().st_size == size:
+                    return
+                if path.is_file():
+                    print(f"{path} is damaged: the prepared genes are written again", file=sys.stderr)
+                remedy = "set LIT_AE_CACHE to another folder"
+                with whole_file(path, remedy) as part, open_counts(self.path, self.matrix) as counts:
+                    self._write(part, counts)
         except OSError as error:
             raise SettingError(
                 f"the prepared genes cannot be written to {path.parent} ({error}): set LIT_AE_CACHE to a folder with "
@@ -150,7 +154,10 @@ class Genes(BaseDataModule):
 
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
-        values = np.memmap(path, np.float32, "w+", shape=(len(order), len(kept)))
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):  # a full disk would otherwise kill the process that writes to memory
+                os.posix_fallocate(file.fileno(), 0, 4 * len(order) * len(kept))
+        values = np.memmap(path, np.float32, "r+" if path.stat().st_size else "w+", shape=(len(order), len(kept)))
         for start, block in counts.blocks("writing normalised genes", self.normalise):
             rows = slice(start, start + block.shape[0])
             scaled = _scaled(block[:, kept], totals[rows]).toarray() * median

@@ -1,11 +1,11 @@
 """What `lit-ae predict` writes: codes, reconstructions and terms of each sample, in a file that holds any number."""
 
-import os
 import shutil
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lit_ae.errors import SettingError
+from lit_ae.settings.whole_files import UNWRITABLE, cannot_be_written, whole_file
 
 if TYPE_CHECKING:
     from pyarrow import Table
@@ -61,8 +62,9 @@ class Writer(ABC):
         self.names: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.folder = tempfile.TemporaryDirectory(prefix=f".{self.path.name}-", dir=self.path.parent)
+        with self._told():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.folder = tempfile.TemporaryDirectory(prefix=f".{self.path.name}-", dir=self.path.parent)
         self.draft = Path(self.folder.name) / self.path.name
         return self
 
@@ -70,17 +72,27 @@ class Writer(ABC):
         """Add samples: arrays [B, ...], of the same names, types and shapes of a sample in every block."""
         self.names = self.names or tuple(block)
         self.samples += len(next(iter(block.values())))
-        self._write(block)
+        with self._told():
+            self._write(block)
 
     def __exit__(self, error: type[BaseException] | None, *rest: object) -> None:
         try:
-            self._finish()
             if error is None and self.samples:
-                with self.draft.open("rb") as file:
-                    os.fsync(file.fileno())
-                self.draft.replace(self.path)
+                with self._told(), whole_file(self.path) as part:
+                    self._finish()
+                    self.draft.replace(part)
         finally:
             self.folder.cleanup()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Inside it, want of space or of the right to write becomes an error of one line."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in UNWRITABLE:
+                raise SettingError(cannot_be_written(self.path, error, "give another place by --output")) from error
+            raise
 
     @abstractmethod
     def _write(self, block: Mapping[str, Values]) -> None:

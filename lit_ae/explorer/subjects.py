@@ -96,6 +96,13 @@ def subject(source: str, samples: int, maps: tuple[Method, ...]) -> tuple[Subjec
     if RUN_ID.fullmatch(run):
         known = tracking.get_run(run)
         title = f"{known.model or name} on {known.data or data.name}, seed {known.seed}"
+    return described(source, title, model, data, samples, maps), data
+
+
+def described(
+    source: str, title: str, model: GenerativeModule, data: BaseDataModule, samples: int, maps: tuple[Method, ...]
+) -> Subject:
+    """What the page shows of a model in evaluation mode; the arguments are those of `subject`."""
     made = Subject(source, title, model, np.zeros((0, model.latent_dim), np.float32))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
@@ -104,7 +111,7 @@ def subject(source: str, samples: int, maps: tuple[Method, ...]) -> tuple[Subjec
             _fit(made, model, data)
         if isinstance(model, DrawsCodes):
             made.samplers["own prior"] = {"codes": model.draw_codes(OWN, torch.Generator().manual_seed(0)).float()}
-    return made, data
+    return made
 
 
 def _measure(

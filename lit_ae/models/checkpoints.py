@@ -1,5 +1,6 @@
 """The only reader of checkpoint files."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,13 @@ def read_checkpoint(path: str | Path, setting: str = "ckpt_path") -> dict[str, A
         raise SettingError(f"{setting} {path} is not a file: give a checkpoint{instead}")
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):  # older ones are no archives
+            with zipfile.ZipFile(path) as archive:
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(damaged)
     except Exception as error:
         raise SettingError(
-            f"{setting} {path} cannot be read as a checkpoint ({type(error).__name__}): it is truncated or another "
+            f"{setting} {path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged or another "
             "kind of file; give another one, or train again"
         ) from error
     if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():

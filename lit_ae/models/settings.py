@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import torch
 
 from lit_ae.errors import SettingError
+from lit_ae.models.class_paths import may_be_called
 
 T = TypeVar("T")
 
@@ -191,5 +192,7 @@ def _check(name: str, value: Any, hint: Any) -> None:
                 f"the setting {name} is of class {path}, which is not imported: import {module} before loading, or "
                 f"give {name}=..."
             )
+        if module and not may_be_called(path):
+            raise SettingError(f"the setting {name} is {path}, which is no class of networks, optimisers or schedules")
     for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
         _check(name, part, Any)

@@ -49,7 +49,7 @@ class VectorQuantiser(nn.Module):
         """Index of the entry nearest to each of the vectors in codes [B, M d]: [B, M]."""
         vectors = codes.detach().reshape(-1, self.codebook.shape[1]).to(self.codebook.dtype)  # [B M, d]
         with full_precision(codes.device):
-            return torch.cdist(vectors, self.codebook).argmin(1).view(len(codes), -1)
+            return torch.cdist(vectors, self.codebook).argmin(1).view(-1, len(self.counts))
 
     def forward(self, codes: Tensor) -> Tensor:
         """The nearest entries [B, M d] of codes [B, M d], without gradient; in training the entries then move."""

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 from numpy.typing import ArrayLike, NDArray
 
+from lit_ae.settings.whole_files import write_whole
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -101,7 +103,6 @@ def save(figure: Figure, path: str | Path) -> Path:
     since reports are kept in git.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     with styled():
         if layout := figure.get_layout_engine():  # once for both formats; `savefig` would draw everything twice for it
@@ -117,5 +118,5 @@ def save(figure: Figure, path: str | Path) -> Path:
         reduced = Image.open(buffer).convert("RGB").quantize(256)
         buffer = io.BytesIO()
         reduced.save(buffer, format="png", optimize=True)
-    path.write_bytes(buffer.getvalue())
+    write_whole(path, buffer.getvalue())
     return path

@@ -49,7 +49,8 @@ def model_card(collected: Collected) -> Card:
         text = " ".join([f"configs/model/{spec.config}.yaml", *args])
         if spec.start:
             text += f" (initialised from {spec.start})"
-        rows.append((label, f"{text}: {spec.note}" if spec.note else text))
+        text = f"{text}: {spec.note}" if spec.note else text
+        rows.append((label, f"{text}; {spec.tuned_on.described()}" if spec.tuned_on else text))
     return rows
 
 

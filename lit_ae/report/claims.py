@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lit_ae.report.formats import DASH, p_value, significant
+from lit_ae.settings.whole_files import write_whole
 
 NAME = "all-comparisons.md"
 HEADER = [
@@ -61,7 +62,7 @@ def write_claims(out_dir: Path) -> None:
     }
     lines = [f"| {' | '.join(line)} |" for line in (HEADER, [":--"] * 4 + ["--:"] * 6, *rows)]
     text = "\n".join([INTRODUCTION.format(**numbers), *lines, ""])
-    (out_dir / NAME).write_text(text, encoding="utf-8", newline="\n")
+    write_whole(out_dir / NAME, text.encode(), "give another one by --reports")
 
 
 def _declared(out_dir: Path) -> Iterator[tuple[str, dict[str, str]]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lit_ae.report import sweeps
 from lit_ae.settings.names import file_name
+from lit_ae.settings.whole_files import write_whole
 
 if TYPE_CHECKING:
     from lit_ae.report.analyse import Results
@@ -36,7 +37,7 @@ def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[st
                 without.append(model)
                 continue
             target = folder / f"{file_name(model)}-{file_name(spec.name)}.png"
-            target.write_bytes(source.read_bytes())
+            write_whole(target, source.read_bytes(), "give another one by --reports")
             figures.append(
                 {
                     "src": f"{folder.name}/{target.name}",

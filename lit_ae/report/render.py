@@ -14,6 +14,7 @@ from lit_ae.report.analyse import Results, analyse
 from lit_ae.report.claims import write_claims
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import seeds_text, with_arrow
+from lit_ae.settings.whole_files import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -146,7 +147,7 @@ def print_table(study: Study, profile: str, console: Console | None = None) -> N
 
 
 def _write(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8", newline="\n")
+    write_whole(path, content.encode(), "give another one by --reports")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_ae.errors import SettingError
+from lit_ae.settings.whole_files import whole_file
 
 
 class Sampler(ABC):
@@ -87,7 +88,8 @@ class Sampler(ABC):
             RuntimeError: the sampler has not been fitted.
         """
         settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        torch.save({"sampler": type(self).name, "settings": settings, "state": self.state_dict()}, path)
+        with whole_file(Path(path)) as part:
+            torch.save({"sampler": type(self).name, "settings": settings, "state": self.state_dict()}, part)
 
 
 def load(path: Path) -> Sampler:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lit_ae.settings.files import config_file, config_folder
+from lit_ae.settings.files import config_file, config_path
 from lit_ae.settings.hashing import content_hash
 from lit_ae.settings.yaml_reader import read_yaml
 from lit_ae.studies.spec import Profile, Study
@@ -43,7 +43,7 @@ class Job:
 
 def jobs(study: Study, profile: Profile) -> list[Job]:
     """A job for each seed × model, seed by seed, so that a stopped study has complete seeds."""
-    rows = {label: _row(study, profile, label) for label in study.models}
+    rows = {label: row_job(study, profile, label) for label in study.models}
     return [
         _with_seed(rows[label], seed, [*_split(profile, seed), *_figures(study, profile, label, seed)])
         for seed in profile.seeds
@@ -52,19 +52,19 @@ def jobs(study: Study, profile: Profile) -> list[Job]:
     ]
 
 
-def _row(study: Study, profile: Profile, label: str) -> Job:
+def row_job(study: Study, profile: Profile, label: str) -> Job:
     """The job of a row but for its seed: reading its files takes longer than all else."""
     spec = study.models[label]
     data = spec.profile_data.get(profile.name, profile.data)
     fit = [
         config_file("model", spec.config),
         config_file("data", data),
-        *(config_folder() / name for name in (*study.configs, *spec.configs)),
+        *map(config_path, (*study.configs, *spec.configs)),
     ]
-    scores = [config_folder() / name for name in study.scores]
+    scores = [config_path(name) for name in study.scores]
     settings = [*profile.args, *spec.args, *spec.profile_args.get(profile.name, [])]
-    start = _row(study, profile, spec.start) if spec.start else None
-    fit_contents, score_contents = _read([config_folder() / "defaults.yaml", *fit]), _read(scores)
+    start = row_job(study, profile, spec.start) if spec.start else None
+    fit_contents, score_contents = _read([config_path("defaults.yaml"), *fit]), _read(scores)
     trained: list[object] = [fit_contents, settings]
     if start:
         trained.append(start.fit_hash)

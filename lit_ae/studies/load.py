@@ -11,9 +11,22 @@ from lit_ae.settings.files import config_file
 from lit_ae.settings.names import require_different_files, require_plain
 from lit_ae.settings.suggestions import near_match
 from lit_ae.settings.yaml_reader import read_yaml
-from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study, Sweep
+from lit_ae.studies.spec import (
+    Column,
+    Comparison,
+    FigureSpec,
+    ModelSpec,
+    Note,
+    Profile,
+    Range,
+    Study,
+    Sweep,
+    Tune,
+    TunedOn,
+)
+from lit_ae.studies.tuning_rules import check_tuning
 
-PARTS: tuple[Any, ...] = (Profile, ModelSpec, Column, Comparison, FigureSpec, Sweep, Note, Study)
+PARTS: tuple[Any, ...] = (Profile, ModelSpec, Column, Comparison, FigureSpec, Sweep, Note, Range, Tune, TunedOn, Study)
 
 
 def load_study(path: Path) -> Study:
@@ -50,6 +63,7 @@ def load_study(path: Path) -> Study:
     _check_unknown_definitions(study, path)
     _check_profiles(study, path)
     _check_starts(study, path)
+    check_tuning(study, path)
     if study.sweep:
         _check_sweep(study.sweep, path)
     return study

@@ -23,7 +23,8 @@ def open_parent(study: Study, profile: Profile) -> str:
     else:
         run_id = found.id
     comparisons = json.dumps([{**asdict(c), "seeds": study.common_seeds(c, profile)} for c in study.comparisons])
-    tracking.set_tags(run_id, {"comparisons": comparisons, "seeds": json.dumps(profile.seeds)})
+    columns = json.dumps([column.metric for column in study.columns])
+    tracking.set_tags(run_id, {"comparisons": comparisons, "seeds": json.dumps(profile.seeds), "columns": columns})
     tracking.log_json(run_id, asdict(study), "study.json")
     return run_id
 

@@ -24,6 +24,7 @@ class Plan:
     stopped: dict[Fit, str] = field(default_factory=dict)  # the run from whose last checkpoint that training can go on
     elsewhere: dict[str, Job] = field(default_factory=dict)  # run that another process is doing -> its job
     durations: Durations = field(default_factory=Durations)
+    lost: str = ""  # a sentence about finished runs whose artifacts have been deleted
 
     def ready(self) -> Iterator[Job]:
         """The jobs that can begin: the run that they are initialised from has been trained."""
@@ -60,6 +61,7 @@ def reconcile(study: Study, profile: Profile, parent: str) -> Plan:
     begun = {_job_key(job) for job in elsewhere.values()}
     plan = Plan([job for key, job in wanted.items() if key not in done | begun])
     plan.elsewhere, plan.durations = elsewhere, Durations.of(study, runs)
+    plan.lost = lost_artifacts(run for run in runs if _key(run) in wanted)
     needed = {
         fit for job in (*plan.todo, *elsewhere.values()) for fit in ((job.model, job.seed, job.fit_hash), job.start)
     }
@@ -108,4 +110,28 @@ def _job_key(job: Job) -> tuple[str, int, str]:
 
 
 def _has_checkpoint(run: tracking.Run) -> bool:
-    return "trained" in run.tags and run.has_checkpoint
+    if "trained" not in run.tags:
+        return False
+    path = run.checkpoint if _is_local(run) else None  # one on another machine is checked when it is loaded
+    return run.has_checkpoint if path is None else tracking.is_whole(path)
+
+
+def _is_local(run: tracking.Run) -> bool:
+    return run.artifact_uri.startswith("file://")
+
+
+def lost_artifacts(runs: Iterable[tracking.Run]) -> str:
+    """A sentence about those finished runs on this machine whose checkpoint has been deleted; empty if none has."""
+    lost = [
+        run.id
+        for run in runs
+        if run.status == "FINISHED" and "trained" in run.tags and _is_local(run) and run.checkpoint is None
+    ]
+    if not lost:
+        return ""
+    names = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+    return (
+        f"the artifacts of {len(lost)} finished runs have been deleted (checkpoints, figures, scores of samples), "
+        f"only their values are left: to have them made again, delete these runs in MLflow ({names}) and run the "
+        "study again"
+    )

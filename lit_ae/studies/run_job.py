@@ -27,6 +27,7 @@ class JobSpec:
         start: the run from whose checkpoint the model is initialised; empty: none.
         resume: go on from the run's last checkpoint, if it has one.
         score_versions: tag of the run when it has been scored, as JSON; empty: none.
+        then_test: whether a test follows the training.
     """
 
     subcommand: str
@@ -39,6 +40,7 @@ class JobSpec:
     start: str = ""
     resume: bool = False
     score_versions: str = ""
+    then_test: bool = True
 
 
 def run_job(spec: JobSpec) -> str:
@@ -74,8 +76,8 @@ def do(spec: JobSpec) -> str:
 
     start = time.monotonic()
     with tracking.owned(spec.run_id):
-        status, error = _trained_and_tested(spec)
         before = float(tracking.get_run(spec.run_id).tags.get("seconds", 0))
+        status, error = _trained_and_tested(spec)
         tags = {"seconds": f"{before + time.monotonic() - start:.1f}"}
         if error:
             tags["error"] = error
@@ -101,7 +103,7 @@ def _trained_and_tested(spec: JobSpec) -> tuple[str, str]:
         with TemporaryDirectory(prefix="lit_ae-") as folder:
             args = _arguments(spec, Path(folder))
             with explained(args):
-                AutoencoderCLI([spec.subcommand, *args], run_id=spec.run_id, then_test=True)
+                AutoencoderCLI([spec.subcommand, *args], run_id=spec.run_id, then_test=spec.then_test)
     except BaseException as error:
         if not isinstance(error, (SettingError, FloatingPointError)):
             traceback.print_exc()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from lit_ae import tracking
@@ -54,6 +54,7 @@ def run_studies(
     studies, become KILLED.
     """
     tracking.client()
+    tracking.send_unsent()
     underway: list[_Underway] = []
     try:
         for study, profile in studies:
@@ -89,7 +90,7 @@ def _begin(study: Study, profile: Profile, several_machines: bool) -> _Underway:
         precision = study_precision(study, profile, several_machines)
         if todo and study.reduced_precision:
             line += f"; trainer.precision: {precision}"
-        print(line)
+        print(f"{line}; {plan.lost}" if plan.lost else line)
         return _Underway(study, profile, parent, plan, stack.pop_all(), precision)
 
 
@@ -100,8 +101,15 @@ def _drive(underway: list[_Underway], executor: Executor) -> Generator[tuple[Stu
         executor.start(todo)
     studies = list(underway)
     with Bar(executor, todo, left=lambda: sum(one.left() for one in studies)) as bar:
+        gone: tracking.ServerGone | None = None
         while underway:
-            _submit(underway, executor)
+            try:
+                if gone is None:
+                    _submit(underway, executor)
+            except tracking.ServerGone as error:  # no further run can begin; those that have begun go on
+                gone = error
+            if gone and not any(one.running for one in underway):
+                raise gone
             for one in [one for one in underway if _has_ended(one)]:
                 for job in one.plan.todo:
                     start = job.start and job.start[0]
@@ -112,7 +120,8 @@ def _drive(underway: list[_Underway], executor: Executor) -> Generator[tuple[Stu
                 one.end("FAILED" if one.failed else "FINISHED")
                 yield one.study, one.profile, one.failed
             if any(one.plan.elsewhere for one in underway):
-                _look_elsewhere(underway, bar)
+                with suppress(tracking.ServerGone):  # the next look may get an answer
+                    _look_elsewhere(underway, bar)
             _collect(underway, executor, bar)
 
 
@@ -134,7 +143,11 @@ def _submit(underway: Sequence[_Underway], executor: Executor) -> None:
         if found is None:
             return
         one, job = underway[found[0]], found[1]
-        spec = begin(one.study, one.profile, one.plan, job, one.parent, one.precision, executor.threads)
+        try:
+            spec = begin(one.study, one.profile, one.plan, job, one.parent, one.precision, executor.threads)
+        except tracking.ServerGone:
+            one.plan.todo.append(job)
+            raise
         try:
             one.running[executor.submit(spec)] = job, spec, time.monotonic()
         except BaseException:  # stopped while the first workers are started, which takes a moment
@@ -157,8 +170,9 @@ def _collect(underway: Sequence[_Underway], executor: Executor, bar: Bar) -> Non
         seconds = time.monotonic() - start
         if error:
             one.failed += 1
-            if tracking.get_run(spec.run_id).status == "RUNNING":  # its process could not change that
-                fail(spec.run_id, error)
+            with suppress(tracking.ServerGone):
+                if tracking.get_run(spec.run_id).status == "RUNNING":  # its process could not change that
+                    fail(spec.run_id, error)
             bar.tell(one.study, job, f"FAILED: {error} (log: {log_file(spec.run_id)})", seconds)
         else:
             one.plan.trained[(job.model, job.seed, job.fit_hash)] = spec.run_id

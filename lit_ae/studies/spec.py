@@ -22,6 +22,61 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Range:
+    """The values that a search tries for one setting: numbers from low to high, or one of some choices.
+
+    Whole numbers stay whole. `log`: as likely between 1 and 10 as between 10 and 100. `step`: only low, low + step, ….
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
+    choices: list[bool | int | float | str | list[int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Tune:
+    """A search for the settings of a row, by a value of the validation split and on seeds that no profile has.
+
+    The settings that it finds become the row `label`. A trial is a training for each seed, and its value their mean;
+    `pruning` ends a training early whose first epochs are worse than the median of other trials.
+    """
+
+    row: str
+    metric: str
+    space: dict[str, Range]  # name of a setting, such as model.beta -> its values
+    seeds: list[int]
+    trials: int = 50
+    better: Literal["lower", "higher"] = "lower"
+    label: str = ""  # empty: ROW (tuned)
+    pruning: bool = True
+
+
+@dataclass(frozen=True)
+class TunedOn:
+    """How the settings of a row were chosen: written by a search, and printed in reports."""
+
+    metric: str
+    value: float
+    trial: int
+    trials: int
+    seeds: list[int]
+    data: str
+    row: str  # whose settings were changed
+    better: Literal["lower", "higher"] = "lower"
+
+    def described(self) -> str:
+        """One sentence about it."""
+        best = "lowest" if self.better == "lower" else "highest"
+        seeds = ", ".join(map(str, self.seeds))
+        return (
+            f"settings of {self.row} chosen by the {best} {self.metric} on {self.data}: {self.value:.6g} in trial "
+            f"{self.trial}, the best of {self.trials}, on seeds {seeds}"
+        )
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A row of the tables: a file of configs/model and what it changes in it, for all profiles or for one.
 
@@ -38,6 +93,7 @@ class ModelSpec:
     start: str | None = None
     cost: float = 1.0
     note: str = ""
+    tuned_on: TunedOn | None = None  # how a search chose its settings
 
 
 @dataclass(frozen=True)
@@ -128,6 +184,7 @@ class Study:
     unknown_definitions: dict[str, str] = field(default_factory=dict)
     figures: list[FigureSpec] = field(default_factory=list)
     sweep: Sweep | None = None
+    tune: Tune | None = None
     order: int = 99  # place among the reports of a page, lowest first
     notes: list[Note] = field(default_factory=list)
 

@@ -4,7 +4,7 @@ import json
 
 from lit_ae import tracking
 from lit_ae.studies.jobs import jobs
-from lit_ae.studies.plan import with_outdated_scores
+from lit_ae.studies.plan import lost_artifacts, with_outdated_scores
 from lit_ae.studies.spec import Profile, Study
 
 # Heading -> the states that it counts.
@@ -47,4 +47,9 @@ def print_status(study: Study, profile: Profile, as_json: bool) -> int:
         found = [state["status"] for state in states if state["model"] == model]
         table.add_row(model, *(str(sum(map(found.count, counted))) for counted in COUNTED.values()))
     Console().print(table)
+    parent = tracking.study_parent(study.name, profile.name)
+    kept = {state["run_id"] for state in states}
+    runs = tracking.heads(study.name, parent.id) if parent else []
+    if lost := lost_artifacts(run for run in runs if run.id in kept):
+        print(lost)
     return 0

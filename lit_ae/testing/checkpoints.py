@@ -10,9 +10,10 @@ from torch import Tensor
 from lit_ae.errors import SettingError
 from lit_ae.models.ae import AE
 from lit_ae.models.base import GenerativeModule, ReconstructionModule
+from lit_ae.models.plain_trainer import plain_trainer
 from lit_ae.models.sae import SAE
 from lit_ae.models.tracked import TrackedModule
-from lit_ae.testing.subject import Subject, metrics_of_test, plain_trainer
+from lit_ae.testing.subject import Subject, metrics_of_test
 
 
 def check_checkpoint(subject: Subject, module: TrackedModule) -> None:

@@ -5,12 +5,13 @@ from typing import Any
 
 from lit_ae.data.containers import Shape
 from lit_ae.models.base import GenerativeModule, ReconstructionModule
+from lit_ae.models.plain_trainer import undisturbed
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.objectives.likelihoods import Categorical
 from lit_ae.testing.checkpoints import check_checkpoint
 from lit_ae.testing.resuming import check_resumed
 from lit_ae.testing.steps import check_codes, check_decoder, check_steps
-from lit_ae.testing.subject import subject_of, undisturbed
+from lit_ae.testing.subject import subject_of
 from lit_ae.testing.training import check_not_a_number, check_training
 
 

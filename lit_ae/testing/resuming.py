@@ -7,7 +7,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from lit_ae.testing.subject import Subject, plain_trainer
+from lit_ae.models.plain_trainer import plain_trainer
+from lit_ae.testing.subject import Subject
 
 
 def check_resumed(subject: Subject) -> None:

@@ -2,8 +2,6 @@
 
 import copy
 import inspect
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from typing import Any
 
 import torch
 import yaml
-from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -22,6 +19,7 @@ import lit_ae.nets
 import lit_ae.objectives
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import ArrayDataset, Batch, Shape, Splits, as_float
+from lit_ae.models.plain_trainer import plain_trainer
 from lit_ae.models.settings import import_all
 from lit_ae.models.tracked import TrackedModule
 
@@ -144,28 +142,8 @@ def from_yaml(model: dict[str, Any], input_shape: Shape, classes: int) -> Tracke
     return made
 
 
-def plain_trainer(**settings: Any) -> Trainer:
-    """Lightning's own Trainer for one epoch on the CPU, which writes nothing, unless the settings change this."""
-    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    return Trainer(**{"accelerator": "cpu", "max_epochs": 1, "num_sanity_val_steps": 0, **quiet, **settings})
-
-
 def metrics_of_test(subject: Subject, module: TrackedModule, floats: bool = False) -> dict[str, float]:
     """Metrics of a test on the made data, by the same random numbers each time."""
     torch.manual_seed(1)
     (metrics,) = plain_trainer().test(module, subject.loader(floats=floats), verbose=False)
     return {name: float(value) for name, value in metrics.items()}
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Inside it Lightning prints nothing, and the caller's random numbers are left as they are."""
-    log = logging.getLogger("lightning.pytorch")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)

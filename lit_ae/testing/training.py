@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lit_ae.models.closed_form import ClosedFormModule
+from lit_ae.models.plain_trainer import plain_trainer
 from lit_ae.models.tracked import Stage, TrackedModule
-from lit_ae.testing.subject import Subject, metrics_of_test, plain_trainer
+from lit_ae.testing.subject import Subject, metrics_of_test
 
 
 @dataclass

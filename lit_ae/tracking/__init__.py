@@ -5,10 +5,12 @@ profile, model, data, seed, git_sha, config_hash, score_versions; `owner` and `h
 on a run. The metrics of an epoch have its number, counted from 1, as their step.
 """
 
+from lit_ae.tracking.additions import add_protocol, add_score_versions
 from lit_ae.tracking.owner import STALE, end_abandoned, is_alive, is_own, owned, owner_name, owner_tags
 from lit_ae.tracking.query import (
     Run,
     children,
+    dataset,
     get_run,
     heads,
     last_checkpoint,
@@ -36,16 +38,21 @@ from lit_ae.tracking.runs import (
 from lit_ae.tracking.samples import log_samples, sample_values
 from lit_ae.tracking.shared import shared_with_study
 from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
-from lit_ae.tracking.uploads import fetch_checkpoints, has_last_checkpoint, upload_checkpoints
+from lit_ae.tracking.unsent import ServerGone, send_unsent, unsent_runs
+from lit_ae.tracking.uploads import fetch_checkpoints, has_last_checkpoint, is_whole, upload_checkpoints
 
 __all__ = [
     "STALE",
     "STORE",
     "Run",
+    "ServerGone",
+    "add_protocol",
+    "add_score_versions",
     "checkpoint_folder",
     "children",
     "client",
     "create_run",
+    "dataset",
     "end_abandoned",
     "end_run",
     "experiment_id",
@@ -56,6 +63,7 @@ __all__ = [
     "heads",
     "is_alive",
     "is_own",
+    "is_whole",
     "last_checkpoint",
     "log_dataset",
     "log_file",
@@ -72,11 +80,13 @@ __all__ = [
     "run_status",
     "sample_values",
     "search",
+    "send_unsent",
     "set_tags",
     "shared_with_study",
     "store_uri",
     "study_parent",
     "study_runs",
+    "unsent_runs",
     "upload_checkpoints",
     "valid_key",
 ]

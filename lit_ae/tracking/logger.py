@@ -32,6 +32,7 @@ class RunLogger(Logger):
         self.run_id: str | None = None
         self.epochs_before = 0  # epochs of training behind the weights of a separate test
         self.resumed_after = 0  # epochs after which this training goes on in the same run
+        self.known: dict[tuple[str, int], float] = {}  # (metric, step) -> a value that the run has already
         self.limited = False  # the test takes fewer samples than the split holds
         self._held: dict[str, float] = {}  # values of a validation that wait for those of its epoch's training
         self._held_at = 0
@@ -66,6 +67,9 @@ class RunLogger(Logger):
             return
         at = step or 0 if epoch is None else self.epochs_before + int(epoch) + 1
         values = {self._kept_apart(key): value for key, value in values.items()}
+        values = {key: value for key, value in values.items() if self.known.get((key, at)) != value}
+        if not values:
+            return
         if at != self._held_at or self._held.keys() & values.keys():
             self._write_held()
         if epoch is not None and all(key.startswith("val/") for key in values):
@@ -124,20 +128,15 @@ class RunLogger(Logger):
 
         Except for `left_out`, the scores that cannot be had from the data: these are those of the last test alone.
         """
-        if not self.run_id:
-            return
-        path = "protocol-limited.json" if self.limited else "protocol.json"
-        stored = tracking.get_run(self.run_id).artifact(path)
-        before = json.loads(stored.read_text(encoding="utf-8")) if stored else {}
-        before.pop("left_out", None)
-        tracking.log_json(self.run_id, {**before, **protocol}, path)
+        if self.run_id:
+            plain = json.loads(json.dumps(protocol, default=str))
+            tracking.add_protocol(self.run_id, plain, "protocol-limited.json" if self.limited else "protocol.json")
 
     @rank_zero_only
     def log_score_versions(self, versions: Mapping[str, int]) -> None:
         """Store the versions of the score callbacks that ran, beside those of others, as tag `score_versions`."""
         if self.run_id and not self.limited:
-            before = json.loads(tracking.get_run(self.run_id).tags.get("score_versions", "{}"))
-            tracking.set_tags(self.run_id, {"score_versions": json.dumps({**before, **versions}, sort_keys=True)})
+            tracking.add_score_versions(self.run_id, dict(versions))
 
     def _kept_apart(self, key: str) -> str:
         """`test_limited/...` for `test/...` of a limited test."""

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lit_ae.tracking.runs import end_run, set_tags
-from lit_ae.tracking.store import client
+from lit_ae.tracking.store import client, store_uri
+from lit_ae.tracking.store_check import no_server
 from lit_ae.tracking.uploads import CheckpointUploads
 
 HEARTBEAT = 30.0  # seconds between two signs of life
@@ -32,9 +33,9 @@ def owned(run_id: str) -> Iterator[None]:
     def beat() -> None:
         while not ended.wait(HEARTBEAT):
             with suppress(Exception):  # the next sign of life may get through again
-                set_tags(run_id, {"heartbeat": owner_tags()["heartbeat"]})
-            with suppress(Exception):
-                uploads.upload()
+                if _is_reached():
+                    set_tags(run_id, {"heartbeat": owner_tags()["heartbeat"]})
+                    uploads.upload()
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -43,6 +44,11 @@ def owned(run_id: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _is_reached() -> bool:
+    """Whether the store answers: MLflow would try for minutes, for which the end of a run would wait."""
+    return not store_uri().startswith("http") or no_server(store_uri()) is None
 
 
 def end_abandoned(experiment: str) -> None:

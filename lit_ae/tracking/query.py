@@ -1,6 +1,6 @@
 """Reading runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from urllib.request import url2pathname
 from lit_ae.errors import SettingError
 from lit_ae.tracking import sqlite_reads
 from lit_ae.tracking.store import client, store_uri
+from lit_ae.tracking.unsent import ServerGone, answered, has_no_answer
 
 
 def last_checkpoint(run_id: str) -> Path:
@@ -53,7 +54,8 @@ class Run:
             return []
         if sqlite_reads.can_be_read():
             return sqlite_reads.history(self.id, key)
-        history = client().get_metric_history(self.id, key)
+        with answered():
+            history = client().get_metric_history(self.id, key)
         return sorted({m.step: m.value for m in history}.items())
 
     @property
@@ -86,7 +88,9 @@ class Run:
                 folder = Path(_downloads().name) / self.id
                 folder.mkdir(exist_ok=True)
                 local = Path(client().download_artifacts(self.id, path, str(folder)))
-        except (MlflowException, OSError):
+        except (MlflowException, OSError) as error:
+            if has_no_answer(error):
+                raise ServerGone from error
             return None
         return local if local.exists() else None
 
@@ -123,20 +127,33 @@ def get_run(run_id: str) -> Run:
     """One run.
 
     Raises:
-        SettingError: no such run in this store.
+        SettingError: no such run in this store, or the server does not answer.
     """
     from mlflow.exceptions import MlflowException
 
     try:
-        return _as_run(client().get_run(run_id))
+        with answered():
+            return _as_run(client().get_run(run_id))
     except MlflowException as error:
         raise SettingError(
             f"run_id {run_id!r} is not in {store_uri()}: `lit_ae.runs()` in Python lists its runs"
         ) from error
 
 
+def dataset(run_id: str) -> tuple[str, str] | None:
+    """Name and digest of the data that a run was trained on; None if it has logged none."""
+    inputs = client().get_run(run_id).inputs
+    found = inputs.dataset_inputs if inputs else []
+    return (str(found[0].dataset.name), str(found[0].dataset.digest)) if found else None
+
+
 def search(experiment: str, **tags: str) -> list[Run]:
     """Runs of an experiment with these tags, newest first."""
+    with answered():
+        return _search(experiment, tags)
+
+
+def _search(experiment: str, tags: Mapping[str, str]) -> list[Run]:
     found = client().get_experiment_by_name(experiment)
     if found is None:
         return []

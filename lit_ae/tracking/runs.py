@@ -2,14 +2,19 @@
 
 import json
 import re
+import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from lit_ae.settings.whole_files import whole_file, write_whole
 from lit_ae.tracking import machine
-from lit_ae.tracking.store import STORE, client, experiment_id
+from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
+from lit_ae.tracking.unsent import answered, ask_again, sent_or_kept
 
 BATCH = 1000  # MLflow's limit on metrics in one call
 PARAM_LENGTH = 6000  # MLflow's limit on a parameter's value
@@ -20,10 +25,12 @@ def create_run(experiment: str, name: str, tags: Mapping[str, str], parent: str 
     all_tags = {**tags} if "git_sha" in tags else {"git_sha": machine.git_sha(), **tags}
     if parent is not None:
         all_tags["mlflow.parentRunId"] = parent
-    run = client().create_run(experiment_id(experiment), run_name=name, tags=all_tags)
+    with answered():
+        run = client().create_run(experiment_id(experiment), run_name=name, tags=all_tags)
     return str(run.info.run_id)
 
 
+@sent_or_kept
 def reopen(run_id: str) -> None:
     """Set the status back to RUNNING."""
     client().update_run(run_id, status="RUNNING")
@@ -31,7 +38,14 @@ def reopen(run_id: str) -> None:
 
 def end_run(run_id: str, status: str) -> None:
     """Set the final status: FINISHED, FAILED or KILLED."""
-    client().set_terminated(run_id, status)
+    ask_again()
+    write_end(run_id, status, _now())
+
+
+@sent_or_kept
+def write_end(run_id: str, status: str, at: int) -> None:
+    """Write the final status and the time of the end, in ms since 1970."""
+    client().set_terminated(run_id, status, at)
 
 
 @contextmanager
@@ -47,7 +61,7 @@ def run_status(run_id: str) -> Iterator[None]:
             end_run(run_id, "KILLED")
         raise
     except BaseException as error:
-        client().set_tag(run_id, "error", f"{type(error).__name__}: {error}"[:PARAM_LENGTH])
+        set_tags(run_id, {"error": f"{type(error).__name__}: {error}"[:PARAM_LENGTH]})
         end_run(run_id, "FAILED")
         raise
     end_run(run_id, "FINISHED")
@@ -55,12 +69,15 @@ def run_status(run_id: str) -> Iterator[None]:
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Log values under the same step in one call."""
-    import time
+    write_metrics(run_id, {key: float(value) for key, value in metrics.items()}, step, _now())
 
+
+@sent_or_kept
+def write_metrics(run_id: str, metrics: Mapping[str, float], step: int, at: int) -> None:
+    """Write values with the time at which they were logged, in ms since 1970, so that to repeat it changes nothing."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
-    entries = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+    entries = [Metric(key, value, at, step) for key, value in metrics.items()]
     for start in range(0, len(entries), BATCH):
         client().log_batch(run_id, metrics=entries[start : start + BATCH])
 
@@ -70,6 +87,7 @@ def valid_key(text: str) -> str:
     return re.sub(r"[^\w/. :-]", "", text)
 
 
+@sent_or_kept
 def log_params(run_id: str, params: Mapping[str, object], epoch: int = 0) -> None:
     """Log parameters; a parameter that the run already has keeps its value, since MLflow does not let it change.
 
@@ -87,6 +105,7 @@ def log_params(run_id: str, params: Mapping[str, object], epoch: int = 0) -> Non
         client().log_batch(run_id, params=new[start : start + 100])
 
 
+@sent_or_kept
 def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags of a run in one write."""
     from mlflow.entities import RunTag
@@ -94,9 +113,13 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
     client().log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
+@sent_or_kept
 def log_text(run_id: str, text: str, path: str) -> None:
     """Store text as an artifact."""
-    client().log_text(run_id, text, path)
+    if folder := local_artifacts(run_id):
+        write_whole(folder / path, text.encode())
+    else:
+        client().log_text(run_id, text, path)
 
 
 def log_json(run_id: str, value: object, path: str) -> None:
@@ -104,11 +127,17 @@ def log_json(run_id: str, value: object, path: str) -> None:
     log_text(run_id, json.dumps(value, indent=1, sort_keys=True, default=str), path)
 
 
+@sent_or_kept
 def log_file(run_id: str, path: Path, folder: str) -> None:
     """Store a file as an artifact."""
-    client().log_artifact(run_id, str(path), folder)
+    if local := local_artifacts(run_id):
+        with whole_file(local / folder / path.name) as part:
+            shutil.copyfile(path, part)
+    else:
+        client().log_artifact(run_id, str(path), folder)
 
 
+@sent_or_kept
 def log_dataset(run_id: str, name: str, digest: str, context: str, profile: Mapping[str, object]) -> None:
     """Log the data set's name and digest as an MLflow input; the data are not stored."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -125,12 +154,28 @@ def log_dataset(run_id: str, name: str, digest: str, context: str, profile: Mapp
 
 def has_local_artifacts(run_id: str) -> bool:
     """Whether a run's artifacts are files that this machine reaches by their path."""
-    return str(client().get_run(run_id).info.artifact_uri).startswith("file://")
+    return local_artifacts(run_id) is not None
+
+
+def local_artifacts(run_id: str) -> Path | None:
+    """The folder of a run's artifacts; None if they are on another machine."""
+    uri = _artifact_uri(store_uri(), run_id)
+    return Path(url2pathname(urlparse(uri).path)) if uri.startswith("file://") else None
+
+
+@cache
+def _artifact_uri(store: str, run_id: str) -> str:
+    """Where a run's artifacts are, which never changes: asked for once, as the server may be gone later."""
+    with answered():
+        return str(client().get_run(run_id).info.artifact_uri)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def checkpoint_folder(run_id: str) -> Path:
     """Folder that a run's checkpoints are written to: within its artifacts if these are local files."""
-    uri = str(client().get_run(run_id).info.artifact_uri)
-    if uri.startswith("file://"):
-        return Path(url2pathname(urlparse(uri).path)) / "checkpoints"
+    if folder := local_artifacts(run_id):
+        return folder / "checkpoints"
     return STORE.resolve() / "checkpoints" / run_id

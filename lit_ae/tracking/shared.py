@@ -8,6 +8,7 @@ from lit_ae.tracking.owner import is_alive
 from lit_ae.tracking.query import get_run
 from lit_ae.tracking.runs import log_file, set_tags
 from lit_ae.tracking.store import store_uri
+from lit_ae.tracking.unsent import ServerGone
 
 FOLDER = "shared"
 MADE = "made"  # value of the parent's tag shared.NAME when the file is there; before, the run that makes it
@@ -19,13 +20,20 @@ def shared_with_study(run_id: str, name: str, make: Callable[[], Path]) -> Path:
 
     The first run of the study that asks for it makes it, under a name that says what it depends on, and the others wait
     for it: made on another machine, it might differ. If that run dies, another one makes it. A run outside a study
-    makes its own.
+    makes its own, and so does one whose MLflow server does not answer.
 
     Args:
         run_id: the run that asks.
         name: of the file.
         make: makes the file and returns its path.
     """
+    try:
+        return _of_study(run_id, name, make)
+    except ServerGone:
+        return make()  # its protocol says by which file it was scored
+
+
+def _of_study(run_id: str, name: str, make: Callable[[], Path]) -> Path:
     parent = get_run(run_id).tags.get("mlflow.parentRunId")
     if parent is None:
         return make()

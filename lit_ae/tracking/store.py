@@ -27,16 +27,18 @@ def store_uri() -> str:
 def _client(uri: str) -> "MlflowClient":
     from filelock import FileLock
 
-    from lit_ae.tracking.store_check import check_store
+    from lit_ae.tracking.store_check import check_store, sqlite_file
 
     check_store(uri)
     from mlflow import MlflowClient
 
-    if uri != f"sqlite:///{(STORE / 'mlflow.db').resolve()}":
+    database = sqlite_file(uri)
+    if database is None:
         return MlflowClient(uri)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)  # it logs a line for each table that it creates
+    # It logs a line for each table that it creates, and a traceback for each error that it raises
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     # Several processes that open a new store at the same time corrupt its schema: one creates it, the others wait.
-    with FileLock(STORE / ".lock"):
+    with FileLock(database.with_name(f".{database.name}.lock")):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
@@ -12,6 +13,7 @@ from lit_ae.errors import SettingError
 DATABASES = ("postgresql", "mysql", "mssql", "databricks", "databricks-uc")  # checked by MLflow itself
 LOCK_TIMEOUT = 60.0  # seconds to wait while another process is writing
 NETWORK_TIMEOUT = 10.0  # seconds to wait for an answer
+UNAVAILABLE = (502, 503, 504)  # what a proxy answers for a server that is gone
 
 
 def check_store(uri: str) -> None:
@@ -33,10 +35,19 @@ def check_store(uri: str) -> None:
         )
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an sqlite store; None for another store, or one in memory."""
+    scheme, _, database = uri.partition(":///")
+    name = database.partition("?")[0].removeprefix("file:")
+    return Path(name) if scheme.startswith("sqlite") and name not in ("", ":memory:") else None
+
+
 def _check_sqlite(uri: str) -> None:
     database = uri.partition(":///")[2]
     is_uri = database.startswith("file:")
-    path = Path(database.partition("?")[0].removeprefix("file:"))
+    path = sqlite_file(uri)
+    if path is None:  # in memory
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(database if is_uri else path, LOCK_TIMEOUT, uri=is_uri)) as connection:
@@ -47,21 +58,40 @@ def _check_sqlite(uri: str) -> None:
     except (OSError, sqlite3.Error) as error:
         if "locked" in str(error):  # another process is writing to it, so it can be written
             return
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingError(
-            f"the MLflow store {path} cannot be written ({reason}): make it writable, run in another folder, or set "
-            "MLFLOW_TRACKING_URI"
-        ) from error
+        reason = str(error.strerror if isinstance(error, OSError) else error)
+        what = "is damaged" if _is_damage(reason) else "cannot be written"
+        raise SettingError(f"the MLflow store {path} {what} ({reason}): {remedy(reason)}") from error
 
 
 def _check_server(uri: str) -> None:
-    try:
-        with urlopen(f"{uri.rstrip('/')}/health", timeout=NETWORK_TIMEOUT):
-            pass
-    except HTTPError:  # the server has answered
-        return
-    except (URLError, OSError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
+    if reason := no_server(uri):
         raise SettingError(
             f"MLFLOW_TRACKING_URI {uri} does not answer ({reason}): start the server, or unset it to use ./mlruns"
-        ) from error
+        )
+
+
+def _is_damage(reason: str) -> bool:
+    return any(word in reason for word in ("malformed", "not a database", "no such table", "no such column", "corrupt"))
+
+
+def remedy(reason: str) -> str:
+    """What to do about an error of a database, given its text."""
+    if _is_damage(reason):
+        return (
+            "put a copy of it back, or save what can be read by `sqlite3 OLD.db .recover | sqlite3 NEW.db`, or move it "
+            "away to begin a new one (checkpoints are files of their own), or set MLFLOW_TRACKING_URI to another one"
+        )
+    if "full" in reason or "space" in reason or "I/O" in reason:
+        return "free some space on its disk, or set MLFLOW_TRACKING_URI to another one"
+    return "make it writable, run in another folder, or set MLFLOW_TRACKING_URI to another one"
+
+
+def no_server(uri: str) -> str | None:
+    """Why the server at an address does not answer; None if it does."""
+    try:
+        with urlopen(f"{uri.rstrip('/')}/health", timeout=NETWORK_TIMEOUT):
+            return None
+    except HTTPError as error:
+        return str(error) if error.code in UNAVAILABLE else None
+    except (URLError, OSError, HTTPException) as error:
+        return str(error.reason if isinstance(error, URLError) else error) or type(error).__name__

@@ -2,10 +2,13 @@
 
 import shutil
 import threading
+import zipfile
+import zlib
 from pathlib import Path
 
 from lit_ae.tracking.runs import checkpoint_folder, has_local_artifacts
 from lit_ae.tracking.store import client
+from lit_ae.tracking.unsent import sent_or_kept
 
 LAST = "last.ckpt"
 _one_at_a_time = threading.Lock()  # so that no file replaces a newer one of the same name
@@ -32,6 +35,7 @@ class CheckpointUploads:
                     self.seen[path] = changed
 
 
+@sent_or_kept
 def upload_checkpoints(run_id: str) -> None:
     """Copy the checkpoints to the run's artifacts if these are on another machine."""
     folder = checkpoint_folder(run_id)
@@ -40,10 +44,24 @@ def upload_checkpoints(run_id: str) -> None:
             client().log_artifacts(run_id, str(folder), "checkpoints")
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there with the checksums that it states; of one that is damaged a line tells."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip() is not None
+    except FileNotFoundError:
+        return False
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError):
+        damaged = True
+    if damaged:
+        print(f"{path} is damaged and is not used")
+    return not damaged
+
+
 def has_last_checkpoint(run_id: str) -> bool:
     """Whether a run's artifacts hold the checkpoint from which its training can go on."""
     if has_local_artifacts(run_id):
-        return (checkpoint_folder(run_id) / LAST).is_file()
+        return is_whole(checkpoint_folder(run_id) / LAST)
     return any(entry.path == f"checkpoints/{LAST}" for entry in client().list_artifacts(run_id, "checkpoints"))
 
 

@@ -52,7 +52,7 @@ class Wanted:
             return None
         runs = self._of_these_settings()
         if self.resume:
-            runs = [run for run in runs if run.status in ("KILLED", "FAILED")]
+            runs = [run for run in runs if run.status in ("KILLED", "FAILED") and _can_be_read(run)]
         trained = next((run for run in runs if run.checkpoint), None)
         if trained is None and self.resume:
             print("--resume: no unfinished run with these settings has a checkpoint, so training starts in a new run")
@@ -104,6 +104,18 @@ class Wanted:
         if found is None and (self.subcommand != "fit" or self.ckpt_path):
             return tracking.last_checkpoint(run_id)  # which says that there is none
         return found
+
+
+def _can_be_read(run: tracking.Run) -> bool:
+    """Whether the checkpoint that its training would go on from is whole; a line tells if it is damaged."""
+    path = run.artifact("checkpoints/last.ckpt") or run.checkpoint
+    try:
+        if path is not None:
+            read_checkpoint(path)
+    except SettingError as error:
+        print(f"--resume leaves run {run.id} out: {error}")
+        return False
+    return True
 
 
 def refuse_without_more(trainer: Trainer, content: Mapping[str, Any], run_id: str | None) -> None:

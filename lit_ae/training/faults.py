@@ -1,6 +1,5 @@
 """Whether an error comes from the user's settings or machine, or is a fault of the code."""
 
-import errno
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,11 +8,11 @@ from pathlib import Path
 from lit_ae.errors import SettingError
 from lit_ae.settings.files import config_folder
 from lit_ae.settings.suggestions import near_match
+from lit_ae.settings.whole_files import FULL, UNWRITABLE, cannot_be_written
 from lit_ae.settings.yaml_reader import read_yaml
 from lit_ae.training.parser_messages import explain
 
 PACKAGE = Path(__file__).parent.parent.as_posix()
-UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
 
 @contextmanager
@@ -77,17 +76,28 @@ def _users_fault(error: BaseException, wrapped: bool) -> str | None:
     if isinstance(error, ValueError) and ("/torch/optim/" in source or (wrapped and not source.startswith(PACKAGE))):
         return f"a class refuses its settings: {_first_line(error)}"
     if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename is not None:
-        return f"{error.filename} cannot be written ({error.strerror}): make it writable, or use another folder"
-    if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy"):
-        database = error
-        while database.__cause__ is not None:
-            database = database.__cause__
-        if type(database).__name__ in ("OperationalError", "DatabaseError"):  # of PEP 249: locked, full, unwritable
-            return (
-                f"the MLflow store failed ({_first_line(database)}): make it writable, or set MLFLOW_TRACKING_URI to "
-                "another one"
-            )
+        return cannot_be_written(error.filename, error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"a file cannot be written ({error.strerror}): free some space on the disk"
+    if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy", "sqlite3", "requests"):
+        return _stores_fault(error)
     return None
+
+
+def _stores_fault(error: BaseException) -> str | None:
+    """The message for an error of the MLflow store."""
+    from lit_ae.tracking.store_check import remedy
+    from lit_ae.tracking.unsent import ServerGone, has_no_answer
+
+    if has_no_answer(error):
+        return str(ServerGone())
+    database = error
+    while database.__cause__ is not None:
+        database = database.__cause__
+    if type(database).__name__ not in ("OperationalError", "DatabaseError"):  # of PEP 249: locked, full, damaged
+        return None
+    reason = _first_line(database).removeprefix("(sqlite3.OperationalError) ").removeprefix("(sqlite3.DatabaseError) ")
+    return f"the MLflow store failed ({reason}): {remedy(reason)}"
 
 
 def _raised_in(error: BaseException) -> str:

@@ -13,7 +13,6 @@ import yaml
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_info
 
 import lit_ae.callbacks
 import lit_ae.data
@@ -24,21 +23,24 @@ from lit_ae import tracking
 from lit_ae.data.base import BaseDataModule
 from lit_ae.errors import SettingError
 from lit_ae.models.checkpoints import read_checkpoint
+from lit_ae.models.class_paths import check_class_paths
 from lit_ae.models.settings import bare, import_all
 from lit_ae.models.tracked import TrackedModule
-from lit_ae.settings.files import config_folder
+from lit_ae.settings.files import config_path
 from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.bounds import check_bounds
 from lit_ae.training.callback_selection import keep_only_scores, refuse_callbacks, set_aside
+from lit_ae.training.checkpoint_files import write_whole_checkpoints
 from lit_ae.training.choice_of_run import Wanted, refuse_without_more
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
 from lit_ae.training.own_settings import add_settings, is_set
-from lit_ae.training.precision import REDUCED, precision_for
+from lit_ae.training.precision import precision_for
 from lit_ae.training.predict_callback import WritePredictions
 from lit_ae.training.progress_bar import StepsBar
 from lit_ae.training.run_settings import flat, settings_hash
 from lit_ae.training.tracking_callback import Tracking
+from lit_ae.training.what_next import on_terminal, what_next
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
 warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
@@ -68,9 +70,9 @@ class AutoencoderCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], run_id: str | None = None, then_test: bool = False) -> None:
-        self.run_id, self.then_test = run_id, then_test
+        self.run_id, self.then_test, self.given = run_id, then_test, list(args)
         self.requested = next((a for a in args if a in LightningCLI.subcommands()), "fit")
-        defaults = {"default_config_files": [str(config_folder() / "defaults.yaml")], "exit_on_error": False}
+        defaults = {"default_config_files": [str(config_path("defaults.yaml"))], "exit_on_error": False}
         super().__init__(
             TrackedModule,
             BaseDataModule,
@@ -103,6 +105,9 @@ class AutoencoderCLI(LightningCLI):
         config = self.config[self.requested]
         if config.trainer.max_steps not in (None, -1) and not is_set("trainer.max_epochs", args):
             config.trainer.max_epochs = -1  # the default does not end a training before the steps that are asked for
+        if self.requested == "fit" and on_terminal() and not is_set("trainer.enable_model_summary", args):
+            config.trainer.enable_model_summary = True
+        check_class_paths(config.as_dict())
         check_bounds(config.as_dict())
 
     def _parse_ckpt_path(self) -> None:
@@ -116,16 +121,15 @@ class AutoencoderCLI(LightningCLI):
             how = {"format": "json", "skip_link_targets": False, "skip_none": False, "skip_validation": True}
             self.config_dump = json.loads(self.parser.dump(self.config, **how))[self.config.subcommand]
 
-    def _resolved(self) -> str:
-        self._dump_config()
-        return yaml.safe_dump(self.config_dump, sort_keys=False)
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's logger, unless the settings name another or switch logging off."""
+        self._dump_config()
+        tracked = self._get(self.config_init, "trainer.logger") in (None, True)
+        self.found_run = self._find_run() if tracked else None
         self._choose_precision()
-        if self._get(self.config_init, "trainer.logger") in (None, True):
+        if tracked:
             kwargs["logger"] = RunLogger(self._get(self.config, "figures"))
-        extra: list[Callback] = [Tracking(self._resolved())]
+        extra: list[Callback] = [Tracking(yaml.safe_dump(self.config_dump, sort_keys=False))]
         if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
             extra.append(StepsBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
         if self.requested == "predict":
@@ -136,17 +140,27 @@ class AutoencoderCLI(LightningCLI):
         with refused("trainer"):
             trainer = super().instantiate_trainer(**kwargs)
         refuse_callbacks(trainer)
+        write_whole_checkpoints(trainer)
         return trainer
 
     def _choose_precision(self) -> None:
-        """Set the precision that suits model and device, unless the settings name one; it is stored as any setting."""
+        """Set that of the run that goes on or is tested, or one that suits model and device, unless one is given."""
         if self._get(self.config, "trainer.precision") or self._get(self.config, "trainer.plugins"):
             return
-        chosen = precision_for(self.model, self._get(self.config, "trainer.accelerator"))
-        if chosen == REDUCED:
-            rank_zero_info(f"trainer.precision is {chosen}, which this device computes natively; or set it to 32-true")
-        for config in (self.config, self.config_init):
-            self._get(config, "trainer")["precision"] = chosen
+        params = tracking.get_run(self.found_run).params if self.found_run else {}
+        accelerator = self._get(self.config, "trainer.accelerator")
+        chosen = params.get("trainer.precision") or precision_for(self.model, accelerator)
+        parsed = (self._get(config, "trainer") for config in (self.config, self.config_init))
+        for trainer in (self.config_dump["trainer"], *parsed):
+            trainer["precision"] = chosen
+
+    def _find_run(self) -> str | None:
+        """The run that goes on or is tested; None for a new one."""
+        if self.run_id:
+            return self.run_id
+        tracking.send_unsent()
+        tracking.end_abandoned(self._get(self.config, "experiment"))
+        return self._wanted(self.requested).find()
 
     def instantiate_classes(self) -> None:
         """Model, data and trainer; the model keeps its settings as plain data, for its checkpoints."""
@@ -161,9 +175,7 @@ class AutoencoderCLI(LightningCLI):
         if logger is None:
             self._execute(subcommand)
             return
-        if not self.run_id:
-            tracking.end_abandoned(self._get(self.config, "experiment"))
-        logger.run_id = self.run_id or self._wanted(subcommand).find()  # on every rank, since each loads its weights
+        logger.run_id = self.found_run  # on every rank, since each loads its weights
         self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed
         if getattr(rank_zero_only, "rank", 0) != 0:
             self._execute(subcommand)
@@ -173,7 +185,7 @@ class AutoencoderCLI(LightningCLI):
         with owned, tracking.run_status(logger.run_id):
             self._execute(subcommand)
         if subcommand == "fit" and not self.run_id:
-            print(f"run finished; to score it: lit-ae test (the same settings) --run_id {logger.run_id}")
+            print(what_next(tracking.get_run(logger.run_id), self.given))
 
     def _execute(self, subcommand: str) -> None:
         logger = run_logger(self.trainer)

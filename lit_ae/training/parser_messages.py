@@ -93,7 +93,7 @@ def _required(names: list[str], setting: str, owner: str) -> str:
     name = names[-1].partition(".")[2] or names[-1]  # fit.model
     stems = sorted(p.stem for p in (config_folder() / name).glob("*.yaml"))
     known = ", ".join([*stems[:8], "..."] if len(stems) > 8 else stems)
-    files = f"{config_folder() / name}/NAME.yaml (NAME: {known})"
+    files = f"NAME, one of {known} (`lit-ae list {'models' if name == 'model' else name}`), or FILE"
     return f"no {name} is given: add --config {files}" if stems else f"--{name} is missing: add --{name}=VALUE"
 
 

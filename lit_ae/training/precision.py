@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from lit_ae.tracking import machine
@@ -20,13 +21,16 @@ REPEATS = 3
 
 
 def precision_for(module: nn.Module, accelerator: object) -> str:
-    """The precision in which a model is trained and tested if `trainer.precision` is not set.
+    """The precision in which a model is trained and tested if `trainer.precision` is not set; reduced, it is said.
 
     Args:
         module: the model.
         accelerator: the setting `trainer.accelerator`.
     """
-    return REDUCED if has_large_layers(module) and is_native(accelerator) else FULL
+    if not (has_large_layers(module) and is_native(accelerator)):
+        return FULL
+    rank_zero_info(f"trainer.precision is {REDUCED}, which this device computes natively; or set it to {FULL}")
+    return REDUCED
 
 
 def has_large_layers(module: nn.Module) -> bool:

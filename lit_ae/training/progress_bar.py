@@ -20,5 +20,6 @@ class StepsBar(TQDMProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """What is shown after the bar."""
-        return {**super().get_metrics(trainer, pl_module), "step": trainer.global_step}
+        """What is shown after the bar: the steps, and the losses of the last epoch that has ended."""
+        losses = {key: value.item() for key, value in trainer.callback_metrics.items() if key.endswith("loss")}
+        return {**super().get_metrics(trainer, pl_module), "step": trainer.global_step, **losses}

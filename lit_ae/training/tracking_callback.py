@@ -28,6 +28,7 @@ class Tracking(Callback):
 
     def __init__(self, config: str) -> None:
         self.config = config
+        self.kept = ""  # what the weights are that this training has kept
         self.loaded = ""  # what the weights are that a separate test has loaded
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -66,7 +67,8 @@ class Tracking(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             load_current(trainer, pl_module, checkpoint)
             if logger and logger.run_id and logger.run_id == checkpoint.get("run_id"):
-                _log_lost(logger, checkpoint)
+                _log_lost(logger, checkpoint, trainer)
+                logger.known = _logged_later(logger.run_id, checkpoint["epoch"] + 1)
         else:
             self.loaded = described(checkpoint, f"checkpoint {Path(str(trainer.ckpt_path)).name}")
 
@@ -75,6 +77,7 @@ class Tracking(Callback):
         logger, found = run_logger(trainer), load_kept(trainer, pl_module)
         if logger and logger.run_id and trainer.is_global_zero:
             if found is not None:
+                self.kept = found[1]
                 name = _within(tracking.checkpoint_folder(logger.run_id), found[0])
                 tracking.set_tags(logger.run_id, {"checkpoint": name, "scored_weights": found[1]})
             tracking.upload_checkpoints(logger.run_id)
@@ -90,11 +93,14 @@ class Tracking(Callback):
                     "limited-..., beside those of the whole test split"
                 )
         if logger and logger.run_id and trainer.is_global_zero:
-            run, path = tracking.get_run(logger.run_id), Path(str(trainer.ckpt_path)).as_posix()
-            weights = run.tags.get("scored_weights", "weights at the end of training")
-            if trainer.ckpt_path and not ("scored_weights" in run.tags and path.endswith(run.checkpoint_name)):
-                weights = self.loaded
+            weights = self.kept or self._of_an_earlier_training(logger.run_id, trainer)
             logger.log_protocol({"weights": weights.rsplit(" (epoch", 1)[0]})
+
+    def _of_an_earlier_training(self, run_id: str, trainer: Trainer) -> str:
+        run, path = tracking.get_run(run_id), Path(str(trainer.ckpt_path)).as_posix()
+        if trainer.ckpt_path and not ("scored_weights" in run.tags and path.endswith(run.checkpoint_name)):
+            return self.loaded
+        return run.tags.get("scored_weights", "weights at the end of training")
 
 
 def _within(folder: Path, path: Path) -> str:
@@ -105,11 +111,21 @@ def _within(folder: Path, path: Path) -> str:
     return path.resolve().relative_to(folder.resolve()).as_posix()
 
 
-def _log_lost(logger: RunLogger, checkpoint: dict[str, Any]) -> None:
+def _logged_later(run_id: str, epoch: int) -> dict[tuple[str, int], float]:
+    """The values of later epochs, which a training that was stopped within one of them has logged: they come again."""
+    run = tracking.get_run(run_id)
+    keys = [key for key in run.metrics if key.startswith(("train/", "val/"))]
+    return {(key, step): value for key in keys for step, value in run.history(key) if step > epoch}
+
+
+def _log_lost(logger: RunLogger, checkpoint: dict[str, Any], trainer: Trainer) -> None:
     """Log values of an epoch whose training was killed between the checkpoint at its end and their logging."""
     epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
     if epoch["processed"] > epoch["completed"]:
         run, values = tracking.get_run(str(logger.run_id)), checkpoint.get("logged", {})
-        own = {key: value for key, value in values.items() if key.startswith("train/")}
+        every = trainer.check_val_every_n_epoch
+        validated = every is not None and (checkpoint["epoch"] + 1) % every == 0
+        stages = ("train/", "val/") if validated else ("train/",)
+        own = {key: value for key, value in values.items() if key.startswith(stages)}
         lost = {key: value for key, value in own.items() if checkpoint["epoch"] + 1 not in dict(run.history(key))}
         logger.log_metrics({**lost, "epoch": checkpoint["epoch"]})

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from typing import ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -21,7 +22,11 @@ class PairedTest(Callback):
     test_only = True
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare with the study's other runs in MLflow."""
+        """Compare with the study's other runs in MLflow; without an answer of its server, the report alone does."""
+        with suppress(tracking.ServerGone):
+            self._compare(trainer)
+
+    def _compare(self, trainer: Trainer) -> None:
         logger = run_logger(trainer)
         if not trainer.is_global_zero or logger is None or logger.run_id is None:
             return

@@ -1,7 +1,8 @@
 """Features of a split's images on disk, so that they are computed once for each network."""
 
 import hashlib
-import os
+import io
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from torch import Tensor
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import SplitName
 from lit_ae.data.download import cache_root
+from lit_ae.errors import SettingError
 from lit_ae.metrics.images.extractors import UNREADABLE, FeatureExtractor
+from lit_ae.settings.whole_files import write_whole
 
 
 class FeatureCache:
@@ -27,17 +30,20 @@ class FeatureCache:
         self.path: Path = cache_root() / "features" / name
 
     def read(self) -> Tensor | None:
-        """Features [N, F] in the split's order; None if there is no file or a damaged one."""
+        """Features [N, F] in the split's order; None if there is no file, or a damaged one, of which a line tells."""
         with suppress(*UNREADABLE):
             found = torch.load(self.path, map_location="cpu", weights_only=True)
             if isinstance(found, Tensor) and found.shape == self._shape:
                 return found
+        if self.path.is_file():
+            print(f"{self.path} is damaged: its features are computed again", file=sys.stderr)
         return None
 
     def write(self, features: Tensor) -> None:
         """Store features [N, F]."""
-        part = self.path.with_suffix(f".{os.getpid()}.part")
-        with suppress(OSError):
-            part.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(features, part)
-            part.replace(self.path)
+        buffer = io.BytesIO()
+        torch.save(features, buffer)
+        try:
+            write_whole(self.path, buffer.getvalue(), "set LIT_AE_CACHE to another folder")
+        except (OSError, SettingError) as error:
+            print(f"features are not kept for later runs: {error}", file=sys.stderr)

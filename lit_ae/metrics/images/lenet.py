@@ -1,6 +1,7 @@
 """A small classifier of the data set's own classes: a feature extractor that needs no download."""
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from lit_ae.data.containers import ArrayDataset, as_float
 from lit_ae.data.download import cache_root
 from lit_ae.errors import NotComputable, SettingError
 from lit_ae.metrics.images.extractors import UNREADABLE, FeatureExtractor, Features
+from lit_ae.settings.whole_files import whole_file
 
 RECIPE = 1  # raise it when a change below changes what is learnt: it is part of the name of cached weights
 NUM_FEATURES = 84
@@ -132,9 +134,11 @@ class LeNetExtractor(FeatureExtractor):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock"):
                 if _stored(path, net) is None:  # another process may have trained it in the meantime
-                    part = path.with_suffix(".part")
-                    torch.save(_trained(net, datamodule, torch.device(device)), part)
-                    part.replace(path)
+                    if path.is_file():
+                        print(f"{path} is damaged: the classifier is trained again", file=sys.stderr)
+                    trained = _trained(net, datamodule, torch.device(device))
+                    with whole_file(path, "set LIT_AE_CACHE to another folder") as part:
+                        torch.save(trained, part)
         except OSError as error:
             raise SettingError(
                 f"the classifier for extractor lenet cannot be stored in {path.parent} ({error}): set the environment "

@@ -1,0 +1,51 @@
+"""A training that is a trial of a search for settings."""
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_ae import tracking
+from lit_ae.errors import SettingError
+from lit_ae.settings.searches import open_search
+from lit_ae.tracking.logger import run_logger
+
+
+class ReportTrial(Callback):
+    """Reports a value of the validation split after each epoch to a search, and ends a training that has no prospects.
+
+    Its run then has the tag `pruned`. `lit-ae tune` adds this callback.
+
+    Args:
+        file: of the search.
+        search: its name.
+        trial: number of the trial.
+        metric: what is reported, such as val/loss.
+        better: whether `lower` or `higher` values are better.
+
+    Raises:
+        SettingError: the model does not log the metric.
+    """
+
+    def __init__(self, file: str, search: str, trial: int, metric: str, better: str = "lower") -> None:
+        self.file, self.search, self.trial, self.metric, self.better = file, search, trial, metric, better
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the trial."""
+        import optuna
+
+        study = open_search(Path(self.file), self.search, self.better)
+        self.reported = optuna.Trial(study, study.trials[self.trial]._trial_id)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the value; stop if the search says so."""
+        if trainer.sanity_checking:
+            return
+        if self.metric not in trainer.callback_metrics:
+            known = sorted(key for key in trainer.callback_metrics if key.startswith("val/"))
+            raise SettingError(f"tune.metric is {self.metric}, which is not logged: choose one of {', '.join(known)}")
+        self.reported.report(float(trainer.callback_metrics[self.metric]), trainer.current_epoch)
+        logger = run_logger(trainer)
+        if self.reported.should_prune():
+            trainer.should_stop = True
+            if logger and logger.run_id and trainer.is_global_zero:
+                tracking.set_tags(logger.run_id, {"pruned": "true"})
