@@ -85,7 +85,7 @@ def model(name, seed=0):
     with torch.no_grad():
         for key, value in made.state_dict().items():
             if value.is_floating_point() and "codebook" not in key and "counts" not in key:
-                value.mul_(1.5).add_(0.05 * torch.rand(value.shape))
+                value.mul_(1.5).add_(0.05 * (torch.rand(value.shape) - 0.5))
     return made
 
 

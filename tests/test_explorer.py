@@ -308,3 +308,18 @@ def test_a_port_that_is_taken_is_refused(served):
         Server("", [], served[2].server_port)
     with pytest.raises(SettingError, match="--port 99999 cannot be used"):
         Server("", [], 99999)
+
+
+def test_an_interrupt_ends_the_server_of_the_command(monkeypatch, lit_ae, capsys):
+    def interrupted(server):
+        assert b"<!doctype html>" in server.page
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subjects, "found", str)
+    monkeypatch.setattr(subjects, "load", lambda _: model("linear"))
+    monkeypatch.setattr(subjects, "load_data", lambda _: Made((9,)))
+    monkeypatch.setattr(Server, "serve_forever", interrupted)
+    assert lit_ae("explore", "a", "--port", "0", "--maps") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/ in a browser; Ctrl-C ends the server", said[0])
+    assert said[1:] == ["ended"]

@@ -194,12 +194,12 @@ def test_a_click_shows_input_reconstruction_spread_and_neighbours(opened, vae, d
 def test_the_spread_is_that_of_decoded_draws_of_the_posterior(opened, vae, data):
     x = data.split("test").x[3:4].float() / 255
     found = opened.array(f"{PANE}.spread(3, 0)")
+    draws = "Array.from({length: 16}, () => [...normals(16, random)])"
+    noise = opened.js(f"() => {{ const random = generator(4); return {draws}; }}")
     with torch.no_grad():
         mu, logvar = vae.encode(x)[:2]
-        z = mu + (logvar / 2).exp() * torch.randn(20000, 16, generator=torch.Generator().manual_seed(0))
-        expected = vae.decode(z).flatten(1).std(0).numpy()
-    assert found.mean() == pytest.approx(expected.mean(), rel=0.25)  # of 16 draws
-    assert np.corrcoef(found, expected)[0, 1] > 0.8
+        expected = vae.decode(mu + (logvar / 2).exp() * torch.tensor(noise)).flatten(1).std(0, correction=0).numpy()
+    assert np.allclose(found, expected, rtol=2e-3, atol=1e-5)  # the page has the standard deviations in float16
 
 
 def test_two_clicks_interpolate_with_psnr(opened, vae, data, codes):
@@ -430,7 +430,7 @@ def test_an_image_file_is_encoded(opened, vae, data, tmp_path):
     assert np.allclose(opened.array(f"{PANE}.own"), vae.embed(x[None].numpy())[0], atol=1e-4)
 
 
-# -- keyboard, labels and small screens --------------------------------------------------------------------------------
+# -- keyboard, labels and small screens ------------------------------------------------------------------------------
 
 
 def test_the_keyboard_alone_reaches_a_sample_and_a_place(opened):
@@ -453,9 +453,9 @@ def test_the_keyboard_alone_reaches_a_sample_and_a_place(opened):
     assert "the place" in opened.part("decoded").inner_text()
 
 
-NAMELESS = """[...document.querySelectorAll("button, select, input, canvas[tabindex], canvas[role=img], ol.bars")].filter(e =>
-  !(e.getAttribute("aria-label") || e.innerText || e.title || (e.labels && [...e.labels].some(l => l.innerText.trim()))
-    || e.querySelector("[aria-label]")))
+NAMELESS = """[...document.querySelectorAll("button, select, input, canvas[tabindex], canvas[role=img], ol.bars")]
+  .filter(e => !(e.getAttribute("aria-label") || e.innerText || e.title || e.querySelector("[aria-label]")
+    || (e.labels && [...e.labels].some(l => l.innerText.trim()))))
   .filter(e => e.offsetParent).map(e => e.outerHTML)"""
 
 
@@ -475,7 +475,7 @@ def test_everything_has_a_name_and_nothing_is_wider_than_the_screen(browser, pat
     page.page.close()
 
 
-# -- other models and data -----------------------------------------------------------------------------------------------
+# -- other models and data -------------------------------------------------------------------------------------------
 
 
 def test_a_gan_has_sliders_and_samples(browser, tmp_path):
@@ -568,7 +568,7 @@ def test_above_20000_points_their_density_is_drawn(browser, tmp_path):
         return c.filter((_, i) => i % 4 === 3).reduce((a, b) => a + b) / 576; }})"""
     )
     assert centre > 2 * edge
-    assert page.said == []
+    assert [text for text in page.said if "getImageData" not in text] == []  # a hint on how this test reads pixels
     page.page.close()
 
 

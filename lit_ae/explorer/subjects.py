@@ -104,7 +104,7 @@ def described(
 ) -> Subject:
     """What the page shows of a model in evaluation mode; the arguments are those of `subject`."""
     made = Subject(source, title, model, np.zeros((0, model.latent_dim), np.float32))
-    with torch.random.fork_rng([]):
+    with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(0)
         if isinstance(model, ReconstructionModule):
             _measure(made, model, data, samples, maps)
