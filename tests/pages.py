@@ -82,10 +82,11 @@ def model(name, seed=0):
     """A model of `MODELS` in evaluation mode, with weights that make its outputs differ and statistics of norms."""
     torch.manual_seed(seed)
     made = MODELS[name]().eval()
+    scale = 6 if name == "dcgan" else 1.5  # whose weights start small
     with torch.no_grad():
         for key, value in made.state_dict().items():
             if value.is_floating_point() and "codebook" not in key and "counts" not in key:
-                value.mul_(1.5).add_(0.05 * (torch.rand(value.shape) - 0.5))
+                value.mul_(scale).add_(0.05 * (torch.rand(value.shape) - 0.5))
     return made
 
 
