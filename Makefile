@@ -12,7 +12,7 @@ HALVES := 'import lightning.pytorch.cli, matplotlib.pyplot, torchmetrics, torchv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce readme test test-slow test-cluster test-browser test-faults audit coverage lint ui bench lock clean
+.PHONY: help setup reproduce readme test test-slow test-cluster test-browser test-faults docs tutorials audit coverage lint ui bench lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,13 @@ test-browser: $(READY) ## open the pages of reports and of the explorer in Chrom
 
 test-faults: $(READY) ## kill, fill and damage what can be, and print what was lost (TABLE=docs/faults.md writes it)
 	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile $(if $(TABLE),--faults-table=$(TABLE))
+
+docs: $(READY) ## write the documentation to site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file .mkdocs.yml
+	@echo "to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site (the search needs a server)"
+
+tutorials: $(READY) ## run every block of the tutorials in docs/tutorials
+	$(BIN)/python -m pytest -n 2 -m slow tests/test_tutorials.py
 
 audit: $(READY) ## look up known vulnerabilities of the installed packages, if there is a network
 	@$(BIN)/python .ci/audit.py

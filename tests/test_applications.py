@@ -1,6 +1,7 @@
 """What codes are good for: compression, denoising, choosing labels, more of a rare class, components of many genes."""
 
 import io
+import math
 import zlib
 from types import SimpleNamespace
 
@@ -26,7 +27,14 @@ from lit_ae.callbacks.scores.noisy_inputs import NoisyInputs
 from lit_ae.data.digits import Digits
 from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.evaluation import Evaluation
-from lit_ae.metrics.codes.active_learning import area_between, learning_curve, predictive_variance
+from lit_ae.metrics.codes.active_learning import (
+    area_between,
+    bald,
+    diverse,
+    learning_curve,
+    margin,
+    predictive_variance,
+)
 from lit_ae.metrics.codes.augmentation import recall_and_accuracy, transferred_codes
 from lit_ae.metrics.codes.components import principal_components
 from lit_ae.metrics.reconstruction.compression import deflated_bytes, jpeg, png_bytes, quantise, restore
@@ -158,6 +166,9 @@ def test_the_filter_is_the_best_on_the_images_given():
 # -- choosing labels -------------------------------------------------------------------------------------------------
 
 
+ALL = ("variance", "bald", "margin", "margin_diverse", "random")
+
+
 def test_predictive_variance_is_that_of_drawn_labels(agrees):
     random = np.random.default_rng(0)
     probs = random.dirichlet(np.ones(4), size=(5, 3))  # [M, N, K]
@@ -171,29 +182,52 @@ def test_predictive_variance_is_that_of_drawn_labels(agrees):
         predictive_variance(probs[0])
 
 
+def test_bald_is_the_information_between_label_and_member():
+    sure, unsure = np.array([1.0, 0.0]), np.array([0.5, 0.5])
+    probs = np.array([[sure, unsure, sure], [sure[::-1], unsure, sure]])  # two members, three samples
+    assert bald(probs) == pytest.approx([math.log(2), 0, 0])
+    drawn = np.random.default_rng(0).dirichlet(np.ones(4), size=(6, 5))
+    joint = drawn / 6  # of member and label
+    naive = [mutual_information(joint[:, n]) for n in range(5)]
+    assert bald(drawn) == pytest.approx(naive)
+
+
+def mutual_information(joint):
+    independent = np.outer(joint.sum(1), joint.sum(0))
+    return (joint * np.log(joint / independent)).sum()
+
+
+def test_margin_and_diversity():
+    assert margin(np.array([[0.2, 0.5, 0.3], [0.05, 0.05, 0.9], [0.4, 0.4, 0.2]])) == pytest.approx([0.2, 0.85, 0])
+    groups = np.repeat(np.eye(3) * 10, 20, axis=0) + np.random.default_rng(0).normal(size=(60, 3))
+    assert sorted(diverse(groups, 3, 0) // 20) == [0, 1, 2], "one of each group"
+    assert len(set(diverse(np.zeros((6, 2)), 4, 0))) == 4, "no code twice, even if all are the same"
+
+
 def test_curves_start_together_and_end_with_the_whole_pool(agrees):
     x, y, x_test, y_test = small_digits()
     x, x_test = x / 16, x_test / 16
     settings = {"start": 20, "step": 35, "budget": 1000, "members": 2, "seed": 3}
-    curves = {s: learning_curve(x[:100], y[:100], x_test, y_test, s, **settings) for s in ("variance", "random")}
+    curves = {s: learning_curve(x[:100], y[:100], x_test, y_test, s, **settings) for s in ALL}
     assert [n for n, _ in curves["random"]] == [20, 55, 90, 100]
-    assert curves["random"][0] == curves["variance"][0]
+    assert len({curve[0] for curve in curves.values()}) == 1
     whole = LogisticRegression(max_iter=1000).fit(x[:100], y[:100]).score(x_test, y_test)
     ends = [curve[-1][1] for curve in curves.values()]
-    agrees("accuracy with all labels", "scikit-learn", "100 digits", ends, [whole] * 2, abs=0.006)
+    agrees("accuracy with all labels", "scikit-learn", "100 digits", ends, [whole] * 5, abs=0.006)
     again = learning_curve(x[:100], y[:100], x_test, y_test, "variance", **settings)
     assert again == curves["variance"]
 
 
-def test_labels_of_uncertain_samples_are_worth_more():
-    """Two classes with a narrow border: the samples of largest variance are near it, and raise the accuracy faster."""
+@pytest.mark.parametrize("strategy", ["variance", "margin", "margin_diverse"])
+def test_labels_of_uncertain_samples_are_worth_more(strategy):
+    """Two classes with a narrow border: the most uncertain samples are near it, and raise the accuracy faster."""
     random = np.random.default_rng(1)
     x = np.concatenate([random.normal(size=(600, 2)) * [1, 0.1], random.uniform(-0.3, 0.3, (60, 2))])
     y = (x[:, 0] + x[:, 1] > 0.1).astype(np.int64)
     settings = {"start": 10, "step": 10, "budget": 50}
     areas = []
     for seed in range(3):
-        curves = [learning_curve(x, y, x, y, s, seed=seed, **settings) for s in ("variance", "random")]
+        curves = [learning_curve(x, y, x, y, s, seed=seed, **settings) for s in (strategy, "random")]
         areas.append(area_between(*curves))
     assert np.mean(areas) > 0.005
 

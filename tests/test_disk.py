@@ -88,6 +88,7 @@ def test_every_file_that_stays_is_written_whole():
     """Other ways of writing are those of temporary files, of appending, and of downloads, which have a checksum."""
     ways = re.compile(r"\.write_text\(|\.write_bytes\(|torch\.save\(|np\.savez?\w*\(|\.open\(\"[wa]")
     allowed = {"run_job.py", "unsent.py", "download.py", "whole_files.py", "predictions.py", "genes.py"}
+    allowed |= {"serving.py"}  # a temporary folder, which MLflow copies
     for path in PACKAGE.rglob("*.py"):
         lines = [line for line in path.read_text("utf-8").splitlines() if ways.search(line) and ">>>" not in line]
         lines = [

@@ -150,6 +150,14 @@ def test_all_claims_of_a_folder_are_corrected_together(tmp_path: Path):
     assert "2 of 3 p-values are below 5 % as they are, 1 by Holm over all, 2 by BH" in text.replace("\n", " ")
 
 
+def test_files_of_earlier_reports_have_fewer_columns(tmp_path: Path):
+    header, row = "seeds,test,metric,a,b,n,mean_difference,p,p_holm", "5,paired,test/mse,VAE,AE,5,0.25,0.01,0.01"
+    (tmp_path / "old-comparisons.csv").write_text(f"{header}\n{row}\n")
+    write_claims(tmp_path)
+    written = "| [old](old.md) | VAE against AE | test/mse |  | 5 | +0.250 | 0.010 | 0.010 | 0.010 | 0.010 |"
+    assert written in (tmp_path / "all-comparisons.md").read_text("utf-8")
+
+
 def test_no_claims_no_page(tmp_path: Path):
     write_claims(tmp_path)
     assert not list(tmp_path.iterdir())

@@ -35,7 +35,14 @@ from lit_ae.settings.files import config_folder
 N = (80, 20, 20)  # samples of each split
 LABELLED = {"LinearProbe", "ActiveLearning", "silhouette", "ari", "nmi", "clustering_accuracy", "probe_accuracy_pixels"}
 LABELLED |= {f"pca/{n}/probe_accuracy" for n in (50, 500)}
-OWN = {"Factors", "FactorCorrelation", "Anomaly", "MinorityAugmentation", "ValidSet"}  # not of ordinary data
+OWN = {
+    "Factors",
+    "FactorCorrelation",
+    "FactorVAEScore",
+    "Anomaly",
+    "MinorityAugmentation",
+    "ValidSet",
+}  # not of ordinary data
 
 
 class Poor(BaseDataModule):

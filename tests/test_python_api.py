@@ -273,8 +273,8 @@ def test_loading_runs_no_code_of_the_file(tmp_path):
     [
         ("encoder", {"class_path": "antigravity.Encoder"}, "antigravity.Encoder, which is not imported"),
         ("encoder", "os.system", "give the class itself as encoder="),
-        ("encoder", {"class_path": "os.system"}, "cannot be used"),
-        ("likelihood", {"class_path": "subprocess.Popen", "init_args": {"args": "true"}}, "cannot be used"),
+        ("encoder", {"class_path": "os.system"}, "is no class of networks"),
+        ("likelihood", {"class_path": "subprocess.Popen", "init_args": {"args": "true"}}, "is no class of networks"),
         ("likelihood", {"class_path": "Gaussian", "init_args": {"pixel": "sum"}}, "cannot be used"),
         ("beta", "much", "cannot be used"),
         ("betta", 1.0, "has no setting betta"),

@@ -55,7 +55,7 @@ def take(page: Page, address: Path, name: str, acts: list[str], crop: int | None
     if crop is not None:
         image = image.crop((0, 0, image.width, min(crop, image.height)))
     for colours in (256, 128, 64, 32):
-        image.quantize(colours).save(path, optimize=True)
+        image.quantize(colours, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
         if path.stat().st_size <= LARGEST:
             break
     print(path.name, path.stat().st_size, "bytes")

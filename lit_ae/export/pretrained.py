@@ -12,6 +12,7 @@ from lit_ae.models.settings import import_all, subclass_named
 from lit_ae.models.stored_settings import NOT_STORED, SETTINGS, restored
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.settings.extras import needs
+from lit_ae.settings.whole_files import write_whole
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -44,7 +45,7 @@ def save_pretrained(model: TrackedModule, folder: str | Path, run_id: str | None
     True
     """
     with needs("export", "save_pretrained"):
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -57,9 +58,9 @@ def save_pretrained(model: TrackedModule, folder: str | Path, run_id: str | None
     config = {"library_name": "lit_ae", "family": stored["family"], "settings": settings}
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
-    (folder / CARD).write_text(model_card(model, run_id, licence), encoding="utf-8")
+    write_whole(folder / WEIGHTS, save(tensors, {"format": "pt"}))
+    write_whole(folder / CONFIG, json.dumps(config, indent=1).encode())
+    write_whole(folder / CARD, model_card(model, run_id, licence).encode())
     return folder
 
 

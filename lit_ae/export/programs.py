@@ -4,6 +4,7 @@ Each is run after it has been written, on batches of three sizes, and refused if
 1e-5: absolutely, or relative to values above 1.
 """
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from torch.export import Dim, ExportedProgram
 from lit_ae.errors import SettingError
 from lit_ae.export.parts import Part, difference
 from lit_ae.settings.extras import needs
+from lit_ae.settings.whole_files import write_whole
 
 TOLERANCE = 1e-5
 SIZES = (1, 3, 64)  # of the batches that are compared
@@ -29,7 +31,9 @@ def write_torch(part: Part, path: Path) -> float:
     Raises:
         SettingError: the part cannot be traced, or the program gives other values.
     """
-    torch.export.save(_program(part), path)
+    content = io.BytesIO()
+    torch.export.save(_program(part), content)
+    write_whole(path, content.getvalue())
     loaded = torch.export.load(path).module()
     return _compared(part, lambda inputs: loaded(*inputs), path)
 
@@ -50,10 +54,9 @@ def write_onnx(part: Part, path: Path) -> float:
             program, dynamo=True, input_names=list(part.inputs), output_names=list(part.outputs), verbose=False
         )
     assert found is not None
-    found.save(str(path))
-    stored = onnx.load(path)
+    stored = found.model_proto
     onnx.helper.set_model_props(stored, {"family": part.family, "part": part.name})
-    onnx.save(stored, path)
+    write_whole(path, stored.SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(inputs: tuple[Tensor, ...]) -> list[Tensor]:

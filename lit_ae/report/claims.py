@@ -73,4 +73,5 @@ def _declared(out_dir: Path) -> Iterator[tuple[str, dict[str, str]]]:
         most = max((int(row["seeds"]) for row in rows), default=0)
         for row in rows:
             if int(row["seeds"]) == most:
-                yield path.name.removesuffix("-comparisons.csv"), {"claim": "", **row}
+                older = {"claim": "", "over": "seeds", "b_metric": row["metric"]}  # files of earlier reports lack these
+                yield path.name.removesuffix("-comparisons.csv"), {**older, **row}

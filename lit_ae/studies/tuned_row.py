@@ -9,6 +9,7 @@ import yaml
 
 from lit_ae.errors import SettingError
 from lit_ae.settings.files import PACKAGE
+from lit_ae.settings.whole_files import write_whole
 from lit_ae.settings.yaml_reader import read_yaml
 from lit_ae.studies.search import Found
 from lit_ae.studies.spec import Study
@@ -53,7 +54,7 @@ def write_row(study: Study, path: Path, found: Found) -> None:
         block = [f"{' ' * place[2]}{line}" for line in text.splitlines()]
         written = "\n".join([*lines[: place[0]], *block, *lines[place[1] :]]) + "\n"
         if _read(written) == wanted:
-            path.write_text(written, encoding="utf-8")
+            write_whole(path, written.encode())
             return
     content = yaml.safe_dump({label: row}, allow_unicode=True, default_flow_style=True, width=10**6)
     raise SettingError(f"{path} cannot be changed by lines: add this row under models by hand: {content}")

@@ -38,7 +38,7 @@ from lit_ae.tracking.runs import (
 from lit_ae.tracking.samples import log_samples, sample_values
 from lit_ae.tracking.shared import shared_with_study
 from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
-from lit_ae.tracking.unsent import ServerGone, send_unsent, unsent_runs
+from lit_ae.tracking.unsent import ServerGone, send_unsent, unsent_runs, waits
 from lit_ae.tracking.uploads import fetch_checkpoints, has_last_checkpoint, is_whole, upload_checkpoints
 
 __all__ = [
@@ -89,4 +89,5 @@ __all__ = [
     "unsent_runs",
     "upload_checkpoints",
     "valid_key",
+    "waits",
 ]

@@ -119,6 +119,11 @@ def ask_again() -> None:
         _asked[store_uri()] = -math.inf
 
 
+def waits(run_id: str) -> bool:
+    """Whether something of a run is kept on disk until its server answers."""
+    return run_id in {folder.name for folder in unsent_runs()}
+
+
 def unsent_runs(everywhere: bool = False) -> list[Path]:
     """The folders of the runs for which something is kept, of this store or of all."""
     found = sorted(path.parent for path in (STORE / FOLDER).glob(f"*/{STORE_FILE}"))

@@ -184,7 +184,7 @@ class AutoencoderCLI(LightningCLI):
         owned = nullcontext() if self.run_id else tracking.owned(logger.run_id)  # else by who gave the run
         with owned, tracking.run_status(logger.run_id):
             self._execute(subcommand)
-        if subcommand == "fit" and not self.run_id:
+        if subcommand == "fit" and not self.run_id and not tracking.waits(logger.run_id):
             print(what_next(tracking.get_run(logger.run_id), self.given))
 
     def _execute(self, subcommand: str) -> None:

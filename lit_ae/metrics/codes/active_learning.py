@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Labels = NDArray[np.int64]
 
-Strategy = Literal["variance", "random"]
-STRATEGIES: tuple[Strategy, ...] = ("variance", "random")
+Strategy = Literal["variance", "bald", "margin", "margin_diverse", "random"]
+CANDIDATES = 10  # as many samples with small margins as are wanted, from which diverse ones are taken
 
 
 def predictive_variance(probs: "Floats") -> "Floats":
@@ -31,6 +31,40 @@ def predictive_variance(probs: "Floats") -> "Floats":
     return variance
 
 
+def bald(probs: "Floats") -> "Floats":
+    """Mutual information in nats of label and member of an ensemble with class probabilities [M, N, K]: [N].
+
+    H(p̄) - E H(p) (Houlsby et al. 2011, equation 2): high where the members are sure and disagree.
+    """
+    from scipy.special import entr
+
+    information: Floats = entr(probs.mean(0)).sum(1) - entr(probs).sum(2).mean(0)
+    return information
+
+
+def margin(probs: "Floats") -> "Floats":
+    """The most likely class's probability minus the second's, [N], of class probabilities [N, K]."""
+    import numpy as np
+
+    second, first = np.sort(probs, axis=1)[:, -2:].T
+    difference: Floats = first - second
+    return difference
+
+
+def diverse(codes: "Floats", wanted: int, seed: int) -> "Labels":
+    """Places [wanted] of codes [N, D] that lie next to the centres of as many KMeans clusters, each another code."""
+    import numpy as np
+    from sklearn.cluster import KMeans
+
+    centres = KMeans(wanted, n_init=1, random_state=seed).fit(codes).cluster_centers_
+    squared = ((codes[:, None] - centres) ** 2).sum(2)  # [N, wanted]
+    taken: list[int] = []
+    for column in squared.T:
+        column[taken] = np.inf
+        taken.append(int(column.argmin()))
+    return np.array(taken)
+
+
 def learning_curve(
     pool: "Floats",
     pool_labels: "Labels",
@@ -45,10 +79,17 @@ def learning_curve(
 ) -> list[tuple[int, float]]:
     """(number of labels, accuracy on x [M, D]) while samples of the pool [N, D] are labelled, `step` at a time.
 
-    The first `start` samples are random, the same for both strategies with the same seed. Then follow random samples,
-    or those with the largest `predictive_variance` under `members` logistic regressions (L2, C = 1), each of which
-    weights the labelled samples by Exp(1) weights (Bayesian bootstrap, Rubin 1981). The accuracy is that of a single
-    unweighted regression. This is pool-based uncertainty sampling (Settles 2009, section 3.1) in batches.
+    The first `start` samples are random, the same for every strategy with the same seed. Then follow (pool-based
+    uncertainty sampling in batches, Settles 2009, section 3.1)
+
+    - `random` samples;
+    - those with the largest `predictive_variance`, or `bald`, under `members` logistic regressions (L2, C = 1), each of
+      which weights the labelled samples by Exp(1) weights (Bayesian bootstrap, Rubin 1981);
+    - those with the smallest `margin` under a single regression;
+    - `margin_diverse`: of ten times as many with the smallest margins, those next to the centres of KMeans clusters
+      (Zhdanov 2019), since the smallest margins of a batch are often those of samples like each other.
+
+    The accuracy is that of a single unweighted regression.
 
     Raises:
         NotComputable: labels are missing, the pool has fewer than `start` samples or a single class, or x is empty.
@@ -81,10 +122,16 @@ def learning_curve(
         if wanted == 0:
             return curve
         taken = np.arange(wanted)
-        if strategy == "variance":
+        if strategy in ("variance", "bald"):
             weights = random.exponential(size=(members, len(chosen)))
             ensemble = [_probabilities(pool, pool_labels, chosen, pool[left], classes, own) for own in weights]
-            taken = np.argsort(-predictive_variance(np.stack(ensemble)), kind="stable")[:wanted]
+            measure = predictive_variance if strategy == "variance" else bald
+            taken = np.argsort(-measure(np.stack(ensemble)), kind="stable")[:wanted]
+        elif strategy != "random":
+            margins = margin(_probabilities(pool, pool_labels, chosen, pool[left], classes))
+            taken = np.argsort(margins, kind="stable")[: wanted * (1 if strategy == "margin" else CANDIDATES)]
+            if len(taken) > wanted:
+                taken = taken[diverse(pool[left[taken]], wanted, seed)]
         chosen, left = np.concatenate([chosen, left[taken]]), np.delete(left, taken)
 
 

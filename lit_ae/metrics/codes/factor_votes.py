@@ -36,7 +36,9 @@ def factor_vae_score(codes: Tensor, factors: Tensor, seed: int = 0, votes: int =
     groups = [_groups(column) for column in factors.T]
     groups = [rows for rows in groups if len(rows) > 1]
     if len(groups) < 2 or not z.shape[1]:
-        raise NotComputable("the FactorVAE score needs two factors that vary, and codes that vary")
+        raise NotComputable(
+            "the FactorVAE score needs two factors that vary and have values which samples share, and codes that vary"
+        )
     generator = torch.Generator().manual_seed(seed)
 
     def draw(n: int) -> Tensor:
