@@ -12,7 +12,7 @@ HALVES := 'import lightning.pytorch.cli, matplotlib.pyplot, torchmetrics, torchv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce readme test test-slow test-cluster test-faults docs tutorials audit coverage lint ui bench lock clean
+.PHONY: help setup reproduce readme test test-slow test-cluster test-browser test-faults docs tutorials audit coverage lint ui bench lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-slow: $(READY) ## run the tests that take minutes
 
 test-cluster: $(READY) ## run the tests with a Ray cluster of two nodes and an MLflow server on this machine
 	$(BIN)/python -m pytest -m cluster
+
+test-browser: $(READY) ## open the pages of reports and of the explorer in Chromium, where there is one
+	$(BIN)/python -m pytest -m browser
 
 test-faults: $(READY) ## kill, fill and damage what can be, and print what was lost (TABLE=docs/faults.md writes it)
 	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile $(if $(TABLE),--faults-table=$(TABLE))

@@ -20,6 +20,7 @@ from lit_ae.cli import main
 from lit_ae.settings.files import config_folder
 
 torch.set_num_threads(1)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DATA = {"nmn": "one_hot"}  # models that are not for images
 QUICK = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=1")
 
@@ -101,6 +102,21 @@ def scores(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("scores") / "scores.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, in which tests open pages; they are skipped where there is none."""
+    sync = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    found = next((path for path in map(shutil.which, BROWSERS) if path), None)  # else Playwright's own
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root a sandbox
+    with sync.sync_playwright() as playwright:
+        try:
+            opened = playwright.chromium.launch(executable_path=found, args=options)
+        except sync.Error as error:
+            pytest.skip(f"no browser could be started: {str(error).splitlines()[0]}")
+        yield opened
+        opened.close()
 
 
 # -- what each score was checked against, as a table under the tests' own output ----------------------------------

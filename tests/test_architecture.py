@@ -34,8 +34,9 @@ ROOMS["training"] = {*ROOMS}
 ROOMS["studies"] = {"plots", "statistics", "tracking", "training"}
 ROOMS["report"] = {"plots", "statistics", "tracking", "studies"}
 ROOMS["export"] = {"data", "nets", "objectives", "models", "samplers", "tracking", "api"}
-ROOMS["cli"] = {"tracking", "training", "studies", "report", "export"}
+ROOMS["cli"] = {"tracking", "training", "studies", "report", "export", "explorer"}
 ROOMS["api"] = {*ROOMS} - {"studies", "report", "export", "cli"}
+ROOMS["explorer"] = {"data", "objectives", "nets", "models", "samplers", "plots", "tracking", "callbacks", "api"}
 ROOMS["scores"] = {"data", "objectives", "nets", "models", "samplers", "metrics"}
 ROOMS["testing"] = {"data", "objectives", "nets", "models"}
 ROOMS["sklearn"] = {"data", "objectives", "nets", "models", "samplers", "training"}
@@ -192,7 +193,7 @@ HELPERS = {*SHARED, "containers", "hdf5", "subsets", "download", "tables", "imag
     "arguments",
     [
         ["--help"],
-        *([name, "--help"] for name in ("study", "report", "tune", "export", "init", "list", "ui")),
+        *([name, "--help"] for name in ("study", "report", "tune", "explore", "export", "init", "list", "ui")),
         ["list", "scores"],
         ["--version"],
     ],

@@ -296,6 +296,19 @@ def test_genes_keep_the_most_variable_of_the_training_cells(tmp_path: Path) -> N
     totals = values[train].sum(1)
     normalised = shares * np.median(totals[totals > 0])
     assert kept == most_variable(normalised.mean(0), normalised.var(0, ddof=1), 5).tolist()
+    assert data.feature_names == ()
+    with h5py.File(path, "a") as file:
+        file["genes"] = np.array([f"gene {i}" for i in range(GENES)], dtype="S")
+    assert Genes(path, n_genes=5).feature_names == tuple(f"gene {i}" for i in kept)
+
+
+def test_genes_are_named_as_in_an_anndata_file(tmp_path: Path) -> None:
+    path = h5ad(tmp_path / "genes.h5ad", counts())
+    with h5py.File(path, "a") as file:
+        names = file.create_group("var")
+        names.attrs["_index"], names["symbol"] = "symbol", np.array([f"G{i}" for i in range(GENES)], dtype="S")
+    data = Genes(path, matrix="layers/counts", n_genes=None)
+    assert data.feature_names == tuple(f"G{i}" for i in range(GENES))
 
 
 def test_most_variable_by_hand() -> None:

@@ -1,10 +1,10 @@
 """The page of reports in a real browser: fits a phone, every image there, no word in the console."""
 
 import dataclasses
-import os
 import shutil
 
 import pytest
+from pages import DESK, PHONE
 from test_report import FID, made_run, study
 
 from lit_ae import tracking
@@ -12,23 +12,6 @@ from lit_ae.report import build_report
 from lit_ae.studies.spec import FigureSpec, Note, Sweep
 
 pytestmark = pytest.mark.browser
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1400, "height": 900}
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    found = next((path for path in map(shutil.which, NAMES) if path), None)  # else Playwright's own
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root a sandbox
-    with sync.sync_playwright() as playwright:
-        try:
-            opened = playwright.chromium.launch(executable_path=found, args=options)
-        except sync.Error as error:
-            pytest.skip(f"no browser could be started: {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lit_ae.data.array import Array
 from lit_ae.data.tables import read_table
 from lit_ae.errors import SettingError
 
@@ -22,6 +23,11 @@ def test_numbers_are_features_and_y_the_labels(ending, tmp_path):
     assert table.x.tolist() == [[1.5, 1, 1], [2.5, 2, 0], [3.0, 3, 1]]
     assert table.names == ("height", "count", "flag")
     assert list(table.labels) == ["a", "b", "a"]
+
+
+def test_columns_name_the_features_of_the_data(tmp_path):
+    FRAME.to_csv(tmp_path / "table.csv", index=False)
+    assert Array(tmp_path / "table.csv").feature_names == ("height", "count", "flag")
 
 
 def test_any_column_may_be_the_labels(tmp_path):

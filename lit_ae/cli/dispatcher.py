@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from lit_ae.cli import export, init, listing, study, tune, ui
+from lit_ae.cli import explore, export, init, listing, study, tune, ui
 from lit_ae.errors import SettingError
 from lit_ae.settings.files import named_config
 from lit_ae.settings.suggestions import near_match
@@ -40,6 +40,9 @@ What there is:
 A trained model for other tools:
   export RUN --format onnx|torch|safetensors|mlflow [--part encoder|decoder|all] [--output PATH]
 
+A trained model in a browser:
+  explore RUN ... [--html FILE]   map of the codes, decoding, interpolation and samples
+
 Environment variables: LIT_AE_DATA (folder of the data sets), LIT_AE_CACHE (folder of cached classifiers),
 MLFLOW_TRACKING_URI (MLflow store; by default ./mlruns).
 """
@@ -48,6 +51,7 @@ OTHERS: dict[str, Callable[[Sequence[str]], int]] = {
     "study": study.study,
     "report": study.report,
     "sync": study.sync,
+    "explore": explore.explore,
     "export": export.export,
     "init": init.init,
     "list": listing.listing,

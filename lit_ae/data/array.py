@@ -97,6 +97,7 @@ class Array(BaseDataModule):
             )
         if self.path.suffix.lower() in tables.ENDINGS:
             table = tables.read_table(self.path, self.labels)
+            self.feature_names = table.names
             return self._dataset(table.x, table.labels)
         try:
             large = self.path.stat().st_size > IN_MEMORY

@@ -48,6 +48,7 @@ class BaseDataModule(LightningDataModule, ABC):
     num_classes: int  # 0 if there are no labels
     class_names: tuple[str, ...] = ()  # of the labels, for figures; empty if the numbers are the names
     factor_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()  # of the values of a vector; empty if they are not known
 
     def __init__(
         self,

@@ -75,6 +75,7 @@ class Genes(BaseDataModule):
         self.path = _found(Path(path).expanduser(), data_root(root))
         with open_counts(self.path, matrix) as counts:
             self._y, self.class_names = counts.labels(labels)
+            self._genes = counts.genes()
         self.input_shape = (min(n_genes or counts.shape[1], counts.shape[1]),)
         self.num_classes = len(self.class_names)
         self._val, self._test = share_sizes(len(self._y), val_share, test_share)
@@ -95,6 +96,19 @@ class Genes(BaseDataModule):
         made_from = (self.path.resolve(), stat.st_size, stat.st_mtime_ns, self.matrix, self.input_shape, self.normalise)
         key = repr((made_from, self.split_seed, self._val, self._test))
         return cache_root() / "genes" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.f32"
+
+    @property
+    def _kept(self) -> Path:
+        """The file beside the prepared values with the indices of the genes that were kept."""
+        return self.cached.with_suffix(".npy")
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the genes that were kept, if the file has them."""
+        self.prepare_data()
+        if not self._genes or not self._kept.is_file():  # values prepared by older code come without it
+            return ()
+        return tuple(self._genes[i] for i in np.load(self._kept))
 
     def prepare_data(self) -> None:
         """Write the prepared values once, with a progress bar; only one process at a time does so."""
@@ -149,6 +163,7 @@ class Genes(BaseDataModule):
             scaled = _scaled(block[:, kept], totals[rows]).toarray() * median
             values[place[rows]] = np.log1p(scaled) if self.normalise else scaled
         values.flush()
+        np.save(self._kept, kept)
 
     def load(self) -> Splits:
         """Map the prepared values into memory; they are computed first if they are missing."""

@@ -123,6 +123,16 @@ class Counts:
             "them as they are; round expected counts"
         )
 
+    def genes(self) -> tuple[str, ...]:
+        """Names of the genes [G], from `var` of an AnnData file, `genes` or `gene_names`; empty if there are none."""
+        variables = _in(self.file, "var")
+        index = variables.attrs.get("_index", "_index") if variables is not None else "_index"
+        for name in (f"var/{index}", "genes", "gene_names"):
+            values = _values(self.file, _in(self.file, name))
+            if values is not None and len(values) == self.shape[1]:
+                return tuple(value.decode() if isinstance(value, bytes) else str(value) for value in values)
+        return ()
+
     def labels(self, name: str | None) -> Labels:
         """Classes of the cells, those that occur; -1 for cells without a label.
 

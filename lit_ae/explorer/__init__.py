@@ -1,0 +1,1 @@
+"""The latent explorer: a page on which the codes of trained models are looked at, moved and decoded."""
