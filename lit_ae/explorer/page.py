@@ -18,6 +18,7 @@ from lit_ae.explorer.packing import packed, packed_ops
 from lit_ae.explorer.subjects import Subject
 from lit_ae.models.capabilities import Conditional
 from lit_ae.plots.style import PALETTE
+from lit_ae.settings.whole_files import write_whole
 
 LIMIT = 8_000_000  # bytes of a page that is handed on as a file
 SERVED = 64_000_000  # characters of weights in a page from the server, which decodes larger networks itself
@@ -56,10 +57,7 @@ def write(subjects: list[Subject], data: BaseDataModule, path: Path) -> str:
         if n < LEAST:
             raise SettingError(f"--html: the page would have more than {LIMIT / 1e6:g} MB: leave --html out")
         text = html(subjects, data, networks, n)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SettingError(f"--html {path} cannot be written ({error.strerror}): give another path") from error
+    write_whole(path, text.encode(), "give --html another path")
     worst = max(network.error for network in networks)
     return (
         f"{path}: {n:,} test samples, {total / 1e6:.1f} MB; weights as {networks[0].precision}, "
