@@ -8,7 +8,7 @@ import yaml
 from conftest import DATA
 from lightning.pytorch.cli import LightningCLI
 from PIL import Image
-from test_families import EACH, FAMILIES
+from test_families import FAMILIES, UNLIKE
 
 from lit_ae import tracking
 from lit_ae.models import ReconstructionModule
@@ -18,12 +18,6 @@ from lit_ae.training.lightning_cli import AutoencoderCLI  # it knows every famil
 
 TERMS = {"loss", "nll", "penalty", "mse"}
 LIMIT = 60
-# They differ from other families in a term of the loss alone, which has tests of its own
-ALIKE = {"beta_tcvae", "conditional_ae", "contractive", "denoising_masking", "dip_vae", "info_vae", "sparse_kl"}
-ALIKE |= {"vamp_prior_vae", "wae_mmd"}
-DEFAULT = [
-    pytest.param(name, marks=pytest.mark.slow) if isinstance(name, str) and name in ALIKE else name for name in EACH
-]
 
 
 def families(base=TrackedModule):
@@ -52,7 +46,7 @@ def figures(run):
     return {path.stem for path in run.artifact("figures").iterdir()}
 
 
-@pytest.mark.parametrize("name", DEFAULT)
+@pytest.mark.parametrize("name", UNLIKE)
 def test_fit_then_test_of_every_model_is_one_finished_run(name, store, lit_ae, settings, scores):
     """The first YAML of every family on digits is scored as well."""
     scored = name in FAMILIES and name not in DATA

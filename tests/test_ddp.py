@@ -179,6 +179,7 @@ def test_two_processes_leave_out_what_one_does(store, lit_ae, arguments, every_s
     assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_gan_in_two_processes_gives_the_scores_of_one(store, lit_ae, arguments, scores, clean_process):
     fit = arguments("gan", 2)
     assert lit_ae("fit", *fit[:-1], "--trainer.strategy=ddp_fork_find_unused_parameters_true") == 0

@@ -180,6 +180,7 @@ def refused(lit_ae, capsys, *arguments):
     return said.err
 
 
+@pytest.mark.slow  # the browser tests open such pages too
 def test_a_run_is_found_by_its_id_and_by_its_name(store, lit_ae, settings, capsys, tmp_path):
     assert lit_ae("fit", *settings("vae"), "--model.latent_dim=3") == 0
     run_id = subjects.found("VAE digits seed 0")

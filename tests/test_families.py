@@ -42,6 +42,10 @@ def one_of_each_family():
 FAMILIES = one_of_each_family()
 # All YAML files, of which one for each family is tested by default
 EACH = [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+# They differ from other families in a term of the loss alone, which has tests of its own
+ALIKE = {"beta_tcvae", "conditional_ae", "contractive", "denoising_masking", "dip_vae", "info_vae", "sparse_kl"}
+ALIKE |= {"vamp_prior_vae", "wae_mmd"}
+UNLIKE = [pytest.param(n, marks=pytest.mark.slow) if isinstance(n, str) and n in ALIKE else n for n in EACH]
 
 
 def shapes_of(name):

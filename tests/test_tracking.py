@@ -38,6 +38,7 @@ def run_from_command_line():
 # -- the store ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_processes_may_meet_a_fresh_store_at_once(tmp_path, monkeypatch):
     processes = [subprocess.Popen([sys.executable, "-c", ONE_RUN], cwd=tmp_path) for _ in range(3)]
     assert [process.wait(120) for process in processes] == [0] * 3
@@ -216,6 +217,7 @@ def test_runs_that_name_a_data_set_at_the_same_moment(store, monkeypatch):
         assert (found.dataset.name, found.dataset.digest) == ("digits", "abc")
 
 
+@pytest.mark.slow  # `make test-faults` sends signals at many moments
 def test_sigterm_makes_the_run_killed(store, settings):
     args = (*settings("ae"), "--trainer.max_epochs=1000000")
     process = subprocess.Popen([sys.executable, "-m", "lit_ae.cli", "fit", *args], stderr=subprocess.PIPE)
