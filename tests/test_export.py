@@ -92,6 +92,7 @@ def test_a_torch_program_takes_batches_of_any_size(run, images, lit_ae, tmp_path
     torch.testing.assert_close(decoded, model.reconstruct(images), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_are_an_input_of_a_conditional_family(tmp_path):
     import onnxruntime
 

@@ -194,8 +194,8 @@ def test_the_best_of_all_trials_is_found_and_a_search_goes_on(file):
 
 def test_trainings_get_the_rows_settings_and_no_scores(file):
     study = load_study(file)
-    engine = Engine()
-    search(dataclasses.replace(study, scores=["callbacks/scores.yaml"]), study.profile("quick"), engine)
+    engine, tune = Engine(), dataclasses.replace(study.tune, trials=1)
+    search(dataclasses.replace(study, scores=["callbacks/scores.yaml"], tune=tune), study.profile("quick"), engine)
     spec = engine.specs[0]
     assert not spec.then_test
     assert [name for name, _ in spec.configs] == ["precision.yaml", "vae.yaml", "digits.yaml", "report_trial.yaml"]
