@@ -4,7 +4,7 @@ Each model is fitted to the same 1,257 digits (pixels from 0 to 1). The table ha
 the mean squared error of 540 other digits, and the accuracy of a logistic regression on their codes. MLPRegressor ends
 when its training loss no longer falls.
 
-    python examples/sklearn_digits.py
+    python benchmarks/sklearn_digits.py
 """
 
 import time
