@@ -550,6 +550,38 @@ def test_binarised_pixels_are_drawn_once_with_their_grey_value_as_probability():
     assert torch.equal(after[before == 1], before[before == 1])
 
 
+def test_pixels_drawn_in_every_epoch_follow_from_seed_and_epoch_alone():
+    def epochs(seed, **settings):
+        torch.manual_seed(seed)
+        data = Digits(binarise="every_epoch", **settings)
+        loader = data.train_dataloader()
+        found = []
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            torch.rand(7)  # a model's own draws have no part in it
+            x = torch.cat([batch.x for batch in loader])
+            found.append(torch.empty_like(x).index_copy_(0, torch.from_numpy(permutation(len(x), seed, epoch)), x))
+        return data, found
+
+    data, (first, second) = epochs(3)
+    assert set(first.unique().tolist()) == {0, 255}
+    assert (first != second).any()
+    _, others = epochs(3, batch_size=100)
+    assert torch.equal(others[0], first)
+    assert torch.equal(others[1], second)
+    assert (epochs(4)[1][0] != first).any()
+    grey = Digits().split("train").x.double() / 255
+    standard_error = (grey * (1 - grey)).sum().sqrt() / grey.numel()
+    for x in (first, second):
+        assert abs(grey.mean() - x.double().mean() / 255) < 4 * standard_error
+        assert torch.equal((x / 255.0)[grey == 1], torch.ones_like(grey[grey == 1]).float())
+        assert not x[grey == 0].any()
+    for name in SPLITS:  # scores are of the pixels that are drawn once
+        assert torch.equal(data.split(name).x, Digits(binarise=True).split(name).x)
+    with pytest.raises(SettingError, match="set num_workers to 0"):
+        Digits(binarise="every_epoch", num_workers=1)
+
+
 def test_values_that_are_no_bytes_are_not_binarised():
     with pytest.raises(SettingError, match=r"--data\.binarise is for images of bytes"):
         OneHot(binarise=True).split("train")

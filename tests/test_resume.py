@@ -87,9 +87,9 @@ class Values(Callback):
         self.seen[trainer.current_epoch] = {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
-def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, workers=0):
+def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, **settings):
     seed_everything(3, verbose=False)
-    data = Digits(limit=N, batch_size=BATCH, num_workers=workers)
+    data = Digits(limit=N, batch_size=BATCH, **settings)
     module = make(input_shape=data.input_shape)
     values, taken, step = Values(), [0], type(module).training_step
 
@@ -174,7 +174,12 @@ def test_killed_training_ends_where_an_uninterrupted_one_ends(family, kill, step
 
 @pytest.mark.parametrize("kill", ["within an epoch", "at the end of an epoch"])
 def test_worker_processes_go_on_with_the_same_samples(kill, tmp_path):
-    check(*killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, kill, workers=1))
+    check(*killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, kill, num_workers=1))
+
+
+@pytest.mark.parametrize(("kill", "steps"), [("within an epoch", 1), ("at the end of an epoch", 4)])
+def test_training_goes_on_with_the_pixels_that_are_drawn_for_its_epoch(kill, steps, tmp_path):
+    check(*killed_and_resumed(tmp_path, FAMILIES["VAE"], steps, kill, binarise="every_epoch"))
 
 
 def test_training_goes_on_with_the_random_order_of_a_plain_loader(tmp_path):

@@ -14,9 +14,10 @@ from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.containers import SPLITS, ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
 from lit_ae.data.epoch_order import EpochOrder, TrainingLoader
+from lit_ae.data.redrawn import RedrawnPixels
 from lit_ae.data.rows import PART, add_content
 from lit_ae.data.subsets import binarised, labelled_subset, without_class
-from lit_ae.errors import require_at_least
+from lit_ae.errors import SettingError, require_at_least
 
 ROOM = 0.1  # of a GPU's free memory, which a split may take there
 
@@ -37,10 +38,12 @@ class BaseDataModule(LightningDataModule, ABC):
             (`seed_everything`).
         leave_out: a class that is removed from the train and val splits and kept in the test split, as an anomaly.
         binarise: draw each pixel of an image once as 0 or 1, with its grey value as the probability of 1, in every
-            split (Salakhutdinov & Murray 2008; this is how likelihoods are compared in the literature).
+            split (Salakhutdinov & Murray 2008; this is how likelihoods are compared in the literature). `every_epoch`:
+            training draws them anew in each epoch, as Burda et al. 2016 do; all scores are still of pixels drawn once.
 
     Raises:
-        SettingError: a size is too small, or `leave_out` is not a class of the data (found on loading).
+        SettingError: a size is too small, pixels are to be drawn in every epoch by worker processes, or `leave_out` is
+            not a class of the data (found on loading).
     """
 
     name: str
@@ -59,18 +62,24 @@ class BaseDataModule(LightningDataModule, ABC):
         limit: int | None = None,
         labels_per_class: int | None = None,
         leave_out: int | None = None,
-        binarise: bool = False,
+        binarise: bool | Literal["every_epoch"] = False,
     ) -> None:
         super().__init__()
         require_at_least(1, "--data.{}", batch_size=batch_size, eval_batch_size=eval_batch_size, limit=limit)
         require_at_least(1, "--data.{}", labels_per_class=labels_per_class)
         require_at_least(0, "--data.{}", num_workers=num_workers)
+        if binarise == "every_epoch" and num_workers:
+            raise SettingError(
+                f"--data.num_workers is {num_workers}, but pixels that are drawn in every epoch (--data.binarise) are "
+                "drawn by the process that trains: set num_workers to 0"
+            )
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.split_seed, self.num_workers, self.limit = split_seed, num_workers, limit
         self.labels_per_class, self.leave_out, self.binarise = labels_per_class, leave_out, binarise
         self.predicted: SplitName | Literal["all"] = "test"
         self.steps_a_call = 1  # batches that the training loader joins into one
         self._splits: Splits | None = None
+        self._redrawn: RedrawnPixels | None = None  # what training takes in place of the train split
         self._on_device: dict[ArrayDataset, ArrayDataset] = {}  # copies of splits in a GPU's memory
 
     @abstractmethod
@@ -88,6 +97,8 @@ class BaseDataModule(LightningDataModule, ABC):
             if self.labels_per_class is not None:
                 few = labelled_subset(splits.train, self.labels_per_class, torch.initial_seed())
                 splits = splits._replace(train=few)
+            if self.binarise == "every_epoch":
+                self._redrawn = RedrawnPixels(splits.train, torch.initial_seed())
             if self.binarise:
                 generator = torch.Generator().manual_seed(self.split_seed)
                 splits = Splits(*(binarised(part, generator) for part in splits))
@@ -116,7 +127,8 @@ class BaseDataModule(LightningDataModule, ABC):
         return self._training_loader(self.batch_size)
 
     def _training_loader(self, batch_size: int, **replicas: int) -> TrainingLoader:
-        part = self.split("train")
+        train = self.split("train")  # loads the data
+        part = self._redrawn or train
         order = EpochOrder(part, torch.initial_seed(), **replicas)
         return self._loader(self._near(part), batch_size, order, TrainingLoader)
 

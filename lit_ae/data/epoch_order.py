@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.containers import Batch
+from lit_ae.data.redrawn import RedrawnPixels
 
 
 def permutation(n: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -77,6 +78,8 @@ class TrainingLoader(DataLoader[Batch]):
         (epoch, before), self.resumed, self.taken = self.resumed, (-1, 0), 0
         if isinstance(self.sampler, EpochOrder) and self.sampler.epoch == epoch:  # Lightning may have replaced it
             self.taken = self.sampler.first = before
+        if isinstance(self.dataset, RedrawnPixels):
+            self.dataset.draw(getattr(self.sampler, "epoch", 0))
         for batch in super().__iter__():
             self.taken += len(batch.x)
             yield batch

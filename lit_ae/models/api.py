@@ -173,7 +173,7 @@ def importance_bound(
         k = z.shape[1]
         labels = None if y is None else y.repeat_interleave(k)
         raw = module.raw(z.flatten(0, 1), labels)
-        return log_density(module.likelihood, raw, x.repeat_interleave(k, 0)).view(-1, k)
+        return log_density(module.likelihood, raw, x).view(-1, k)
 
     return log_marginal(log_p_x, mu, logvar, noise, chunk, module.log_prior)
 

@@ -23,7 +23,7 @@ def gaussian_variance(likelihood: Gaussian, size: int) -> float:
 
 
 def log_density(likelihood: Likelihood, raw: Tensor, x: Tensor) -> Tensor:
-    """log p(x | z) in nats with its constant, [B], of raw decoder output and x, both [B, *shape].
+    """log p(x | z) in nats with its constant, [B k], of raw decoder output [B k, *shape], k rows for each x [B, *shape].
 
     `Gaussian`: Σ log N(x; x_hat, σ²) with the σ² of `gaussian_variance`, a density in the units of x.
     `Bernoulli`: Σ log p^x (1 - p)^(1 - x), the probability of a binary x, summed over pixels even if `pixels` is mean.
@@ -31,16 +31,18 @@ def log_density(likelihood: Likelihood, raw: Tensor, x: Tensor) -> Tensor:
     Raises:
         ValueError: another likelihood, or a Bernoulli likelihood of x that is not binary, which is no probability.
     """
+    raw = raw.unflatten(0, (len(x), -1))  # [B, k, *shape]
+    of_each = x.unsqueeze(1).expand_as(raw)
     if type(likelihood) is Gaussian:
         size = x[0].numel()
         variance = gaussian_variance(likelihood, size)
-        error = (likelihood.mean(raw) - x).square().flatten(1).sum(1)
+        error = (likelihood.mean(raw) - of_each).square().flatten(2).sum(2).flatten()
         return -0.5 * error / variance - 0.5 * size * (LOG_2_PI + math.log(variance))
     if type(likelihood) is not Bernoulli:
         raise ValueError(f"{type(likelihood).__name__} is not known as a normalised density: use Gaussian or Bernoulli")
     if not ((x == 0) | (x == 1)).all():
         raise ValueError("a Bernoulli likelihood is a probability only of binary x: binarise x")
-    return -F.binary_cross_entropy_with_logits(raw, x, reduction="none").flatten(1).sum(1)
+    return -F.binary_cross_entropy_with_logits(raw, of_each, reduction="none").flatten(2).sum(2).flatten()
 
 
 def log_marginal(

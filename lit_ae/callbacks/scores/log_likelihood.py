@@ -114,7 +114,7 @@ class LogLikelihood(ScoreCallback):
         def log_p_x(z: Tensor) -> Tensor:  # [B, k, D] -> [B, k]
             k = z.shape[1]
             raw = module.raw(z.flatten(0, 1), y.repeat_interleave(k))
-            return log_density(module.likelihood, raw, x.repeat_interleave(k, 0)).view(-1, k)
+            return log_density(module.likelihood, raw, x).view(-1, k)
 
         with torch.no_grad():
             return log_marginal(log_p_x, *posterior, noise, CHUNK, module.log_prior).cpu()
