@@ -17,6 +17,7 @@ from lit_ae.callbacks.scores.code_scores import CodeScores, draws_of
 from lit_ae.callbacks.scores.factors import Factors
 from lit_ae.callbacks.scores.linear_probe import LinearProbe
 from lit_ae.callbacks.scores.valid_set import ValidSet
+from lit_ae.data.containers import SPLITS
 from lit_ae.data.shapes import Shapes
 from lit_ae.errors import SettingError
 from lit_ae.evaluation.access import datamodule
@@ -225,6 +226,19 @@ def test_copies_of_training_images_cover_nothing_unseen(monkeypatch):
     values, _, _, data = scores_of(VAE, ValidSet(threshold=0.01, n=120))
     assert values["test/unseen_coverage/gaussian"] == 0
     assert values["test/valid_coverage/gaussian"] == pytest.approx(120 / len(data.valid_set()))
+
+
+@pytest.mark.parametrize(("copied", "coverage", "unseen"), [("test", 0, 0), ("val", 60, 60), ("train", 60, 0)])
+def test_scores_of_validation_see_no_test_image(copied, coverage, unseen, monkeypatch):
+    monkeypatch.setattr(
+        Evaluation, "generate", lambda self, trainer, sampler, n: datamodule(trainer).split(copied).x[:n] / 255
+    )
+    values, _, _, data = scores_of(VAE, ValidSet(threshold=0.01, n=60, every_n_epochs=1), split="val")
+    valid, test, val = len(data.valid_set()), len(data.split("test")), len(data.split("val"))
+    held = {image.numpy().tobytes() for name in SPLITS for image in data.split(name).x}
+    assert values["val/valid_coverage/gaussian"] == pytest.approx(coverage / (valid - test))
+    unseen_images = val + valid - len(held)  # with those that are in no split, since the splits are limited
+    assert values["val/unseen_coverage/gaussian"] == pytest.approx(unseen / unseen_images)
 
 
 def test_images_of_the_lowest_entropy_are_not_blends(monkeypatch):

@@ -143,7 +143,7 @@ class Engine:
         self.done += 1
         self.specs.append(spec)
         given = dict(arg.split("=", 1) for arg in spec.args)
-        value = (float(given["--model.beta"]) - 1) ** 2 + int(given["--seed_everything"]) / 1000
+        value = (float(given.get("--model.beta", 1)) - 1) ** 2 + int(given["--seed_everything"]) / 1000
         if not self.fails:
             tracking.log_metrics(spec.run_id, {"val/loss": value})
         tracking.end_run(spec.run_id, "FAILED" if self.fails else "FINISHED")
@@ -166,11 +166,11 @@ def test_the_best_of_all_trials_is_found_and_a_search_goes_on(file):
     """The value of a trial is the mean over its seeds; the sum over a stopped and a continued search is as wanted."""
     study = load_study(file)
     with pytest.raises(SystemExit):
-        search(study, study.profile("quick"), Engine(dies_after=5))
+        search(study, *study.tune, study.profile("quick"), Engine(dies_after=5))
     (parent,) = runs("tune")
     assert parent.status == "KILLED"
     engine = Engine()
-    found = search(study, study.profile("quick"), engine)
+    found = search(study, *study.tune, study.profile("quick"), engine)
     (parent,) = runs("tune")
     assert parent.status == "FINISHED"
     trained = [run for run in runs("trial") if run.status == "FINISHED"]
@@ -186,16 +186,63 @@ def test_the_best_of_all_trials_is_found_and_a_search_goes_on(file):
     assert (beta - 1) ** 2 + 0.1005 == pytest.approx(ended[best])
     assert dict(parent.history("tune/val/loss")) == pytest.approx(ended)
     assert engine.jobs < 6
-    assert search(study, study.profile("quick"), Engine(dies_after=0)) == found  # nothing is left to do
+    assert search(study, *study.tune, study.profile("quick"), Engine(dies_after=0)) == found  # nothing is left to do
     names = {path.name for path in parent.artifact("figures").iterdir()}
     assert names == {"tune-history.png", "tune-importance.png"}
     assert json.loads(parent.artifact("chosen.json").read_text())["args"] == found.args
 
 
+def test_trials_have_options_and_scores_of_their_own(file):
+    """They are in the provenance of the row, and not among its settings."""
+    study = load_study(file)
+    tune = dataclasses.replace(study.tune[0], trials=1, args=["--trainer.max_epochs=2"], scores=["callbacks/shapes.yaml"])
+    engine = Engine()
+    found = search(study, tune, study.profile("quick"), engine)
+    spec = engine.specs[0]
+    assert "shapes.yaml" in [name for name, _ in spec.configs]
+    assert spec.args.index("--trainer.max_epochs=2") > spec.args.index("--trainer.max_epochs=4")  # the last one counts
+    assert not any("max_epochs" in arg for arg in found.args)
+    assert found.tuned_on.described().endswith("on seeds 100, 101, in trainings with --trainer.max_epochs=2")
+
+
+def test_several_searches_of_one_study_are_done_in_turn(file, lit_ae, monkeypatch):
+    """The second replaces the settings of its own row, and is the same search when the command is given again."""
+    one, other = EXPERIMENT.split("tune:\n")[0], EXPERIMENT.split("tune:\n")[1]
+    first = "- " + other.strip()
+    second = first.replace("row: VAE", "row: AE\n  label: AE").replace("model.beta: {low: 0.0", "model.latent_dim: {low: 2.0")
+    file.write_text(f"{one}tune:\n{first}\n{second}\n")
+    searched = []
+
+    def found(study, tune, profile, executor):
+        searched.append(tune.row)
+        tuned_on = TunedOn("val/loss", 1.0, 2, 6, [100, 101], "digits", tune.row)
+        return Found(["--model.latent_dim=3"], tuned_on)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lit_ae.studies.search.search", found)
+        assert lit_ae("tune", "made.yaml", "--workers", "1") == 0
+        assert lit_ae("tune", "made.yaml", "--workers", "1") == 0  # its rows are those of searches
+    study = load_study(file)
+    assert searched == ["VAE", "AE"] * 2
+    assert list(study.models) == ["AE", "VAE", "VAE (tuned)"]
+    assert study.models["AE"].args == ["--model.latent_dim=3"]
+    assert study.models["AE"].tuned_on.row == "AE"
+    engines = Engine(), Engine()
+    for engine in engines:
+        study = load_study(file)
+        tune = dataclasses.replace(study.tune[1], trials=1, pruning=False)
+        search(study, tune, study.profile("quick"), engine)
+        write_row(study, tune, file, found(study, tune, None, None))
+    assert [engine.done for engine in engines] == [2, 0]  # a training for each seed, once
+    file.write_text(file.read_text().replace("label: AE", "label: VAE (tuned)"))
+    with pytest.raises(SettingError, match=r"two searches under tune find the row 'VAE \(tuned\)'"):
+        load_study(file)
+
+
 def test_trainings_get_the_rows_settings_and_no_scores(file):
     study = load_study(file)
-    engine, tune = Engine(), dataclasses.replace(study.tune, trials=1)
-    search(dataclasses.replace(study, scores=["callbacks/scores.yaml"], tune=tune), study.profile("quick"), engine)
+    engine, tune = Engine(), dataclasses.replace(study.tune[0], trials=1)
+    search(dataclasses.replace(study, scores=["callbacks/scores.yaml"]), tune, study.profile("quick"), engine)
     spec = engine.specs[0]
     assert not spec.then_test
     assert [name for name, _ in spec.configs] == ["precision.yaml", "vae.yaml", "digits.yaml", "report_trial.yaml"]
@@ -206,7 +253,7 @@ def test_trainings_get_the_rows_settings_and_no_scores(file):
 def test_trials_that_all_fail_end_the_search(file):
     study = load_study(file)
     with pytest.raises(SettingError, match="the first 5 trials failed, the last with: train/loss not finite"):
-        search(study, study.profile("quick"), Engine(fails="train/loss not finite"))
+        search(study, *study.tune, study.profile("quick"), Engine(fails="train/loss not finite"))
 
 
 def test_a_training_without_prospects_is_ended(store, lit_ae, settings):
@@ -249,7 +296,7 @@ def chosen(value=1.5, trial=3):
 
 
 def test_the_row_is_written_and_nothing_else_is_changed(file):
-    write_row(load_study(file), file, chosen())
+    write_row(study := load_study(file), *study.tune, file, chosen())
     text = file.read_text()
     before, after = EXPERIMENT.split("\ncolumns:")
     assert text.startswith(before.rstrip())
@@ -260,11 +307,11 @@ def test_the_row_is_written_and_nothing_else_is_changed(file):
     assert (row.config, row.args) == ("vae", ["--model.latent_dim=8", "--model.beta=0.5"])
     other = dataclasses.replace(chosen(), args=["--model.latent_dim=3"])  # in place of the row's own value
     Path("other.yaml").write_text(EXPERIMENT.replace("config: vae\n", "config: vae\n    label: The VAE\n"))
-    write_row(load_study(Path("other.yaml")), Path("other.yaml"), other)
+    write_row(study := load_study(Path("other.yaml")), *study.tune, Path("other.yaml"), other)
     assert load_study(Path("other.yaml")).models["VAE (tuned)"].label == "", "two rows cannot have one label"
     assert load_study(Path("other.yaml")).models["VAE (tuned)"].args == ["--model.latent_dim=3"]
     assert row.tuned_on == chosen().tuned_on
-    write_row(study, file, chosen(1.25, 5))  # of a search that went on: in its place
+    write_row(study, *study.tune, file, chosen(1.25, 5))  # of a search that went on: in its place
     again = load_study(file)
     assert list(again.models) == ["AE", "VAE", "VAE (tuned)"]
     assert again.models["VAE (tuned)"].tuned_on.trial == 5
@@ -275,7 +322,7 @@ def test_a_file_that_is_written_in_another_way_is_left_alone(file):
     content = json.dumps(yaml.safe_load(EXPERIMENT))
     file.write_text(content)
     with pytest.raises(SettingError, match=r"add this row under models by hand: \{VAE \(tuned\): \{.*tuned_on: "):
-        write_row(load_study(file), file, chosen())
+        write_row(study := load_study(file), *study.tune, file, chosen())
     assert file.read_text() == content
 
 
@@ -286,7 +333,7 @@ def test_a_row_of_that_name_that_no_search_has_chosen_is_kept(file):
 
 
 def test_reports_say_how_a_row_was_chosen(file):
-    write_row(load_study(file), file, chosen())
+    write_row(study := load_study(file), *study.tune, file, chosen())
     study = load_study(file)
     collected = Collected.__new__(Collected)
     object.__setattr__(collected, "study", study)

@@ -49,6 +49,8 @@ def load_study(path: Path) -> Study:
         unknown = "unexpected_keyword_argument"
         first = min(error.errors(), key=lambda found: found["type"] != unknown)  # it explains what is missing, too
         where = ".".join(str(part) for part in first["loc"])
+        if isinstance(raw.get("tune"), Mapping):  # one search, which became a list of one
+            where = where.replace("tune.0", "tune", 1)
         if first["type"] == unknown:
             known = sorted({f.name for cls in PARTS for f in fields(cls)})
             raise SettingError(f"{path}: unknown key {where!r}{near_match(str(first['loc'][-1]), known)}") from error
@@ -76,7 +78,7 @@ def sweep_rows(sweep: Sweep) -> list[str]:
 
 
 def _completed(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The file's content with each profile's key as its name, and plain notes as notes without a title.
+    """The content with each profile's key as its name, one search as a list, and plain notes as notes without a title.
 
     YAML files that lie beside the study's, or are named from there, become absolute paths.
     """
@@ -85,6 +87,8 @@ def _completed(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         content["profiles"] = {
             name: {"name": name, **value} if isinstance(value, Mapping) else value for name, value in profiles.items()
         }
+    if isinstance(content.get("tune"), Mapping):
+        content["tune"] = [content["tune"]]
     if isinstance(notes := content.get("notes"), list):
         content["notes"] = [{"text": note} if isinstance(note, str) else note for note in notes]
     return content

@@ -47,21 +47,23 @@ class _Trial:
     values: list[float] = field(default_factory=list)
 
 
-def search(study: Study, profile: Profile, executor: Executor) -> Found:
+def search(study: Study, tune: Tune, profile: Profile, executor: Executor) -> Found:
     """Do the trials that are missing, and return the best of all.
 
     The trials are kept in mlruns/tune, so that a search that was stopped goes on. Each training is a run below the one
     of the search, tagged with its trial. The test split is not read.
 
     Raises:
-        SettingError: the study has no search, another process is doing it, or no trial has ended.
+        SettingError: another process is doing this search, or no trial has ended.
     """
-    tune = study.tune
-    if tune is None:
-        raise SettingError(f"study {study.name} has no section `tune`: docs/tuning.md shows one")
-    job = row_job(replace(study, scores=[]), profile, tune.row)
-    asked = {key: value for key, value in asdict(tune).items() if key not in ("trials", "label")}
-    name = f"{study.name}-{profile.name}-{content_hash([asked, job.fit_hash])}"
+    spec = study.models[tune.row]
+    # Without what is searched: a row that has been given its best settings is still that of the same search
+    searched = replace(spec, args=[arg for arg in spec.args if arg[2:].partition("=")[0] not in tune.space])
+    rows = {**study.models, tune.row: searched}
+    job = row_job(replace(study, scores=tune.scores, models=rows), profile, tune.row)
+    # only what decides the values of the trials; what the row and its callbacks are is in the hash of the job
+    asked = {key: value for key, value in asdict(tune).items() if key not in ("trials", "label") and value != []}
+    name = f"{study.name}-{profile.name}-{content_hash([asked, job.settings_hash])}"
     file = (tracking.STORE / "tune" / f"{name}.log").resolve()
     with _alone(file):
         before = len(open_search(file, name, tune.better).trials)
@@ -123,7 +125,7 @@ class _Search:
         configs = [("precision.yaml", f"trainer: {{precision: {self.precision}}}\n"), *self.job.configs]
         if self.tune.pruning and not one.values and not self.executor.several_machines:
             configs.append(("report_trial.yaml", self._reporting(number)))
-        args = (*self.job.args, *one.args, f"--seed_everything={seed}", "--figures=[]")
+        args = (*self.job.args, *self.tune.args, *one.args, f"--seed_everything={seed}", "--figures=[]")
         spec = JobSpec(
             "fit", tuple(configs), args, one.run_id, tracking.store_uri(), str(Path.cwd()), self.executor.threads,
             then_test=False,
@@ -222,8 +224,9 @@ def _best(trials: "optuna.Study", tune: Tune, job: Job) -> Found:
         args.append(f"--{name}={json.dumps(plain)}")
     assert best.value is not None
     tuned_on = TunedOn(
-        tune.metric, best.value, best.number, len(_counted(trials)), tune.seeds, job.data, tune.row, tune.better
-    )
+        tune.metric, best.value, best.number, len(_counted(trials)), tune.seeds, job.data, tune.row, tune.better,
+        tune.args,
+    )  # fmt: skip
     return Found(args, tuned_on)
 
 

@@ -39,8 +39,10 @@ class Range:
 class Tune:
     """A search for the settings of a row, by a value of the validation split and on seeds that no profile has.
 
-    The settings that it finds become the row `label`. A trial is a training for each seed, and its value their mean;
-    `pruning` ends a training early whose first epochs are worse than the median of other trials.
+    The settings that it finds become the row `label`; if that is the row itself, they replace its own. A trial is a
+    training for each seed, and its value their mean; `pruning` ends a training early whose first epochs are worse than
+    the median of other trials. `args` are options of the trials alone, such as fewer epochs, and `scores` files of
+    configs/ whose callbacks log the metric.
     """
 
     row: str
@@ -51,6 +53,13 @@ class Tune:
     better: Literal["lower", "higher"] = "lower"
     label: str = ""  # empty: ROW (tuned)
     pruning: bool = True
+    args: list[str] = field(default_factory=list)
+    scores: list[str] = field(default_factory=list)
+
+    @property
+    def found_row(self) -> str:
+        """The name of the row that the best settings become."""
+        return self.label or f"{self.row} (tuned)"
 
 
 @dataclass(frozen=True)
@@ -65,14 +74,16 @@ class TunedOn:
     data: str
     row: str  # whose settings were changed
     better: Literal["lower", "higher"] = "lower"
+    args: list[str] = field(default_factory=list)  # options of the trials alone
 
     def described(self) -> str:
         """One sentence about it."""
         best = "lowest" if self.better == "lower" else "highest"
         seeds = ", ".join(map(str, self.seeds))
+        options = f", in trainings with {' '.join(self.args)}" if self.args else ""
         return (
             f"settings of {self.row} chosen by the {best} {self.metric} on {self.data}: {self.value:.6g} in trial "
-            f"{self.trial}, the best of {self.trials}, on seeds {seeds}"
+            f"{self.trial}, the best of {self.trials}, on seeds {seeds}{options}"
         )
 
 
@@ -186,7 +197,7 @@ class Study:
     unknown_definitions: dict[str, str] = field(default_factory=dict)
     figures: list[FigureSpec] = field(default_factory=list)
     sweep: Sweep | None = None
-    tune: Tune | None = None
+    tune: list[Tune] = field(default_factory=list)
     order: int = 99  # place among the reports of a page, lowest first
     notes: list[Note] = field(default_factory=list)
 

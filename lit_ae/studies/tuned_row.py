@@ -12,41 +12,35 @@ from lit_ae.settings.files import PACKAGE
 from lit_ae.settings.whole_files import write_whole
 from lit_ae.settings.yaml_reader import read_yaml
 from lit_ae.studies.search import Found
-from lit_ae.studies.spec import Study
+from lit_ae.studies.spec import Study, Tune
 
 
 def refuse_unwritable(study: Study, path: Path) -> None:
-    """Refuse, before the search begins, a file that the row cannot be written into.
+    """Refuse, before the search begins, a file that the rows cannot be written into.
 
     Raises:
         SettingError: it comes with the installed package, or has a row of that name that no search has chosen.
     """
     if path.resolve().is_relative_to(PACKAGE):
         raise SettingError(f"{path.stem} comes with lit_ae: copy it by `lit-ae init`, to which the row can be added")
-    label = label_of(study)
-    if label in study.models and study.models[label].tuned_on is None:
-        raise SettingError(f"{path}: the row {label!r} is there already: give tune.label another name")
+    for search in study.tune:
+        label = search.found_row
+        if label in study.models and label != search.row and study.models[label].tuned_on is None:
+            raise SettingError(f"{path}: the row {label!r} is there already: give tune.label another name")
 
 
-def label_of(study: Study) -> str:
-    """The name of the row."""
-    assert study.tune
-    return study.tune.label or f"{study.tune.row} (tuned)"
-
-
-def write_row(study: Study, path: Path, found: Found) -> None:
-    """Add the row at the end of `models`, or put it in the place of an earlier one; all else stays as it is.
+def write_row(study: Study, search: Tune, path: Path, found: Found) -> None:
+    """Add the row at the end of `models`, or put it in the place of the one of its name; all else stays as it is.
 
     Raises:
         SettingError: the file is written in a way in which the row has no clear place; the message holds the row.
     """
-    assert study.tune
-    label, spec = label_of(study), study.models[study.tune.row]
+    label, spec = search.found_row, study.models[search.row]
     before = read_yaml(path)
     found_names = {arg.partition("=")[0] for arg in found.args}
     args = [*(arg for arg in spec.args if arg.partition("=")[0] not in found_names), *found.args]
-    of_row = {key: value for key, value in before["models"][study.tune.row].items() if key != "label"}  # not its name
-    row = {**of_row, "args": args, "tuned_on": asdict(found.tuned_on)}
+    of_row = {key: value for key, value in before["models"][search.row].items() if key != "label" or label == search.row}
+    row = {**of_row, "args": args, "tuned_on": {key: value for key, value in asdict(found.tuned_on).items() if value != []}}
     lines = path.read_text(encoding="utf-8").splitlines()
     place = _place(lines, label)
     wanted = {**before, "models": {**before["models"], label: row}}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lit_ae.errors import SettingError
 from lit_ae.settings.suggestions import near_match
-from lit_ae.studies.spec import Range, Study
+from lit_ae.studies.spec import Range, Study, Tune
 
 VALIDATION = "val/"  # how the metrics of the validation split begin
 
@@ -20,9 +20,14 @@ def check_tuning(study: Study, path: Path) -> None:
         if spec.tuned_on:
             where = f"{path}: models.{label}.tuned_on"
             _refuse_seen(study, where, spec.tuned_on.metric, spec.tuned_on.seeds)
-    search = study.tune
-    if search is None:
-        return
+    for search in study.tune:
+        _check_search(study, search, path)
+    rows = [search.found_row for search in study.tune]
+    if twice := next((row for row in rows if rows.count(row) > 1), None):
+        raise SettingError(f"{path}: two searches under tune find the row {twice!r}: give each a label of its own")
+
+
+def _check_search(study: Study, search: Tune, path: Path) -> None:
     _refuse_seen(study, f"{path}: tune", search.metric, search.seeds)
     if search.row not in study.models:
         near = near_match(search.row, list(study.models))

@@ -8,9 +8,10 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
+from lit_ae.data.containers import ArrayDataset
 from lit_ae.data.rows import PART
 from lit_ae.errors import NotComputable, SettingError
-from lit_ae.evaluation.access import datamodule, on_device, save_figure
+from lit_ae.evaluation.access import datamodule, on_device, save_figure, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -25,7 +26,8 @@ class ValidSet(ScoreCallback):
     What each value is: see `ValidSetDistance`. `nn_distance` and `dkl_bits`: lower is better; `valid_coverage`: higher
     is better. `unseen_coverage/SAMPLER` is the coverage of the valid images that are not in the training split; it is
     below `valid_coverage` if a sampler repeats training images. The data set has to know every valid image, as the
-    shapes do. Figure `coverage-by-n`: coverage by the first n generated images, and for comparison that
+    shapes do. Scores of the validation split leave the images of the test split out of the valid ones, so that a search
+    for settings sees nothing of them; `unseen_coverage` is then that of the validation images. Figure `coverage-by-n`: coverage by the first n generated images, and for comparison that
     of n uniform draws that are each close to one valid image, 1 - (1 - 1/V)^n.
 
     With `lowest_entropy`, the same scores are also logged as `NAME/SAMPLER/lowest_entropy` for the n images with the
@@ -63,10 +65,12 @@ class ValidSet(ScoreCallback):
         data = datamodule(trainer)
         if not isinstance(data, HasValidSet):
             raise NotComputable(f"the set of all valid images is not known of {data.name}")
-        valid = on_device(data.valid_set(), trainer.lightning_module)
+        images = data.valid_set()
+        if split_name(trainer) == "val":
+            images = images[~_are_in(images, data.split("test"))]
+        unseen = ~_are_in(images, data.split("train"))
+        valid = on_device(images, trainer.lightning_module)
         n = self.n or len(valid)
-        seen = {image.numpy().tobytes() for part in data.split("train").x.split(PART) for image in part}
-        unseen = torch.tensor([image.numpy().tobytes() not in seen for image in data.valid_set()])
         steps = sorted({round(n * step / POINTS) for step in range(POINTS + 1)})
         values: dict[str, float] = {}
 
@@ -101,6 +105,12 @@ class ValidSet(ScoreCallback):
                 f"the {n:,} images with the lowest pixel entropy of {math.ceil(n / self.lowest_entropy):,}"
             )
         return values
+
+
+def _are_in(images: Tensor, split: ArrayDataset) -> Tensor:
+    """Which of the images [V, *shape] the split holds, [V]."""
+    held = {image.numpy().tobytes() for part in split.x.split(PART) for image in part}
+    return torch.tensor([image.numpy().tobytes() in held for image in images])
 
 
 def lowest_entropy(images: Tensor, n: int, trainer: Trainer) -> tuple[Tensor, Tensor]:
