@@ -217,3 +217,28 @@ def test_settings_that_cannot_work_are_refused():
         model(likelihood=Gaussian(pixels="mean"))
     with pytest.raises(TypeError, match="beta"):
         model(beta=2.0)
+
+
+def test_training_goes_on_from_the_weights_of_a_vae(tmp_path):
+    """And from those alone: an IWAE that is loaded needs no file of the VAE, and other networks are refused."""
+
+    def trained(module, name, epochs):
+        data = DataLoader(TensorDataset(batch(40).x), batch_size=20)
+        trainer = pl.Trainer(
+            accelerator="cpu", max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(module, data)
+        trainer.save_checkpoint(tmp_path / name)
+        return module.state_dict()
+
+    vae = trained(model(VAE), "vae.ckpt", 2)
+    path = str(tmp_path / "vae.ckpt")
+    still = trained(model(k=3, pretrained=path, optimizer=partial(torch.optim.SGD, lr=0.0)), "iwae.ckpt", 1)
+    assert all(torch.equal(still[name], value) for name, value in vae.items())
+    assert not torch.equal(model(k=3).state_dict()["encoder.layers.0.weight"], vae["encoder.layers.0.weight"])
+    (tmp_path / "vae.ckpt").unlink()
+    model(k=3, pretrained=path).load_state_dict(still)
+    trained(model(VAE, code=3), "vae.ckpt", 0)
+    with pytest.raises(SettingError, match=r"model\.pretrained .* does not fit MLPEncoder"):
+        trained(model(k=3, pretrained=path), "iwae.ckpt", 1)

@@ -195,7 +195,9 @@ def test_the_best_of_all_trials_is_found_and_a_search_goes_on(file):
 def test_trials_have_options_and_scores_of_their_own(file):
     """They are in the provenance of the row, and not among its settings."""
     study = load_study(file)
-    tune = dataclasses.replace(study.tune[0], trials=1, args=["--trainer.max_epochs=2"], scores=["callbacks/shapes.yaml"])
+    tune = dataclasses.replace(
+        study.tune[0], trials=1, args=["--trainer.max_epochs=2"], scores=["callbacks/shapes.yaml"]
+    )
     engine = Engine()
     found = search(study, tune, study.profile("quick"), engine)
     spec = engine.specs[0]
@@ -209,7 +211,7 @@ def test_several_searches_of_one_study_are_done_in_turn(file, lit_ae, monkeypatc
     """The second replaces the settings of its own row, and is the same search when the command is given again."""
     one, other = EXPERIMENT.split("tune:\n")[0], EXPERIMENT.split("tune:\n")[1]
     first = "- " + other.strip()
-    second = first.replace("row: VAE", "row: AE\n  label: AE").replace("model.beta: {low: 0.0", "model.latent_dim: {low: 2.0")
+    second = first.replace("row: VAE", "row: AE\n  label: AE").replace("beta: {low: 0.0", "latent_dim: {low: 2.0")
     file.write_text(f"{one}tune:\n{first}\n{second}\n")
     searched = []
 

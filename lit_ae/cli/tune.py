@@ -35,8 +35,8 @@ def tune(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         "lit-ae tune",
-        description="Search for the settings of one or several rows on the validation split, as the section `tune` of the "
-        "study says, and add the best as a row each. A search that was stopped goes on.",
+        description="Search for the settings of one or several rows on the validation split, as the section `tune` "
+        "of the study says, and add the best as a row each. A search that was stopped goes on.",
     )
     add_study_arguments(parser, several=False)
     add_engine(parser)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent, ReconstructionModule, Terms
+from lit_ae.models.checkpoints import load_pretrained, saved_part
 from lit_ae.objectives.divergences import kl_standard_normal_by_dimension
 from lit_ae.objectives.schedules import Schedule
 
@@ -23,25 +24,36 @@ class VAE(ReconstructionModule):
         annealing: factor of β during training (`LinearSchedule`, `CyclicalSchedule`); null: 1 throughout.
         free_bits: λ, nats of each code dimension that are not penalised: Σ_d max(λ, KL_d), where KL_d is the mean
             over the batch (Kingma et al. 2016, equation 15).
+        pretrained: checkpoint of a model with the same networks, from whose weights training starts (Burda et al. 2016,
+            table 2, continue a VAE as an IWAE in this way).
         kwargs: as for `ReconstructionModule`.
 
     Raises:
-        SettingError: `beta` or `free_bits` negative, or annealing over a training whose length is not known.
+        SettingError: `beta` or `free_bits` negative, annealing over a training whose length is not known, or a
+            checkpoint that does not fit.
     """
 
     heads = 2
     scaled_by_prior = True
 
     def __init__(
-        self, beta: float = 1.0, annealing: Schedule | None = None, free_bits: float = 0.0, **kwargs: Any
+        self,
+        beta: float = 1.0,
+        annealing: Schedule | None = None,
+        free_bits: float = 0.0,
+        pretrained: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         require_at_least(0, "model.{}", beta=beta, free_bits=free_bits)
-        self.beta, self.annealing, self.free_bits = beta, annealing, free_bits
+        self.beta, self.annealing, self.free_bits, self.pretrained = beta, annealing, free_bits, pretrained
         self.steps = math.inf  # of the whole training, once it has started
 
     def on_train_start(self) -> None:
-        """Find out how many steps the training has, for the annealing."""
+        """Load the weights to start from, and find out how many steps the training has, for the annealing."""
+        if self.pretrained and not self.trainer.ckpt_path:
+            for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
+                load_pretrained(part, saved_part(self.pretrained, name), self.pretrained)
         self.steps = self.steps_in_all() if self.annealing else math.inf
         if self.annealing and math.isinf(self.steps):
             raise SettingError("model.annealing needs a training of known length: set trainer.max_epochs")

@@ -23,7 +23,7 @@ def gaussian_variance(likelihood: Gaussian, size: int) -> float:
 
 
 def log_density(likelihood: Likelihood, raw: Tensor, x: Tensor) -> Tensor:
-    """log p(x | z) in nats with its constant, [B k], of raw decoder output [B k, *shape], k rows for each x [B, *shape].
+    """log p(x | z) in nats with its constant, [B k], for raw decoder output [B k, *shape], k rows an x of [B, *shape].
 
     `Gaussian`: Σ log N(x; x_hat, σ²) with the σ² of `gaussian_variance`, a density in the units of x.
     `Bernoulli`: Σ log p^x (1 - p)^(1 - x), the probability of a binary x, summed over pixels even if `pixels` is mean.

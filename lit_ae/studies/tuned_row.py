@@ -39,8 +39,11 @@ def write_row(study: Study, search: Tune, path: Path, found: Found) -> None:
     before = read_yaml(path)
     found_names = {arg.partition("=")[0] for arg in found.args}
     args = [*(arg for arg in spec.args if arg.partition("=")[0] not in found_names), *found.args]
-    of_row = {key: value for key, value in before["models"][search.row].items() if key != "label" or label == search.row}
-    row = {**of_row, "args": args, "tuned_on": {key: value for key, value in asdict(found.tuned_on).items() if value != []}}
+    of_row = before["models"][search.row]
+    if label != search.row:  # two rows cannot have one label
+        of_row = {key: value for key, value in of_row.items() if key != "label"}
+    tuned_on = {key: value for key, value in asdict(found.tuned_on).items() if value != []}
+    row = {**of_row, "args": args, "tuned_on": tuned_on}
     lines = path.read_text(encoding="utf-8").splitlines()
     place = _place(lines, label)
     wanted = {**before, "models": {**before["models"], label: row}}

@@ -27,8 +27,9 @@ class ValidSet(ScoreCallback):
     is better. `unseen_coverage/SAMPLER` is the coverage of the valid images that are not in the training split; it is
     below `valid_coverage` if a sampler repeats training images. The data set has to know every valid image, as the
     shapes do. Scores of the validation split leave the images of the test split out of the valid ones, so that a search
-    for settings sees nothing of them; `unseen_coverage` is then that of the validation images. Figure `coverage-by-n`: coverage by the first n generated images, and for comparison that
-    of n uniform draws that are each close to one valid image, 1 - (1 - 1/V)^n.
+    for settings sees nothing of them; `unseen_coverage` is then that of the validation images. Figure `coverage-by-n`:
+    coverage by the first n generated images, and for comparison that of n uniform draws that are each close to one
+    valid image, 1 - (1 - 1/V)^n.
 
     With `lowest_entropy`, the same scores are also logged as `NAME/SAMPLER/lowest_entropy` for the n images with the
     lowest pixel entropy Σ -x ln x - (1 - x) ln(1 - x) of n / lowest_entropy images. Blends of two valid images have a
