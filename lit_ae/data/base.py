@@ -14,7 +14,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.containers import SPLITS, ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
 from lit_ae.data.epoch_order import EpochOrder, TrainingLoader
-from lit_ae.data.redrawn import RedrawnPixels
+from lit_ae.data.redrawn_pixels import RedrawnPixels
 from lit_ae.data.rows import PART, add_content
 from lit_ae.data.subsets import binarised, labelled_subset, without_class
 from lit_ae.errors import SettingError, require_at_least

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.containers import Batch
-from lit_ae.data.redrawn import RedrawnPixels
+from lit_ae.data.redrawn_pixels import RedrawnPixels
 
 
 def permutation(n: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:

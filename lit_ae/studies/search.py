@@ -59,9 +59,7 @@ def search(study: Study, tune: Tune, profile: Profile, executor: Executor) -> Fo
     spec = study.models[tune.row]
     # Without what is searched: a row that has been given its best settings is still that of the same search
     searched = replace(spec, args=[arg for arg in spec.args if arg[2:].partition("=")[0] not in tune.space])
-    rows = {**study.models, tune.row: searched}
-    job = row_job(replace(study, scores=tune.scores, models=rows), profile, tune.row)
-    # only what decides the values of the trials; what the row and its callbacks are is in the hash of the job
+    job = row_job(replace(study, scores=tune.scores, models={**study.models, tune.row: searched}), profile, tune.row)
     asked = {key: value for key, value in asdict(tune).items() if key not in ("trials", "label") and value != []}
     name = f"{study.name}-{profile.name}-{content_hash([asked, job.settings_hash])}"
     file = (tracking.STORE / "tune" / f"{name}.log").resolve()
