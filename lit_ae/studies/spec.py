@@ -13,8 +13,7 @@ from lit_ae.settings.suggestions import near_match
 class Profile:
     """One way to run a study: its data set, seeds and budget.
 
-    With a list of data sets every row is run on each of them, and rows are compared over data sets. `rows` are those
-    that the profile has, if not all.
+    With a list of data sets every row runs on each of them. `rows` are those that the profile has, if not all.
     """
 
     name: str
