@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lit_ae.data import FreyFaces as FreyFaces
     from lit_ae.data import Genes as Genes
     from lit_ae.data import OneHot as OneHot
+    from lit_ae.data import PhotoPatches as PhotoPatches
     from lit_ae.data import Shapes as Shapes
     from lit_ae.errors import SettingError as SettingError
     from lit_ae.export import from_pretrained as from_pretrained
@@ -72,7 +73,7 @@ _NAMES = {  # by the module that they are imported from, as above
     "api.load": "load load_data",
     "api.predictions": "load_predictions",
     "api.runs": "runs",
-    "data": "CIFAR10 MNIST Array Digits FashionMNIST FreyFaces Genes OneHot Shapes",
+    "data": "CIFAR10 MNIST Array Digits FashionMNIST FreyFaces Genes OneHot PhotoPatches Shapes",
     "errors": "SettingError",
     "export": "from_pretrained save_pretrained",
     "models": (

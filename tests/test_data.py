@@ -26,6 +26,7 @@ from lit_ae.data import (
     Batch,
     Digits,
     FashionMNIST,
+    PhotoPatches,
     Shapes,
     Splits,
     download,
@@ -134,6 +135,22 @@ def test_digits_keep_the_picture() -> None:
     bunch = load_digits()
     assert whole.mean().item() == pytest.approx(bunch.images.mean() / 16, abs=2e-3)
     assert labels.bincount().tolist() == np.bincount(bunch.target).tolist()
+
+
+def test_photo_patches_put_together_are_the_photographs() -> None:
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    data = PhotoPatches()
+    parts = [data.split(name) for name in ("train", "val", "test")]
+    assert tuple(map(len, parts)) == (462, 66, 132)
+    found = {image.numpy().tobytes(): int(label) for part in parts for image, label in zip(part.x, part.y, strict=True)}
+    assert len(found) == 660  # no patch is in two splits, nor twice in one
+    for label, photo in enumerate(load_sample_images().images):
+        grey = np.asarray(Image.fromarray(photo).convert("L"))
+        cells = [(28 * row, 28 * column) for row in range(15) for column in range(22)]
+        cut = [grey[top : top + 28, left : left + 28].tobytes() for top, left in cells]
+        assert [found[patch] for patch in cut] == [label] * 330
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -8,6 +8,7 @@ import yaml
 from lit_ae.errors import SettingError
 from lit_ae.settings.files import config_folder
 from lit_ae.studies import versions
+from lit_ae.studies.data_sets import expanded
 from lit_ae.studies.jobs import RENAMED, jobs
 from lit_ae.studies.load import load_study
 from lit_ae.studies.spec import Note
@@ -34,7 +35,8 @@ def test_every_experiment_has_both_profiles_and_runs_that_differ(path):
     assert study.scores, "scores apart from training may change without training anew"
     for profile in study.profiles.values():
         found = jobs(study, profile)
-        assert len(found) == sum(len(study.seeds(label, profile)) for label in study.models)
+        run = expanded(study, profile)
+        assert len(found) == sum(len(run.seeds(label, profile)) for label in run.models)
         assert profile.note
         settings = Counter((job.fit_hash, job.seed) for job in found)
         assert set(settings.values()) == {1}, "two rows are the same run"
@@ -103,7 +105,7 @@ def test_quick_profiles_need_no_download():
     for path in EXPERIMENTS:
         study = load_study(path)
         data = {job.data for job in jobs(study, study.profile("quick"))}
-        assert data <= {"digits", "shapes", "one_hot"}, path.stem
+        assert data <= {"digits", "shapes", "one_hot", "photo_patches"}, path.stem
 
 
 def test_notes_may_be_plain_texts_or_have_a_title(tmp_path):

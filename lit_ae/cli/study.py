@@ -133,11 +133,13 @@ def add_study_arguments(parser: argparse.ArgumentParser, several: bool) -> None:
 
 def _load(args: argparse.Namespace) -> "list[tuple[Study, Profile]]":
     """All studies, in the page's order. They are loaded first, so that a mistake in the last file costs no runs."""
+    from lit_ae.studies.data_sets import expanded
     from lit_ae.studies.load import load_study
 
     args.experiments = [named_experiment(path) for path in args.experiments]
     studies = [load_study(path) for path in args.experiments]
-    return [(study, study.profile(args.profile)) for study in sorted(studies, key=lambda study: study.order)]
+    pairs = [(study, study.profile(args.profile)) for study in sorted(studies, key=lambda study: study.order)]
+    return [(expanded(study, profile), profile) for study, profile in pairs]
 
 
 def _write_reports(outcomes: "Iterable[tuple[Study, Profile, int | SettingError]]", n: int, folder: Path) -> int:

@@ -10,6 +10,7 @@ from lit_ae.data.frey_faces import FreyFaces
 from lit_ae.data.genes import Genes
 from lit_ae.data.mnist import MNIST
 from lit_ae.data.one_hot import OneHot
+from lit_ae.data.photo_patches import PhotoPatches
 from lit_ae.data.shapes import Shapes
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "FreyFaces",
     "Genes",
     "OneHot",
+    "PhotoPatches",
     "Shape",
     "Shapes",
     "Splits",

@@ -14,7 +14,15 @@ from lit_ae.report.gaps import lacking
 from lit_ae.report.samples import over_samples
 
 if TYPE_CHECKING:
-    from lit_ae.statistics import EquivalenceResult, Improvement, PairedResult, SampleResult, VarianceResult
+    from lit_ae.report.data_sets import Ranking
+    from lit_ae.statistics import (
+        DataSetsResult,
+        EquivalenceResult,
+        Improvement,
+        PairedResult,
+        SampleResult,
+        VarianceResult,
+    )
     from lit_ae.studies.spec import Comparison, Profile
 
 
@@ -26,11 +34,12 @@ class Outcome:
     label: str  # the metric's name in Table 1
     better: str  # of the metric's column: lower, higher or none
     b_name: str  # what row a is compared with: row b, or the baseline in a's own row
-    n: int  # pairs of seeds, or the size of the smaller group
+    n: int  # pairs of seeds, the size of the smaller group, or data sets
     paired: PairedResult | None
     unpaired_variance: VarianceResult | None
     paired_variance: VarianceResult | None
     over_samples: SampleResult | None = None  # instead of `paired`, whose spread says nothing here
+    over_data_sets: DataSetsResult | None = None  # instead of `paired`, where the study has several data sets
     means: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds
     difference: float = math.nan  # of the means over common seeds
     stds: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds (n - 1)
@@ -44,13 +53,20 @@ class Outcome:
 
     @property
     def p(self) -> float:
-        """The p-value in the family: paired t, or Brown-Forsythe for variances; NaN if not computable."""
-        result = self.of_means or self.unpaired_variance
+        """The p-value in the family: paired t, Wilcoxon over data sets, or Brown-Forsythe; NaN if not computable."""
+        result = self.over_data_sets or self.of_means or self.unpaired_variance
         return result.p if result is not None else math.nan
 
     @property
+    def shift(self) -> float:
+        """The difference of means whose sign a significant test shows; NaN for a test of variances."""
+        if self.over_data_sets is not None:
+            return self.over_data_sets.median_difference
+        return self.of_means.mean_difference if self.of_means is not None else math.nan
+
+    @property
     def of_means(self) -> SampleResult | PairedResult | None:
-        """The test of means that counts."""
+        """The test of means over seeds or test samples that counts."""
         return self.over_samples or self.paired
 
     @property
@@ -90,15 +106,22 @@ class Results(Collected):
 
     cells: dict[tuple[str, str], Cell]  # (model, metric)
     readings: list[Reading]
+    rankings: list[Ranking]  # of all rows over data sets, where the study has several
 
 
 def analyse(collected: Collected) -> Results:
     """Compute every cell and test of a study."""
+    from lit_ae.report.data_sets import compared, rankings
+
     study, runs = collected.study, collected.runs
+    readings = [_reading(collected, seeds) for seeds in _seed_sets(collected.profile)] if study.comparisons else []
+    if over_data_sets := compared(collected):
+        readings = [Reading(tuple(collected.profile.seeds), corrected(over_data_sets))]
     return Results(
         **vars(collected),
         cells={(model, c.metric): column_cell(study, model, c, runs[model]) for model in runs for c in study.columns},
-        readings=[_reading(collected, seeds) for seeds in _seed_sets(collected.profile)] if study.comparisons else [],
+        readings=readings,
+        rankings=rankings(collected),
     )
 
 
@@ -120,16 +143,16 @@ def corrected(tests: list[Outcome]) -> list[Outcome]:
 
     One that could not be computed still counts: the family is what was declared beforehand.
     """
-    made = [replace(t, p_holm=p) for t, p in zip(tests, _holm([test.p for test in tests]), strict=True)]
+    made = [replace(t, p_holm=p) for t, p in zip(tests, adjusted([test.p for test in tests]), strict=True)]
     places = [place for place, test in enumerate(made) if test.comparison.margin is not None]
     found = [made[place].equivalence for place in places]
-    for place, p in zip(places, _holm([math.nan if one is None else one.p for one in found]), strict=True):
+    for place, p in zip(places, adjusted([math.nan if one is None else one.p for one in found]), strict=True):
         made[place] = replace(made[place], p_equivalence=p)
     return made
 
 
-def _holm(ps: list[float]) -> list[float]:
-    """Corrected p-values; NaN, which counts as 1, stays NaN."""
+def adjusted(ps: list[float]) -> list[float]:
+    """P-values after Holm's correction; NaN, which counts as 1, stays NaN."""
     from lit_ae import statistics
 
     adjusted = statistics.holm([p if math.isfinite(p) else 1.0 for p in ps])

@@ -49,7 +49,7 @@ def write_claims(out_dir: Path) -> None:
         difference = significant(float(row["mean_difference"] or "nan"), "+")
         corrected = [p_value(float(row["p_holm"] or "nan")), *map(p_value, (all_holm, all_bh))]
         tested = [p_value(p), *corrected] if math.isfinite(p) else [DASH] * 4
-        n = f"{int(row['n']):,} test samples" if row["over"] == "test samples" else row["n"]
+        n = row["n"] if row["over"] == "seeds" else f"{int(row['n']):,} {row['over']}"
         said = [f"[{name}]({name}.md)", f"{row['a']} against {against}", row["metric"], row["claim"], n, difference]
         rows.append([text.replace("|", r"\|") for text in (*said, *tested)])
     tested_ps = [p for p in ps if math.isfinite(p)]

@@ -56,9 +56,11 @@ def collect(study: Study, profile_name: str) -> Collected:
         SettingError: unknown profile, no run at all, or a metric that no run logged.
     """
     from lit_ae import tracking
+    from lit_ae.studies.data_sets import expanded
     from lit_ae.studies.jobs import jobs
 
     profile = study.profile(profile_name)
+    study = expanded(study, profile)
     remedy = _remedy(study, profile_name)
     wanted = {(job.model, job.seed): job for job in jobs(study, profile)}
     runs: Runs = {model: {} for model in study.models}

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 from lit_ae.report.captions import limits, tests_caption
 from lit_ae.report.collect import metric_label
+from lit_ae.report.data_set_tables import over_data_sets
 from lit_ae.report.formats import DASH, number, p_value, significant, with_arrow
 from lit_ae.report.samples import sources
-from lit_ae.report.text import verdict
+from lit_ae.report.text import sample_size, verdict
+from lit_ae.studies.data_sets import OnDataSets
 
 if TYPE_CHECKING:
     from lit_ae.report.analyse import Outcome, Reading, Results
@@ -35,6 +37,8 @@ class ReadingText(TypedDict):
 
 def readings(results: Results) -> list[ReadingText]:
     """The comparisons' tables for each reading: of means by seed, of means over test samples, of variances."""
+    if isinstance(results.study, OnDataSets):
+        return [over_data_sets(results)]
     return [_reading(results, reading, k > 0) for k, reading in enumerate(results.readings)]
 
 
@@ -86,8 +90,7 @@ def _reading(results: Results, reading: Reading, only_first: bool) -> ReadingTex
 
 
 def _head(test: Outcome) -> list[str]:
-    n = f"{test.over_samples.n:,} test samples" if test.over_samples else str(test.n)
-    return [with_arrow(test.label, test.better), test.comparison.claim, verdict(test), n]
+    return [with_arrow(test.label, test.better), test.comparison.claim, verdict(test), sample_size(test)]
 
 
 def _paired_row(test: Outcome) -> list[str]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from lit_ae.report.gaps import left_out_of
 from lit_ae.report.text import verdict
+from lit_ae.studies.data_sets import OnDataSets
 
 if TYPE_CHECKING:
-    from lit_ae.report.analyse import Results
+    from lit_ae.report.analyse import Outcome, Results
 
 PAIRED = ("mean_difference", "ci_low", "ci_high", "effect_size", "detectable", "p", "wilcoxon_p", "sign_flip_p")
 PAIRS = ("welch_p", "correlation")
@@ -43,7 +44,7 @@ def comparisons_csv(results: Results) -> str:
     rows = []
     for reading in results.readings:
         for test in reading.tests:
-            declared, result = test.comparison, test.of_means or test.unpaired_variance
+            declared, result = test.comparison, test.over_data_sets or test.of_means or test.unpaired_variance
             names = [declared.test, declared.metric, declared.a, declared.b, declared.metrics[1]]
             values = [
                 *(getattr(result, name, math.nan) for name in PAIRED),
@@ -52,10 +53,12 @@ def comparisons_csv(results: Results) -> str:
                 *(getattr(test.paired_variance, name, math.nan) for name in ("p", "ratio_low", "ratio_high")),
                 *(getattr(result, name, math.nan) for name in PAIRS),
                 *(test.higher or [math.nan] * 3),
-                *(getattr(test.equivalence, name, math.nan) for name in EQUIVALENCE),
+                *_within_margin(test),
                 test.p_equivalence,
             ]
             n, over = (test.n, "seeds") if test.over_samples is None else (test.over_samples.n, "test samples")
+            if isinstance(results.study, OnDataSets):
+                over = "data sets"
             if declared.test == "paired" and test.over_samples is None:
                 values[0] = test.difference
             elif declared.test == "variance":
@@ -63,6 +66,14 @@ def comparisons_csv(results: Results) -> str:
             why = verdict(test) if math.isnan(test.p) else ""
             rows.append([str(len(reading.seeds)), *names, str(n), over, *_texts(values), why, declared.claim])
     return _csv(header, rows)
+
+
+def _within_margin(test: Outcome) -> list[float]:
+    """Margin, p of the test of equivalence, and the posterior's shares below, within and above the margin."""
+    over = test.over_data_sets
+    if over is not None and over.margin is not None:
+        return [over.margin, math.nan, over.below, over.within, over.above]
+    return [getattr(test.equivalence, name, math.nan) for name in EQUIVALENCE]
 
 
 def _texts(values: Iterable[float]) -> list[str]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lit_ae.report import sweeps
+from lit_ae.report import data_set_tables, sweeps
 from lit_ae.settings.names import file_name
 from lit_ae.settings.whole_files import write_whole
 
@@ -25,7 +25,7 @@ def draw(results: Results, out_dir: Path) -> tuple[list[dict[str, str]], list[st
     """
     folder = out_dir / results.study.name
     folder.mkdir(exist_ok=True)
-    figures = [*sweeps.draw(results, folder), *_loss_figures(results, folder)]
+    figures = [*data_set_tables.draw(results, folder), *sweeps.draw(results, folder), *_loss_figures(results, folder)]
     absent: list[str] = []
     for spec in results.study.figures:
         without = []

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from lit_ae.studies.spec import Comparison, Study
+    from lit_ae.studies.spec import Study
 
 T = TypeVar("T")
 
@@ -20,11 +20,6 @@ def relabelled(study: Study) -> Study:
     def keyed(values: dict[str, T]) -> dict[str, T]:
         return {names[row]: value for row, value in values.items()}
 
-    def compared(comparison: Comparison) -> Comparison:
-        a = comparison.a
-        claim = names[a] + comparison.claim[len(a) :] if comparison.claim.startswith(f"{a} ") else comparison.claim
-        return replace(comparison, a=names[a], b=names[comparison.b], claim=claim)
-
     sweep = study.sweep and replace(
         study.sweep,
         lines={line: keyed(rows) for line, rows in study.sweep.lines.items()},
@@ -36,7 +31,7 @@ def relabelled(study: Study) -> Study:
             names[row]: replace(spec, start=names[spec.start] if spec.start else None)
             for row, spec in study.models.items()
         },
-        comparisons=[compared(comparison) for comparison in study.comparisons],
+        comparisons=[comparison.renamed(names) for comparison in study.comparisons],
         published=keyed(study.published),
         figures=[replace(figure, models=[names[row] for row in figure.models]) for figure in study.figures],
         sweep=sweep,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from lit_ae.report.captions import command
 from lit_ae.report.cells import best_rows
 from lit_ae.report.formats import DASH, listed, significant, with_arrow
-from lit_ae.report.text import verdict
+from lit_ae.report.text import sample_size, verdict
 from lit_ae.report.verdicts import VERDICTS, Verdict, verdict_on
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def claim_text(test: Tested, columns: Sequence[ColumnText], rows: Sequence[RowTe
     return {
         "claim": f"{test.a} against {test.b}, {what}: {PUBLISHED.sub('', test.claim) or 'no claim'}",
         "published": "; ".join(published) or DASH,
-        "ours": f"{ours or DASH} ({test.n if 'samples' in test.n else f'n = {test.n}'})",
+        "ours": f"{ours or DASH} ({f'n = {test.n}' if test.n.isdecimal() else test.n})",
         "verdict": test.verdict,
         "why": test.result,
     }
@@ -121,7 +121,7 @@ def _tested(test: Outcome) -> Tested:
         with_arrow(test.label, test.better),
         test.comparison.claim,
         verdict(test),
-        f"{test.over_samples.n:,} test samples" if test.over_samples else str(test.n),
+        sample_size(test),
         measured,
         verdict_on(test),
         test.comparison.test == "variance",

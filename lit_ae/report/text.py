@@ -22,12 +22,17 @@ def verdict(test: Outcome) -> str:
     if not test.is_significant:
         return _equivalent(test) or f"no difference shown{_over(test, ' ')}"
     a = test.comparison.a
-    if test.of_means is not None:
+    if test.shift == test.shift:
         quality = _quality(test)
         which = f", which is {quality}" if quality else ""
         but = f", but {_equivalent(test)}" if test.is_equivalent else ""
         return f"significant at 5 % (Holm): {a} {_direction(test)}{which}{_over(test, ', ')}{but}"
     return f"significant at 5 % (Holm): {a} varies {_direction(test)}"
+
+
+def sample_size(test: Outcome) -> str:
+    """What a test is over: the number of seeds by itself, or `10,000 test samples`, or `5 data sets`."""
+    return _over(test, "").removeprefix("over ") or str(test.n)
 
 
 def unplaced(results: Results) -> str:
@@ -46,7 +51,8 @@ def legend(results: Results) -> str:
     columns, signs = results.study.columns, []
     if any(column.better != "none" for column in columns):
         signs.append("↓: lower is better; ↑: higher is better")
-    if any(column.better != "none" and column.mark_best for column in columns):
+    one_task = any(results.profile_name not in spec.profile_data for spec in results.study.models.values())
+    if one_task and any(column.better != "none" and column.mark_best for column in columns):
         signs.append(
             "bold: best mean of the column among rows with the most seeds, which describes it and tests nothing"
         )
@@ -67,14 +73,16 @@ def _within(test: Outcome) -> str:
 
 
 def _over(test: Outcome, before: str) -> str:
-    """`over 10,000 test samples` after a separator; empty for a test over seeds."""
+    """`over 10,000 test samples` or `over 5 data sets` after a separator; empty for a test over seeds."""
+    if test.over_data_sets:
+        return f"{before}over {test.over_data_sets.n} data sets"
     return f"{before}over {test.over_samples.n:,} test samples" if test.over_samples else ""
 
 
 def _direction(test: Outcome) -> str:
     """`higher` or `lower` of a mean, `more` or `less` of a spread, for the comparison's first row."""
-    if test.of_means is not None:
-        return "higher" if test.of_means.mean_difference > 0 else "lower"
+    if test.shift == test.shift:
+        return "higher" if test.shift > 0 else "lower"
     assert test.unpaired_variance is not None
     return "more" if test.unpaired_variance.std_a > test.unpaired_variance.std_b else "less"
 

@@ -66,6 +66,8 @@ def shown_by(test: Outcome) -> Shown:
     if not test.is_significant:
         return Shown(equivalent=test.is_equivalent)
     margin, means, spreads = test.comparison.margin, test.of_means, test.unpaired_variance
+    if test.over_data_sets is not None:  # no interval: with a margin it is not known to lie beyond it
+        return Shown("higher" if test.shift > 0 else "lower", beyond_margin=margin is None)
     if means is None:
         assert spreads is not None
         return Shown("higher" if spreads.std_a > spreads.std_b else "lower")

@@ -8,6 +8,7 @@ from typing import Any
 from lit_ae.settings.files import config_file, config_path
 from lit_ae.settings.hashing import content_hash
 from lit_ae.settings.yaml_reader import read_yaml
+from lit_ae.studies.data_sets import expanded
 from lit_ae.studies.spec import Profile, Study
 from lit_ae.studies.versions import score_versions
 
@@ -43,6 +44,7 @@ class Job:
 
 def jobs(study: Study, profile: Profile) -> list[Job]:
     """A job for each seed × model, seed by seed, so that a stopped study has complete seeds."""
+    study = expanded(study, profile)
     rows = {label: row_job(study, profile, label) for label in study.models}
     return [
         _with_seed(rows[label], seed, [*_split(profile, seed), *_figures(study, profile, label, seed)])
@@ -55,7 +57,7 @@ def jobs(study: Study, profile: Profile) -> list[Job]:
 def row_job(study: Study, profile: Profile, label: str) -> Job:
     """The job of a row but for its seed: reading its files takes longer than all else."""
     spec = study.models[label]
-    data = spec.profile_data.get(profile.name, profile.data)
+    data = spec.profile_data.get(profile.name) or str(profile.data)
     fit = [
         config_file("model", spec.config),
         config_file("data", data),

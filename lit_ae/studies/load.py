@@ -11,6 +11,7 @@ from lit_ae.settings.files import config_file
 from lit_ae.settings.names import require_different_files, require_plain
 from lit_ae.settings.suggestions import near_match
 from lit_ae.settings.yaml_reader import read_yaml
+from lit_ae.studies.data_sets import check_data_sets
 from lit_ae.studies.spec import (
     Column,
     Comparison,
@@ -66,6 +67,7 @@ def load_study(path: Path) -> Study:
     _check_unknown_definitions(study, path)
     _check_profiles(study, path)
     _check_starts(study, path)
+    check_data_sets(study, path)
     check_tuning(study, path)
     if study.sweep:
         _check_sweep(study.sweep, path)
@@ -147,7 +149,8 @@ def _check_unknown_definitions(study: Study, path: Path) -> None:
 def _check_profiles(study: Study, path: Path) -> None:
     """The profiles' seeds are different numbers, rows speak of known profiles, and all files are there."""
     for profile in study.profiles.values():
-        config_file("data", profile.data)
+        for data in [profile.data] if isinstance(profile.data, str) else profile.data:
+            config_file("data", data)
         if not profile.seeds or len(set(profile.seeds)) != len(profile.seeds):
             raise SettingError(f"{path}: profiles.{profile.name}.seeds must be a list of different numbers")
     for label, spec in study.models.items():

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 from lit_ae import tracking
 from lit_ae.errors import SettingError
@@ -18,7 +17,7 @@ def open_parent(study: Study, profile: Profile) -> str:
     """The run of the study's profile, created if need be, with today's seeds and comparisons; its status stays."""
     found = tracking.study_parent(study.name, profile.name)
     if found is None:
-        tags = {"kind": "study", "study": study.name, "profile": profile.name, "data": Path(profile.data).stem}
+        tags = {"kind": "study", "study": study.name, "profile": profile.name, "data": ", ".join(profile.data_sets)}
         run_id = tracking.create_run(study.name, f"{study.name} {profile.name}", tags)
     else:
         run_id = found.id

@@ -1,6 +1,8 @@
 """What experiments/NAME.yaml says, as dataclasses."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from lit_ae.errors import SettingError
@@ -9,16 +11,25 @@ from lit_ae.settings.suggestions import near_match
 
 @dataclass(frozen=True)
 class Profile:
-    """One way to run a study: its data set, seeds and budget."""
+    """One way to run a study: its data set, seeds and budget.
+
+    With a list of data sets every row runs on each of them. `rows` are those that the profile has, if not all.
+    """
 
     name: str
-    data: str
+    data: str | list[str]
     seeds: list[int]
     note: str = ""
     args: list[str] = field(default_factory=list)
     published_seeds: int | None = None  # also report the tests over as many seeds as the published report had
     splits: Literal["fixed", "by_seed"] = "fixed"  # by_seed: each seed also draws its own split of the data
     all_figures: bool = True  # false: its runs draw only the figures that the report shows, and no PDF
+    rows: list[str] = field(default_factory=list)
+
+    @property
+    def data_sets(self) -> list[str]:
+        """The names of its data sets."""
+        return [Path(name).stem for name in ([self.data] if isinstance(self.data, str) else self.data)]
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,12 @@ class Comparison:
     def metrics(self) -> tuple[str, str]:
         """The metric of a and that of b."""
         return self.metric, self.b_metric or self.metric
+
+    def renamed(self, names: Mapping[str, str]) -> "Comparison":
+        """The same with its rows under other names, also where the claim begins with one."""
+        a = names[self.a]
+        claim = a + self.claim[len(self.a) :] if self.claim.startswith(f"{self.a} ") else self.claim
+        return replace(self, a=a, b=names[self.b], claim=claim)
 
 
 @dataclass(frozen=True)
