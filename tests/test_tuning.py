@@ -258,20 +258,22 @@ def test_trials_that_all_fail_end_the_search(file):
         search(study, *study.tune, study.profile("quick"), Engine(fails="train/loss not finite"))
 
 
-def test_a_training_without_prospects_is_ended(store, lit_ae, settings):
-    """Its loss is far above the median of the trials before it, so that it ends after the epochs of the warm-up."""
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_training_without_prospects_is_ended(every, store, lit_ae, settings):
+    """Its loss is far above the median of the trials before it, so that it ends after the values of the warm-up."""
     file = Path("mlruns/tune/made.log")
     trials = open_search(file, "made", "lower", seed=0)
     for _ in range(6):
         trial = trials.ask()
-        for epoch in range(8):
+        for epoch in range(8 * every):
             trial.report(1.0, epoch)
         trials.tell(trial, 1.0)
     number = trials.ask().number
     callback = {"file": str(file), "search": "made", "trial": number, "metric": "val/loss"}
     config = {"trainer": {"callbacks+": [{"class_path": "ReportTrial", "init_args": callback}]}}
     Path("trial.yaml").write_text(yaml.safe_dump(config))
-    assert lit_ae("fit", *settings("vae"), "--config", "trial.yaml", "--trainer.max_epochs=8") == 0
+    assert lit_ae("fit", *settings("vae"), "--config", "trial.yaml", f"--trainer.max_epochs={8 * every}",
+                  f"--trainer.check_val_every_n_epoch={every}") == 0  # fmt: skip
     (run,) = tracking.search("lit_ae")
     assert run.tags["pruned"] == "true"
     assert len(run.history("val/loss")) == 4

@@ -8,7 +8,7 @@ from lit_ae.settings.extras import needs
 if TYPE_CHECKING:
     import optuna
 
-WARMUP = 3  # epochs of a trial that are never its last
+WARMUP = 3  # values of the metric after which a trial is not ended yet
 STARTUP = 5  # trials that are never ended early
 
 
@@ -33,7 +33,7 @@ def open_search(file: Path, name: str, better: str, seed: int | None = None) -> 
     file.parent.mkdir(parents=True, exist_ok=True)
     settings: dict[str, Any] = {
         "sampler": optuna.samplers.TPESampler(seed=seed),
-        "pruner": optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=WARMUP),
+        "pruner": optuna.pruners.MedianPruner(n_startup_trials=STARTUP),
     }
     storage = JournalStorage(JournalFileBackend(str(file)))
     settings["direction"] = "minimize" if better == "lower" else "maximize"
