@@ -4,7 +4,7 @@ import os
 import warnings
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,9 +17,6 @@ from lit_ae.evaluation.access import datamodule, is_drawn, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.settings.imports import importing
-
-if TYPE_CHECKING:
-    from umap import UMAP
 
 Method = Literal["tsne", "umap", "pca"]
 TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
@@ -74,8 +71,8 @@ def embed(
 
 
 @cache
-def _umap() -> "type[UMAP]":
-    """UMAP, which keeps on disk what it compiles: otherwise every process takes seconds to compile it again."""
+def _umap() -> Any:
+    """The class UMAP, which keeps what it compiles on disk: otherwise every process takes seconds for it."""
     with importing():
         from umap import UMAP, layouts, umap_
 
