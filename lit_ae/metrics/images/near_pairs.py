@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-AXES = 48  # principal axes
+AXES = 96  # principal axes
 SAMPLE = 1000  # points that the axes are computed from
-LEAST = 4 * AXES  # points and dimensions from which it is worth it
+LEAST = 2 * AXES  # points and dimensions from which it is worth it
 MOST = 0.02  # share of pairs above which the distances of all pairs take less time
 PAIRS = 4096  # in one block: 13 MB of MNIST-like images
 ROUNDING = 1e-4  # of squared distances, as a share of the largest squared lengths
