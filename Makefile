@@ -8,7 +8,9 @@ READY := $(VENV)/.ready
 export MLFLOW_DISABLE_TELEMETRY := true
 # Packages are installed without byte code. Only the modules that are imported are then compiled, on two cores, so that no
 # worker process has to do it. PYTHONDONTWRITEBYTECODE is unset because with it every process would compile them again.
-HALVES := 'import lightning.pytorch.cli, matplotlib.pyplot, torchmetrics, torchvision' 'import mlflow, umap'
+HALVES := 'import lightning.pytorch.cli, matplotlib.pyplot, torchmetrics, torchvision' 'import mlflow'
+# What UMAP compiles is kept beside it as well.
+UMAP := import numpy; from lit_ae.callbacks.figures.latent_plot import embed; embed(numpy.random.default_rng(0).normal(size=(60, 4)).astype("f4"), "umap", 0)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -25,6 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@for half in $(HALVES); do $(BIN)/python -W ignore -c "$$half" & done; wait
+	@$(BIN)/python -W ignore -c '$(UMAP)'
 	@touch $@
 
 setup: $(READY) ## create .venv and install everything into it

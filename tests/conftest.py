@@ -1,5 +1,6 @@
 """What all tests share: one thread, a classifier cache and MLflow stores of their own, the command in this process."""
 
+import gc
 import os
 
 os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"  # before torch: busy cores stall its threads
@@ -20,9 +21,16 @@ from lit_ae.cli import main
 from lit_ae.settings.files import config_folder
 
 torch.set_num_threads(1)
+gc.disable()  # while test modules are imported, whose objects stay: see `pytest_collection_finish`
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DATA = {"nmn": "one_hot"}  # models that are not for images
 QUICK = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=1")
+
+
+def pytest_collection_finish(session):
+    """From now on garbage is searched for among new objects alone."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,7 @@
 """Callbacks that draw: which figures, of what, and where there are none."""
 
+import subprocess
+import sys
 from functools import partial
 from types import SimpleNamespace
 
@@ -324,6 +326,26 @@ def test_equal_codes_lie_on_one_point_and_too_few_are_refused(method):
     assert not embed(np.ones((9, 3), np.float32), method, 0).any()
     with pytest.raises(ValueError, match="3 codes are too few"):
         embed(np.eye(3), method, 0)
+
+
+COMPILED = """
+import numpy as np
+from lit_ae.callbacks.figures.latent_plot import embed
+points = embed(np.random.default_rng(0).normal(size=(60, 4)).astype("f4"), "umap", 0)
+from umap import layouts, umap_
+used = umap_.smooth_knn_dist, umap_.compute_membership_strengths, layouts._nb_optimize_layout_euclidean_single_epoch
+print([sum(function.stats.cache_hits.values()) for function in used], points.tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_what_umap_compiles_is_kept_for_later_processes():
+    first, second = (
+        subprocess.run([sys.executable, "-W", "ignore", "-c", COMPILED], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert second.stdout.startswith("[1, 1, 1] ")
+    assert first.stdout.partition("] ")[2] == second.stdout.partition("] ")[2], "the same points"
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])

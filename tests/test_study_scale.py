@@ -1,7 +1,10 @@
 """What a study costs beside its runs: the scheduler's own time, and reading a store of 2,000 runs."""
 
+import json
 import resource
 import sqlite3
+import subprocess
+import sys
 import time
 import uuid
 from contextlib import closing
@@ -88,7 +91,7 @@ def peak():
 def test_a_store_of_2000_runs_is_read_in_seconds(store, lit_ae, capsys):
     study, profile = write_study(ROWS, 100)
     fill(study, profile)
-    assert lit_ae("study", "status", "wide.yaml") == 0  # imports MLflow
+    assert lit_ae("study", "status", "wide.yaml") == 0
     before, start = peak(), time.process_time()
     assert lit_ae("study", "status", "wide.yaml", "--json") == 0
     status = time.process_time() - start
@@ -108,6 +111,30 @@ def test_a_store_of_2000_runs_is_read_in_seconds(store, lit_ae, capsys):
     assert report < 60
     assert again < 60
     assert memory < 300
+
+
+STATUS = """
+import sys
+from lit_ae.cli import main
+assert main(["study", "status", "wide.yaml", "--json"]) == 0
+print(sorted({"mlflow", "torch", "lightning", "pandas"} & sys.modules.keys()), file=sys.stderr)
+"""
+
+
+def test_status_imports_no_large_library(store):
+    """The import of MLflow alone takes longer than the status of 2,000 runs."""
+    study, profile = write_study(2, 1)
+    parent_id = parent.open_parent(study, profile)
+    job = jobs(study, profile)[1]
+    tags = {"kind": "run", "model": job.model, "seed": "0", "config_hash": job.config_hash}
+    run_id = tracking.create_run("wide", "one", tags, parent_id)
+    tracking.end_run(run_id, "FINISHED")
+    found = subprocess.run([sys.executable, "-c", STATUS], capture_output=True, text=True, check=True)
+    assert [(run["model"], run["status"], run["run_id"]) for run in json.loads(found.stdout)["runs"]] == [
+        ("row 0", "MISSING", None),
+        ("row 1", "FINISHED", run_id),
+    ]
+    assert found.stderr.strip() == "[]"
 
 
 # -- running -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Runs in MLflow: one store, the right status whatever happens, nothing cut and nothing logged twice."""
 
 import json
+import math
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from lit_ae import tracking
 from lit_ae.cli import dispatcher as cli
 from lit_ae.errors import SettingError
+from lit_ae.tracking import sqlite_reads
 from lit_ae.tracking.logger import RunLogger
 
 ONE_RUN = """
@@ -408,9 +410,41 @@ def test_search_reads_more_than_one_page(store, monkeypatch):
         return pages[-1]
 
     monkeypatch.setattr(client, "search_runs", two_at_a_time)
+    monkeypatch.setattr(sqlite_reads, "can_be_read", lambda: False)  # as of a server
     assert {run.tags["number"] for run in tracking.search("many")} == set("0123456")
     assert len(pages) == 4
     assert [run.tags["number"] for run in tracking.search("many", number="5")] == ["5"]
+
+
+def test_an_sqlite_file_gives_what_mlflow_gives(store, monkeypatch):
+    parent = tracking.create_run("both", "parent", {"kind": "study", "profile": "quick"})
+    for seed, value in enumerate([0.1, math.nan, math.inf, -2.0]):
+        child = tracking.create_run("both", "child", {"kind": "run", "model": "A's", "seed": str(seed)}, parent)
+        tracking.log_metrics(child, {"test/mse": 7.0}, 1)
+        tracking.log_metrics(child, {"test/mse": value, "val/loss": 3.0}, 2)
+        tracking.log_params(child, {"model.beta": seed, "data": "digits"})
+        tracking.end_run(child, "FINISHED" if seed else "FAILED")
+    tracking.client().delete_run(child)
+    tracking.create_run("other", "child", {"kind": "run", "model": "A's"})
+
+    def read():
+        asked = ({}, {"kind": "run"}, {"kind": "run", "model": "A's"}, {"seed": "1"}, {"kind": "none"})
+        found = [tracking.search("both", **tags) for tags in asked]
+        return [*found, tracking.children("both", parent), [tracking.study_parent("both", "quick")]]
+
+    direct = read()
+    assert [len(runs) for runs in direct] == [4, 3, 3, 1, 0, 3, 1]
+    monkeypatch.setattr(sqlite_reads, "can_be_read", lambda: False)
+    by_mlflow = read()
+    assert list(map(repr, map(in_order, direct))) == list(map(repr, map(in_order, by_mlflow)))  # NaN is not NaN
+
+
+def in_order(runs):
+    """Each run as its fields, the entries of its mappings sorted."""
+    return [
+        {key: sorted(value.items()) if isinstance(value, dict) else value for key, value in vars(run).items()}
+        for run in runs
+    ]
 
 
 def test_key_made_of_a_label_is_taken_by_mlflow(store):

@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import entropy
 from sklearn.neighbors import NearestNeighbors
 
-from lit_ae.metrics.images import valid_set
+from lit_ae.metrics.images import near_pairs, valid_set
 from lit_ae.metrics.images.valid_set import ValidSetDistance
 
 
@@ -49,6 +49,42 @@ def test_made_images_against_scipy_and_scikit_learn(few_rows, agrees):
     agrees("valid coverage", "scipy cdist", data, ours["valid_coverage"], (counts > 0).mean(), rel=1e-12)
     divergence = entropy(counts / counts.sum(), np.full(150, 1 / 150), base=2)
     agrees("D_KL from uniform, bits", "scipy entropy", data, ours["dkl_bits"], divergence, rel=1e-9)
+
+
+def smooth(n, seed=0, side=16):
+    """Images [n, 1, side, side] of a bright disc anywhere, which are close to their neighbours alone."""
+    centre = torch.rand(n, 2, 1, 1, generator=torch.Generator().manual_seed(seed)) * side
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    return (3 - ((y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2).sqrt()).clamp(0, 1).unsqueeze(1)
+
+
+def test_distances_of_near_pairs_alone(monkeypatch):
+    """They are scipy's, as far as they are within the limit or the smallest of their row, and the scores stay."""
+    monkeypatch.setattr(near_pairs, "PAIRS", 100)  # several blocks
+    valid, generated = smooth(400), smooth(150, seed=1)
+    near = near_pairs.near_pairs(valid.flatten(1))
+    found = near.squared(generated.flatten(1), 4.0)
+    truth = torch.from_numpy(cdist(generated.flatten(1), valid.flatten(1), "sqeuclidean"))
+    wanted = (truth <= 4) | (truth == truth.min(1, keepdim=True).values)
+    assert wanted.sum() > 300
+    assert found[wanted].isfinite().all()
+    assert 1 - found.isfinite().double().mean() > 0.9, "most pairs are ruled out"
+    assert torch.allclose(found[found.isfinite()].double(), truth[found.isfinite()], rtol=1e-5, atol=1e-5)
+    pruned = metric_of(valid, generated, 2.0)
+    monkeypatch.setattr(valid_set, "near_pairs", lambda points: None)
+    whole = metric_of(valid, generated, 2.0)
+    assert pruned.compute().values == pytest.approx(whole.compute().values, rel=1e-6)
+    assert torch.equal(pruned.first, whole.first)
+    assert whole.compute().values["valid_coverage"] > 0.3
+
+
+def test_all_pairs_where_few_can_be_ruled_out():
+    valid, noise = images(300, shape=(1, 16, 16)), images(100, seed=1, shape=(1, 16, 16))
+    assert near_pairs.near_pairs(valid.flatten(1)).squared(noise.flatten(1), 9.0) is None
+    assert near_pairs.near_pairs(images(300).flatten(1)) is None, "64 pixels"
+    assert scores(valid, noise)["nn_distance"] == pytest.approx(
+        cdist(noise.flatten(1), valid.flatten(1)).min(1).mean(), rel=1e-6
+    )
 
 
 def test_worked_out_by_hand():

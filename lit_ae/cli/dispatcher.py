@@ -9,6 +9,7 @@ from types import FrameType
 from lit_ae.cli import explore, export, init, listing, study, tune, ui
 from lit_ae.errors import SettingError
 from lit_ae.settings.files import named_config
+from lit_ae.settings.imports import importing
 from lit_ae.settings.suggestions import near_match
 from lit_ae.training.faults import explained
 
@@ -61,7 +62,8 @@ OTHERS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def _train(argv: Sequence[str]) -> int:
-    from lit_ae.training.lightning_cli import AutoencoderCLI
+    with importing():
+        from lit_ae.training.lightning_cli import AutoencoderCLI
 
     AutoencoderCLI(argv)
     return 0

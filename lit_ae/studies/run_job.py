@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from lit_ae import tracking
 from lit_ae.errors import SettingError
+from lit_ae.settings.imports import importing
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,11 @@ def _trained_and_tested(spec: JobSpec) -> tuple[str, str]:
     import traceback
 
     try:
-        import torch
+        with importing():
+            import torch
 
-        from lit_ae.training.faults import explained
-        from lit_ae.training.lightning_cli import AutoencoderCLI
+            from lit_ae.training.faults import explained
+            from lit_ae.training.lightning_cli import AutoencoderCLI
 
         torch.set_num_threads(spec.threads)  # at every job: UMAP's numba changes OpenMP's number
         with TemporaryDirectory(prefix="lit_ae-") as folder:

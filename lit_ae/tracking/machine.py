@@ -2,26 +2,20 @@
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 
 def environment() -> dict[str, object]:
     """Package versions and hardware, for the report."""
     import platform
-    from importlib.metadata import PackageNotFoundError, version
 
     import torch
-
-    def version_of(package: str) -> str:
-        try:
-            return version(package)
-        except PackageNotFoundError:  # run from a source folder
-            return "not installed"
 
     packages = "lit_ae lightning torch torchvision torchmetrics mlflow scikit-learn umap-learn scipy statsmodels numpy"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
-        "versions": {"python": platform.python_version(), **{p: version_of(p) for p in packages.split()}},
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages.split()}},
         "hardware": {"cpu": _cpu_name(), "cores": cores(), "threads": torch.get_num_threads(), "gpu": device},
     }
 
@@ -53,6 +47,17 @@ def git_sha() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{sha}-dirty" if dirty else sha
+
+
+@cache
+def _version(package: str) -> str:
+    """Of an installed package: looking it up takes milliseconds."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a source folder
+        return "not installed"
 
 
 def _has_apple_bfloat16() -> bool:

@@ -78,21 +78,22 @@ class Run:
 
     def artifact(self, path: str) -> Path | None:
         """Local path of an artifact; None if the run does not have it."""
+        uri = urlparse(self.artifact_uri or str(client().get_run(self.id).info.artifact_uri))
+        # `download_artifacts` would leave a copy of a local file at every call
+        local = Path(url2pathname(uri.path)) / path if uri.scheme == "file" else self._downloaded(path)
+        return local if local and local.exists() else None
+
+    def _downloaded(self, path: str) -> Path | None:
         from mlflow.exceptions import MlflowException
 
-        uri = urlparse(self.artifact_uri or str(client().get_run(self.id).info.artifact_uri))
+        folder = Path(_downloads().name) / self.id
+        folder.mkdir(exist_ok=True)
         try:
-            if uri.scheme == "file":  # `download_artifacts` would leave a copy at every call
-                local = Path(url2pathname(uri.path)) / path
-            else:
-                folder = Path(_downloads().name) / self.id
-                folder.mkdir(exist_ok=True)
-                local = Path(client().download_artifacts(self.id, path, str(folder)))
+            return Path(client().download_artifacts(self.id, path, str(folder)))
         except (MlflowException, OSError) as error:
             if has_no_answer(error):
                 raise ServerGone from error
             return None
-        return local if local.exists() else None
 
 
 @cache
@@ -123,21 +124,34 @@ def _made(head: sqlite_reads.Head, tags: dict[str, str], metrics: dict[str, floa
     )
 
 
+def _read(where: sqlite_reads.Where) -> list[Run]:
+    """Runs of an sqlite file, newest first."""
+    metrics, params = sqlite_reads.metrics(where), sqlite_reads.params(where)
+    return [_made(head, tags, metrics[head.id], params[head.id]) for head, tags in sqlite_reads.runs(where)]
+
+
 def get_run(run_id: str) -> Run:
     """One run.
 
     Raises:
         SettingError: no such run in this store, or the server does not answer.
     """
+    if sqlite_reads.can_be_read():
+        found = _read(sqlite_reads.of_id(run_id))
+        if not found:
+            raise _unknown(run_id)
+        return found[0]
     from mlflow.exceptions import MlflowException
 
     try:
         with answered():
             return _as_run(client().get_run(run_id))
     except MlflowException as error:
-        raise SettingError(
-            f"run_id {run_id!r} is not in {store_uri()}: `lit_ae.runs()` in Python lists its runs"
-        ) from error
+        raise _unknown(run_id) from error
+
+
+def _unknown(run_id: str) -> SettingError:
+    return SettingError(f"run_id {run_id!r} is not in {store_uri()}: `lit_ae.runs()` in Python lists its runs")
 
 
 def dataset(run_id: str) -> tuple[str, str] | None:
@@ -149,6 +163,8 @@ def dataset(run_id: str) -> tuple[str, str] | None:
 
 def search(experiment: str, **tags: str) -> list[Run]:
     """Runs of an experiment with these tags, newest first."""
+    if sqlite_reads.can_be_read():
+        return _read(sqlite_reads.tagged(experiment, tags))
     with answered():
         return _search(experiment, tags)
 
@@ -173,7 +189,7 @@ def _search(experiment: str, tags: Mapping[str, str]) -> list[Run]:
 
 def study_parent(study: str, profile: str) -> Run | None:
     """The study's newest parent run for a profile."""
-    parents = search(study, kind="study", profile=profile)
+    parents = _heads(study, {"kind": "study", "profile": profile})
     return parents[0] if parents else None
 
 
@@ -184,9 +200,13 @@ def children(study: str, parent_id: str, **tags: str) -> list[Run]:
 
 def heads(study: str, parent_id: str) -> list[Run]:
     """As `children`, but for an sqlite file without metrics and parameters, which is all that planning needs."""
+    return _heads(study, {"mlflow.parentRunId": parent_id})
+
+
+def _heads(experiment: str, tags: Mapping[str, str]) -> list[Run]:
     if not sqlite_reads.can_be_read():
-        return children(study, parent_id)
-    return [_made(head, tags, {}, {}) for head, tags in sqlite_reads.child_runs(parent_id)]
+        return search(experiment, **tags)
+    return [_made(head, own, {}, {}) for head, own in sqlite_reads.runs(sqlite_reads.tagged(experiment, tags))]
 
 
 def newest(runs: Iterable[Run]) -> list[Run]:
@@ -204,5 +224,5 @@ def study_runs(study: str, profile: str) -> list[Run]:
     parent = study_parent(study, profile)
     if parent is None:
         return []
-    runs = children(study, parent.id)
-    return newest(run for run in runs if run.status == "FINISHED" and run.tags["kind"] == "run")
+    runs = children(study, parent.id, kind="run")
+    return newest(run for run in runs if run.status == "FINISHED")

@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 
 from lit_ae.settings.whole_files import whole_file, write_whole
 from lit_ae.tracking import machine
+from lit_ae.tracking.query import get_run
 from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
 from lit_ae.tracking.unsent import answered, ask_again, sent_or_kept
 
@@ -95,7 +96,7 @@ def log_params(run_id: str, params: Mapping[str, object], epoch: int = 0) -> Non
     """
     from mlflow.entities import Param
 
-    known = client().get_run(run_id).data.params
+    known = get_run(run_id).params
     values = {key: str(value)[:PARAM_LENGTH] for key, value in params.items()}
     if epoch:
         later = {f"{key}/from_epoch_{epoch}": value for key, value in values.items() if known.get(key, value) != value}
@@ -166,8 +167,7 @@ def local_artifacts(run_id: str) -> Path | None:
 @cache
 def _artifact_uri(store: str, run_id: str) -> str:
     """Where a run's artifacts are, which never changes: asked for once, as the server may be gone later."""
-    with answered():
-        return str(client().get_run(run_id).info.artifact_uri)
+    return get_run(run_id).artifact_uri
 
 
 def _now() -> int:

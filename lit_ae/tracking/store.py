@@ -6,7 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lit_ae.settings.imports import importing
+
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from mlflow import MlflowClient
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -23,22 +26,27 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STORE / 'mlflow.db').resolve()}"
 
 
-@cache
-def _client(uri: str) -> "MlflowClient":
+def creation_lock(database: Path) -> "BaseFileLock":
+    """Held while an sqlite store's tables are made: processes that open a new store together corrupt its schema."""
     from filelock import FileLock
 
+    return FileLock(database.with_name(f".{database.name}.lock"))
+
+
+@cache
+def _client(uri: str) -> "MlflowClient":
     from lit_ae.tracking.store_check import check_store, sqlite_file
 
     check_store(uri)
-    from mlflow import MlflowClient
+    with importing():
+        from mlflow import MlflowClient
 
     database = sqlite_file(uri)
     if database is None:
         return MlflowClient(uri)
     # It logs a line for each table that it creates, and a traceback for each error that it raises
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    # Several processes that open a new store at the same time corrupt its schema: one creates it, the others wait.
-    with FileLock(database.with_name(f".{database.name}.lock")):
+    with creation_lock(database), importing():
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client

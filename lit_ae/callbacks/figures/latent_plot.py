@@ -2,7 +2,9 @@
 
 import os
 import warnings
-from typing import Literal
+from contextlib import suppress
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from lit_ae.errors import NotComputable
 from lit_ae.evaluation.access import datamodule, is_drawn, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.settings.imports import importing
 
 Method = Literal["tsne", "umap", "pca"]
 TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
@@ -52,12 +55,11 @@ def embed(
         return tsne.fit_transform(codes)  # type: ignore[no-any-return]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from sklearn.neighbors import NearestNeighbors
-    from umap import UMAP
 
     neighbours = min(neighbours, n - 1)
     # Exact neighbours by brute force avoid most of numba's compilation.
     distance, index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(codes).kneighbors(codes)
-    umap = UMAP(n_neighbors=neighbours, precomputed_knn=(index, distance, None), random_state=seed, n_jobs=1)
+    umap = _umap()(n_neighbors=neighbours, precomputed_knn=(index, distance, None), random_state=seed, n_jobs=1)
     threads = torch.get_num_threads()
     try:
         with warnings.catch_warnings():
@@ -66,6 +68,22 @@ def embed(
             return umap.fit_transform(codes)  # type: ignore[no-any-return]
     finally:
         torch.set_num_threads(threads)  # numba sets the number of OpenMP threads for the whole process
+
+
+@cache
+def _umap() -> Any:
+    """The class UMAP, which keeps what it compiles on disk: otherwise every process takes seconds for it."""
+    with importing():
+        from umap import UMAP, layouts, umap_
+
+    for module, name in (
+        (umap_, "smooth_knn_dist"),
+        (umap_, "compute_membership_strengths"),
+        (layouts, "_nb_optimize_layout_euclidean_single_epoch"),
+    ):
+        with suppress(AttributeError, RuntimeError):  # a version without it, or no folder that can be written
+            getattr(module, name).enable_caching()
+    return UMAP
 
 
 class LatentPlot(ScoreCallback):

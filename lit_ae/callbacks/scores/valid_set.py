@@ -74,9 +74,10 @@ class ValidSet(ScoreCallback):
         n = self.n or len(valid)
         steps = sorted({round(n * step / POINTS) for step in range(POINTS + 1)})
         values: dict[str, float] = {}
+        metric = ValidSetDistance(valid, self.threshold).to(valid.device)
 
         def found(images: Tensor, places: Tensor, name: str) -> ValidSetScores:
-            metric = ValidSetDistance(valid, self.threshold).to(valid.device)
+            metric.reset()
             metric.update(images, places)
             scores = metric.compute()
             values.update({f"{key}/{name}": value for key, value in scores.values.items()})

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lit_ae.metrics.images.near_pairs import near_pairs
+
 BLOCK = 1 << 22  # distances in one block: 16 MiB of float32
 
 
@@ -66,6 +68,7 @@ class ValidSetDistance(Metric):
         self.threshold = threshold
         self.register_buffer("valid", valid.flatten(1), persistent=False)
         self.register_buffer("squares", self.valid.square().sum(1), persistent=False)
+        self.near = near_pairs(self.valid)
         self.add_state("distance", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("hits", torch.zeros(len(valid), dtype=torch.int64), dist_reduce_fx="sum")
@@ -90,14 +93,16 @@ class ValidSetDistance(Metric):
             return
         if not x.isfinite().all():
             raise ValueError("a generated image has NaN or infinite pixels")
-        squared = torch.addmm(self.squares, x, self.valid.T, alpha=-2).add_(x.square().sum(1, keepdim=True))  # [b, V]
+        near = self.near if self.valid.device.type == "cpu" else None
+        squared = near.squared(x, self.threshold**2) if near else None  # [b, V]
+        if squared is None:
+            squared = torch.addmm(self.squares, x, self.valid.T, alpha=-2).add_(x.square().sum(1, keepdim=True))
         nearest = self.valid[squared.argmin(1)]
         self.distance += torch.linalg.vector_norm((x - nearest).double(), dim=1).sum()  # from differences: exact
         self.count += len(x)
-        near = squared <= self.threshold**2
-        self.hits += near.sum(0)
-        found, row = near.max(0)  # whether there is any, and the first one
-        self.first = torch.where(found, torch.minimum(self.first, places[row]), self.first)
+        row, column = (squared <= self.threshold**2).nonzero(as_tuple=True)  # few pairs
+        self.hits += torch.bincount(column, minlength=len(self.valid))
+        self.first = self.first.scatter_reduce(0, column, places[row], "amin")
 
     def compute(self) -> "ValidSetScores":
         """Scores over all processes.
