@@ -18,6 +18,7 @@ from lit_ae.callbacks.scores import generation_scores as generation
 from lit_ae.callbacks.scores.generation_scores import GenerationScores
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
+from lit_ae.evaluation import split_features
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.metrics.images import manifold
 from lit_ae.metrics.images.extractors import extract
@@ -328,7 +329,8 @@ def test_every_sampler_has_every_score(cache, digits):
 
 def test_features_are_cached_by_content(cache, digits, monkeypatch):
     calls = []
-    monkeypatch.setattr(generation, "extract", lambda *args, **kw: calls.append(kw["progress"]) or extract(*args, **kw))
+    for module in (generation, split_features):
+        monkeypatch.setattr(module, "extract", lambda *args, **kw: calls.append(kw["progress"]) or extract(*args, **kw))
     first, _, _ = scored(digits, "gan")
     assert [call for call in calls if "split" in call] == ["features of the test split", "features of the train split"]
     assert len(list(cache.iterdir())) == 2

@@ -774,7 +774,7 @@ def test_scores_say_in_plain_words_what_is_wrong(call, said):
 @pytest.mark.parametrize(
     ("extractor", "said"),
     [
-        ("resnet", "choose inception, lenet:NAME"),
+        ("resnet", "choose inception, lite0, lenet:NAME"),
         ("lenet", "choose inception"),
         ("lenet:digit", "did you mean 'digits'"),
     ],

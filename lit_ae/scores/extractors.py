@@ -43,9 +43,10 @@ def features(x: Array, extractor: Extractor, batch_size: int = 100) -> Tensor:
     Args:
         x: images [N, C, H, W], bytes or floats in [0, 1].
         extractor: "inception" (2048 features of the network that published FIDs use; its weights are downloaded), or
-            "lenet:NAME" (see `lenet`; NAME is that of a data set), or what `lenet` returns, or any function that maps
-            float images [B, C, H, W] on the CPU to features [B, F]. Scores from different extractors cannot be
-            compared.
+            "lite0" (1280 features of EfficientNet-Lite0, trained on ImageNet; its weights come with the extra
+            `imagenet`), or "lenet:NAME" (see `lenet`; NAME is that of a data set), or what `lenet` returns, or any
+            function that maps float images [B, C, H, W] on the CPU to features [B, F]. Scores from different extractors
+            cannot be compared, and only those of "inception" are called FID and KID elsewhere.
         batch_size: number of images in one call of the extractor.
 
     Raises:
@@ -103,11 +104,15 @@ def _network(extractor: Extractor) -> FeatureExtractor | Callable[[Tensor], Any]
         from lit_ae.metrics.images.inception import InceptionExtractor
 
         return InceptionExtractor()
+    if extractor == "lite0":
+        from lit_ae.metrics.images.lite0 import Lite0Extractor
+
+        return Lite0Extractor()
     if kind == "lenet" and data:
         return lenet(data)
     raise SettingError(
-        f"there is no extractor {extractor!r}: choose inception, lenet:NAME (NAME being a labelled data set, as in "
-        "lenet:digits), or a function from images to features"
+        f"there is no extractor {extractor!r}: choose inception, lite0, lenet:NAME (NAME being a labelled data set, as "
+        "in lenet:digits), or a function from images to features"
     )
 
 

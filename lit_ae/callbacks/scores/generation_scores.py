@@ -4,21 +4,19 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Literal
 
-import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae.data.containers import SplitName
 from lit_ae.errors import SettingError
-from lit_ae.evaluation.access import datamodule, on_device, scored_split, split_name
+from lit_ae.evaluation.access import scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.evaluation.shared_classifier import lenet_of
+from lit_ae.evaluation.split_features import split_features
 from lit_ae.metrics.images.extractors import FeatureExtractor, extract
-from lit_ae.metrics.images.feature_cache import FeatureCache
 from lit_ae.metrics.images.manifold import Manifold, median_ratio, nearest_distances, spread
-from lit_ae.models.chunks import CHUNK
 
 COMPARED = 1000  # generated and reference images whose nearest training image is searched
 UNBIASED = 10_000  # images that published FIDs usually have at least
@@ -96,7 +94,7 @@ class GenerationScores(ScoreCallback):
 
         extractor = self._extractor(trainer)
         split: SplitName = split_name(trainer)
-        real = _features(trainer, extractor, split)[: len(scored_split(trainer))]
+        real = split_features(trainer, extractor, split)[: len(scored_split(trainer))]
         n = self.n or len(real)
         evaluation.protocol |= {
             **extractor.description(),
@@ -116,7 +114,7 @@ class GenerationScores(ScoreCallback):
                 f"{fewest:,} images are few, which biases FID upwards: compare it only with FIDs of as many images; "
                 "KID is unbiased"
             )
-        train = None if self.train_images == 0 else _features(trainer, extractor, "train")[: self.train_images]
+        train = None if self.train_images == 0 else split_features(trainer, extractor, "train")[: self.train_images]
         others = _Others(evaluation, real.to(extractor.device), train, split, self.fid_sizes)
         values: dict[str, float] = {}
         for name, sampler in evaluation.samplers(trainer).items():
@@ -220,23 +218,3 @@ class _Others:
             f"{len(self.real):,} real images"
         )
         return {"fid_infinity": value}
-
-
-def _features(trainer: Trainer, extractor: FeatureExtractor, split: SplitName) -> Tensor:
-    """Features [N, F] of a whole split in its order, on every rank; rank 0 caches them on disk."""
-    data = datamodule(trainer)
-    cache = FeatureCache(extractor, data, split)
-    kept: Tensor | None = trainer.strategy.broadcast(cache.read() if trainer.is_global_zero else None)
-    if kept is not None:
-        return kept
-    samples = data.split(split).x
-    shares = torch.arange(len(samples))[trainer.global_rank :: trainer.world_size].split(10 * CHUNK)
-    shown = f"features of the {split} split"
-    found = [
-        extract(extractor, on_device(samples[share], trainer.lightning_module), progress=shown).features
-        for share in shares
-    ]
-    features = gather_in_order(torch.cat(found).cpu(), trainer)
-    if trainer.is_global_zero:
-        cache.write(features)
-    return features
