@@ -195,9 +195,9 @@ def test_any_size_and_order(n, d, seed):
 # -- in a run -----------------------------------------------------------------------------------------------------
 
 
-def scores_of(family, *callbacks, limit=120, split="test"):
+def scores_of(family, *callbacks, limit=120, split="test", **settings):
     seed_everything(0, verbose=False)
-    data = Shapes(limit=limit)
+    data = Shapes(limit=limit, **settings)
     module = family(
         input_shape=data.input_shape, latent_dim=6, optimizer=partial(torch.optim.Adam, lr=1e-3),
         encoder=partial(MLPEncoder, widths=[32]), decoder=partial(MLPDecoder, widths=[32]), likelihood=Bernoulli(),
@@ -274,6 +274,23 @@ def test_every_score_of_a_vae_on_shapes(of_vae):
     assert protocol.keys() >= {"probe", "factors", "valid_set", "information_rate", "intrinsic_dimension"}
     assert protocol["factors"].startswith("factors: shape (nominal), size, x, y;")
     assert "8,340 valid" in protocol["valid_set"]
+
+
+@pytest.mark.parametrize("known", [5, 4])
+def test_the_hue_is_a_factor_of_the_factor_scores(monkeypatch, known):
+    """Codes that are the factors themselves, with the hue or without: one of five is then not represented."""
+
+    def factors(trainer, name):
+        return datamodule(trainer).split(name).factors[:, :known]
+
+    monkeypatch.setattr(
+        Evaluation, "codes", lambda self, trainer: (factors(trainer, "test"), datamodule(trainer).split("test").y)
+    )
+    monkeypatch.setattr(Evaluation, "train_codes", lambda self, trainer: factors(trainer, "train"))
+    values, protocol, _, _ = scores_of(AE, Factors(), limit=600, hues=3)
+    assert protocol["factors"].startswith("factors: shape (nominal), size, x, y, hue;")
+    for name in ("mig", "sap", "dci_informativeness", "factor_correlation"):
+        assert values[f"test/{name}"] == pytest.approx(known / 5, abs=0.1), name
 
 
 def test_information_rate_is_over_all_valid_images(of_vae):

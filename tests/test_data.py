@@ -5,6 +5,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -100,7 +101,9 @@ def rows(part: ArrayDataset) -> set[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("make", "sizes"), [(Digits, (1257, 180, 360)), (Shapes, (6672, 834, 834))], ids=["digits", "shapes"]
+    ("make", "sizes"),
+    [(Digits, (1257, 180, 360)), (Shapes, (6672, 834, 834)), (partial(Shapes, hues=2), (13344, 1668, 1668))],
+    ids=["digits", "shapes", "colour shapes"],
 )
 def test_splits(make: Callable[..., BaseDataModule], sizes: tuple[int, int, int]) -> None:
     data = make()
@@ -358,6 +361,28 @@ def test_shapes_count_and_factors() -> None:
         assert on_x.max() - on_x.min() + 1 == size == on_y.max() - on_y.min() + 1
         assert (on_x.min() + size / 2, on_y.min() + size / 2) == (x, y)
         assert images.x[index].count_nonzero() == stencil(KINDS[int(kind)], int(size)).count_nonzero()
+
+
+def test_shapes_in_colour_have_a_known_hue() -> None:
+    data = Shapes(hues=3)
+    assert (data.name, data.input_shape) == ("colour_shapes", (3, 28, 28))
+    assert data.factor_names == ("shape", "size", "x", "y", "hue")
+    white, images = render(), data.valid_set()
+    part = data.split("test")
+    assert len(images) == 3 * len(white)
+    for hue, rgb in ((0, (255, 0, 0)), (120, (0, 255, 0)), (240, (0, 0, 255))):
+        own = part.subset((part.factors[:, 4] == hue).nonzero().flatten())
+        assert 200 < len(own) < 1600
+        assert torch.equal(own.x.amax((0, 2, 3)), torch.tensor(rgb, dtype=torch.uint8))
+    shapes = {image.numpy().tobytes(): row for image, row in zip(white.x, white.factors, strict=True)}
+    for x, y, factors in zip(part.x[::50], part.y[::50], part.factors[::50], strict=True):
+        assert torch.equal(shapes[x.amax(0, keepdim=True).numpy().tobytes()], factors[:4])
+        assert y == factors[0]
+    assert set(Shapes(hues=6).split("val").factors[:, 4].tolist()) == {0, 48, 96, 144, 192, 240}
+    assert Shapes().input_shape == (1, 28, 28)
+    for wrong in (1, -2):
+        with pytest.raises(SettingError, match=f"--data.hues is {wrong}: it must be at least 2"):
+            Shapes(hues=wrong)
 
 
 @pytest.mark.parametrize("size", SIZES)

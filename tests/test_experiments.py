@@ -1,6 +1,7 @@
 """Every experiment file: read, checked, and expanded into runs whose files are there."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -31,7 +32,7 @@ EXPERIMENTS = sorted((config_folder().parent / "experiments").glob("*.yaml"))
 def test_every_experiment_has_both_profiles_and_runs_that_differ(path):
     study = load_study(path)
     assert study.name == path.stem
-    assert study.profiles.keys() == {"quick", "full"}
+    assert study.profiles.keys() - {"colour"} == {"quick", "full"}
     assert study.scores, "scores apart from training may change without training anew"
     for profile in study.profiles.values():
         found = jobs(study, profile)
@@ -105,7 +106,20 @@ def test_quick_profiles_need_no_download():
     for path in EXPERIMENTS:
         study = load_study(path)
         data = {job.data for job in jobs(study, study.profile("quick"))}
-        assert data <= {"digits", "shapes", "one_hot", "photo_patches"}, path.stem
+        assert data <= {"digits", "shapes", "colour_shapes", "one_hot", "photo_patches"}, path.stem
+
+
+def test_a_profile_can_have_scores_of_its_own_which_change_no_training():
+    path = config_folder().parent / "experiments" / "stochastic_cifar10.yaml"
+    study = load_study(path)
+    with_more, own = study.profile("full"), ["lite0.yaml", "embeddings.yaml"]
+    without = replace(with_more, scores=[])
+    for more, fewer in zip(jobs(study, with_more), jobs(study, without), strict=True):
+        assert [name for name, _ in more.configs][-3:] == ["scores_colour.yaml", *own]
+        assert more.configs[:-2] == fewer.configs
+        assert more.fit_hash == fewer.fit_hash
+        assert more.settings_hash != fewer.settings_hash
+    assert not any("lite0" in text for job in jobs(study, study.profile("quick")) for _, text in job.configs)
 
 
 def test_notes_may_be_plain_texts_or_have_a_title(tmp_path):

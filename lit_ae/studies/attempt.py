@@ -57,7 +57,7 @@ def begin(study: Study, profile: Profile, plan: Plan, job: Job, parent: str, pre
 
 def warn_of_changes(profile: Profile) -> None:
     """Say on standard error if runs of the full profile, whose reports are kept, would carry a `-dirty` revision."""
-    if profile.name == "full" and revision().endswith("-dirty"):
+    if profile.name != "quick" and revision().endswith("-dirty"):
         print(
             "warning: lit_ae or configs have changes that are not committed: these runs carry the revision "
             f"{revision()}, from which nobody can make them again; commit them first if the report is to be kept",

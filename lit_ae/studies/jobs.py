@@ -63,7 +63,7 @@ def row_job(study: Study, profile: Profile, label: str) -> Job:
         config_file("data", data),
         *map(config_path, (*study.configs, *spec.configs)),
     ]
-    scores = [config_path(name) for name in study.scores]
+    scores = [config_path(name) for name in (*study.scores, *profile.scores)]
     settings = [*profile.args, *spec.args, *spec.profile_args.get(profile.name, [])]
     start = row_job(study, profile, spec.start) if spec.start else None
     fit_contents, score_contents = _read([config_path("defaults.yaml"), *fit]), _read(scores)

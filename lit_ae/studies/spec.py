@@ -24,6 +24,7 @@ class Profile:
     published_seeds: int | None = None  # also report the tests over as many seeds as the published report had
     splits: Literal["fixed", "by_seed"] = "fixed"  # by_seed: each seed also draws its own split of the data
     all_figures: bool = True  # false: its runs draw only the figures that the report shows, and no PDF
+    scores: list[str] = field(default_factory=list)  # files of configs/ that its tests stack on the study's scores
     rows: list[str] = field(default_factory=list)
 
     @property
