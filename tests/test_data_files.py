@@ -131,8 +131,8 @@ def md5(content: bytes) -> str:
 
 
 @pytest.fixture
-def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A small archive whose checksums torchvision is made to expect: 5 x 8 + 10 images; no network."""
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> SimpleNamespace:
+    """A small archive whose checksums torchvision is made to expect: 5 x 8 + 10 images (`param`); no network."""
 
     def no_network(*args: object, **kwargs: object) -> None:
         raise OSError("no network here")
@@ -141,7 +141,7 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     rng, source = np.random.default_rng(0), torchvision.datasets.CIFAR10
     files = {}
     for name, _ in source.train_list + source.test_list:
-        n = 10 if name == "test_batch" else 8
+        n = getattr(request, "param", 10) if name == "test_batch" else 8
         labels = [int(label) for label in rng.integers(0, 10, n)]
         files[name] = pickle.dumps({"data": rng.integers(0, 256, (n, 3072), dtype=np.uint8), "labels": labels}, 2)
     meta = pickle.dumps({"label_names": list("abcdefghij")}, 2)
