@@ -56,10 +56,10 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, n_in, H, W] → [B, n_out, H', W']."""
-        out = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        out: Tensor = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         out = F.relu6(self._bn1(self._depthwise_conv(out)))
-        out = self._bn2(self._project_conv(out))
-        return x + out if self.skips else out
+        projected: Tensor = self._bn2(self._project_conv(out))
+        return x + projected if self.skips else projected
 
 
 class EfficientNetLite0(nn.Module):
