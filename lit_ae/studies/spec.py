@@ -211,8 +211,7 @@ class Study:
     reduced_precision: bool = False  # all rows in bfloat16 with float32 weights where the machine is faster in it
     comparisons: list[Comparison] = field(default_factory=list)
     published: dict[str, dict[str, float]] = field(default_factory=dict)
-    # Key of published figures -> why nobody knows what they measured: they are shown with this, and without a verdict.
-    unknown_definitions: dict[str, str] = field(default_factory=dict)
+    unknown_definitions: dict[str, str] = field(default_factory=dict)  # published key -> why; it gets no verdict
     figures: list[FigureSpec] = field(default_factory=list)
     sweep: Sweep | None = None
     tune: list[Tune] = field(default_factory=list)
