@@ -189,7 +189,7 @@ def _search(experiment: str, tags: Mapping[str, str]) -> list[Run]:
 
 def study_parent(study: str, profile: str) -> Run | None:
     """The study's newest parent run for a profile."""
-    parents = _heads(study, {"kind": "study", "profile": profile})
+    parents = search(study, kind="study", profile=profile)
     return parents[0] if parents else None
 
 
@@ -200,13 +200,10 @@ def children(study: str, parent_id: str, **tags: str) -> list[Run]:
 
 def heads(study: str, parent_id: str) -> list[Run]:
     """As `children`, but for an sqlite file without metrics and parameters, which is all that planning needs."""
-    return _heads(study, {"mlflow.parentRunId": parent_id})
-
-
-def _heads(experiment: str, tags: Mapping[str, str]) -> list[Run]:
     if not sqlite_reads.can_be_read():
-        return search(experiment, **tags)
-    return [_made(head, own, {}, {}) for head, own in sqlite_reads.runs(sqlite_reads.tagged(experiment, tags))]
+        return children(study, parent_id)
+    where = sqlite_reads.tagged(study, {"mlflow.parentRunId": parent_id})
+    return [_made(head, tags, {}, {}) for head, tags in sqlite_reads.runs(where)]
 
 
 def newest(runs: Iterable[Run]) -> list[Run]:
