@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from lit_ae.samplers import FlowMatching as FlowMatching
     from lit_ae.samplers import Mixture as Mixture
     from lit_ae.samplers import Normal as Normal
+    from lit_ae.samplers import TwoStageVAE as TwoStageVAE
 
 _MODULES = ("samplers", "scores", "sklearn", "testing")
 _NAMES = {  # by the module that they are imported from, as above
@@ -83,7 +84,7 @@ _NAMES = {  # by the module that they are imported from, as above
         "AE BetaTCVAE Classifier ConditionalAE ConditionalVAE ContractiveAE DEC DIPVAE DenoisingAE FactorVAE GAN "
         "Hopfield IWAE InfoVAE NMN PCA RAE RAEGP RAESN RBM SAE SparseAE VAE VQVAE VampPriorVAE WAE WAEGAN"
     ),
-    "samplers": "FittedGaussian Flow FlowMatching Mixture Normal",
+    "samplers": "FittedGaussian Flow FlowMatching Mixture Normal TwoStageVAE",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
