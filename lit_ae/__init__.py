@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from lit_ae.models import IWAE as IWAE
     from lit_ae.models import NMN as NMN
     from lit_ae.models import PCA as PCA
+    from lit_ae.models import RAE as RAE
+    from lit_ae.models import RAEGP as RAEGP
+    from lit_ae.models import RAESN as RAESN
     from lit_ae.models import RBM as RBM
     from lit_ae.models import SAE as SAE
     from lit_ae.models import VAE as VAE
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     from lit_ae.samplers import FlowMatching as FlowMatching
     from lit_ae.samplers import Mixture as Mixture
     from lit_ae.samplers import Normal as Normal
+    from lit_ae.samplers import TwoStageVAE as TwoStageVAE
 
 _MODULES = ("samplers", "scores", "sklearn", "testing")
 _NAMES = {  # by the module that they are imported from, as above
@@ -78,9 +82,9 @@ _NAMES = {  # by the module that they are imported from, as above
     "export": "from_pretrained save_pretrained",
     "models": (
         "AE BetaTCVAE Classifier ConditionalAE ConditionalVAE ContractiveAE DEC DIPVAE DenoisingAE FactorVAE GAN "
-        "Hopfield IWAE InfoVAE NMN PCA RBM SAE SparseAE VAE VQVAE VampPriorVAE WAE WAEGAN"
+        "Hopfield IWAE InfoVAE NMN PCA RAE RAEGP RAESN RBM SAE SparseAE VAE VQVAE VampPriorVAE WAE WAEGAN"
     ),
-    "samplers": "FittedGaussian Flow FlowMatching Mixture Normal",
+    "samplers": "FittedGaussian Flow FlowMatching Mixture Normal TwoStageVAE",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

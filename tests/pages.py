@@ -64,6 +64,7 @@ REPORT_CONVS = {
 # Each kind of network and family whose code and decoding the page computes itself
 MODELS = {
     "tanh": lambda: AE(COLOUR, 5, **_mlps(activation="tanh", dropout=0.2)),
+    "scaled input": lambda: AE(GREY, 3, encoder=partial(MLPEncoder, widths=[12], input_scale=2.5)),
     "layer norm": lambda: VAE(input_shape=GREY, latent_dim=6, **_mlps(activation="elu", norm="layer")),
     "batch norm": lambda: VAE(input_shape=(9,), latent_dim=4, **_mlps(activation="leaky_relu", norm="batch")),
     "linear": lambda: AE((9,), 3, likelihood=Gaussian(output="tanh"), **_mlps(activation="sigmoid")),

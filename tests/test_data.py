@@ -22,6 +22,7 @@ from torch.utils.data import DistributedSampler
 
 from lit_ae.data import (
     MNIST,
+    Array,
     ArrayDataset,
     BaseDataModule,
     Batch,
@@ -313,6 +314,34 @@ def test_limit_keeps_the_first_of_every_split() -> None:
         assert torch.equal(few.split(name).x, whole.split(name).x[:20])
         assert torch.equal(few.split(name).factors, whole.split(name).factors[:20])
     assert few.digest() != whole.digest()
+
+
+def test_all_samples_are_in_every_split_and_once_among_everything() -> None:
+    parts, whole = Digits(), Digits(all_samples=True)
+    sizes = [len(whole.split(name)) for name in SPLITS]
+    assert sizes == [1797] * 3
+    assert torch.equal(whole.split("train").x, parts.everything().x)
+    assert torch.equal(whole.split("test").y, parts.everything().y)
+    assert len(whole.everything()) == 1797
+    squares = (whole.split("train").x.double() / 255).square().mean().item()
+    assert (whole.pixel_mean**2 + whole.pixel_std**2) == pytest.approx(squares)
+    assert [len(Digits(all_samples=True, limit=40).split(name)) for name in SPLITS] == [40] * 3
+
+
+def test_factors_stay_with_all_samples() -> None:
+    whole = Shapes(all_samples=True).split("test")
+    assert whole.factors is not None
+    first = Shapes().split("train")
+    assert first.factors is not None
+    assert torch.equal(whole.factors[: len(first)], first.factors)
+    assert len(whole.factors) == len(whole)
+
+
+def test_array_keeps_the_order_of_its_file_with_all_samples(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((30, 4), dtype=np.float32)
+    np.save(tmp_path / "x.npy", x)
+    data = Array(tmp_path / "x.npy", all_samples=True)
+    assert all(np.array_equal(data.split(name).x[:].numpy(), x) for name in SPLITS)
 
 
 @pytest.mark.parametrize("setting", ["batch_size", "eval_batch_size", "limit", "labels_per_class", "num_workers"])

@@ -5,8 +5,10 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from sklearn.metrics import normalized_mutual_info_score
 
 from lit_ae.callbacks.scores.cluster_assignments import ClusterAssignments
+from lit_ae.callbacks.scores.clustering import Clustering
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
 from lit_ae.evaluation.evaluation import Evaluation
@@ -71,6 +73,20 @@ def test_clusters_are_more_distinct_than_those_of_kmeans_on_the_initial_autoenco
         chances = [q.max(1).values.mean().item() for q in (module.assign_initially(x), module.assign(x))]
     assert chances[1] > 1.1 * chances[0]  # 1.14 to 1.16 times over these seeds
     assert 0.4 < scores["test/assignment_accuracy_initial"] < scores["test/assignment_accuracy"] + 0.05
+
+
+def test_own_clusters_are_scored_in_place_of_those_of_kmeans(trained, digits):
+    module, _, _ = trained
+    run = trainer(0, Evaluation(), Clustering(own_clusters=True))
+    (scores,) = run.test(module, datamodule=digits, verbose=False)
+    with torch.no_grad():
+        own = module.assign(digits.split("test").x / 255).argmax(1)
+    labels = digits.split("test").y
+    assert scores["test/clustering_accuracy"] == pytest.approx(clustering_accuracy(own, labels))
+    assert scores["test/nmi"] == pytest.approx(normalized_mutual_info_score(labels, own))
+    run = trainer(0, Evaluation(), Clustering())
+    (others,) = run.test(module, datamodule=digits, verbose=False)
+    assert others["test/clustering_accuracy"] != scores["test/clustering_accuracy"]
 
 
 def test_penalty_is_the_divergence_of_target_and_assignment(trained, digits):

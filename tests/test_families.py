@@ -44,7 +44,7 @@ FAMILIES = one_of_each_family()
 EACH = [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 # They differ from other families in a term of the loss alone, which has tests of its own
 ALIKE = {"beta_tcvae", "conditional_ae", "contractive", "denoising_masking", "dip_vae", "info_vae", "sparse_kl"}
-ALIKE |= {"vamp_prior_vae", "wae_mmd"}
+ALIKE |= {"rae", "rae_gp", "vamp_prior_vae", "wae_mmd"}
 UNLIKE = [pytest.param(n, marks=pytest.mark.slow) if isinstance(n, str) and n in ALIKE else n for n in EACH]
 
 

@@ -95,3 +95,55 @@ def test_nets_that_cannot_be_paired_are_refused(digits):
         fit(autoencoder(decoder_widths=(24, 47)), digits, LayerwisePretraining())
     with pytest.raises(SettingError, match=r"LayerwisePretraining\.epochs is 0"):
         LayerwisePretraining(0)
+    for dropout in (-0.1, 1.0):
+        with pytest.raises(SettingError, match=rf"LayerwisePretraining\.dropout is {dropout}"):
+            LayerwisePretraining(dropout=dropout)
+    with pytest.raises(SettingError, match=r"method is rbm and model\.encoder\.input_scale 2\.0"):
+        LayerwisePretraining(method="rbm").setup(None, scaled(2.0), "fit")
+
+
+def scaled(factor):
+    seed_everything(0, verbose=False)
+    encoder = partial(MLPEncoder, widths=[48, 24], input_scale=factor)
+    return AE(input_shape=(1, 28, 28), latent_dim=8, encoder=encoder, decoder=partial(MLPDecoder, widths=[24, 48]))
+
+
+def losses_of(monkeypatch, module, callback, x):
+    """The loss [B] of each layer for samples x, before any training."""
+    found = []
+
+    def record(module, optimizer, loss, epochs):
+        found.append(loss(x).detach())
+        return [0.0] * epochs
+
+    monkeypatch.setattr("lit_ae.callbacks.training.layerwise_pretraining.descend", record)
+    callback.on_train_start(Trainer(logger=False, accelerator="cpu"), module)
+    return found
+
+
+def test_layers_see_the_scaled_input_and_reconstruct_the_samples(monkeypatch):
+    x = torch.rand(5, 1, 28, 28)
+    first, second, _ = losses_of(monkeypatch, scaled(3.0), LayerwisePretraining(1), x)
+    module = scaled(1.0)
+    up, down = module.encoder.layers, module.decoder.layers
+    h = up[1](up[0](3 * x.flatten(1)))
+    torch.testing.assert_close(first, (down[4](h).sigmoid() - x.flatten(1)).square().sum(1))
+    h2 = up[3](up[2](h))
+    torch.testing.assert_close(second, (down[3](down[2](h2)) - h).square().sum(1))
+
+
+def test_dropout_corrupts_inputs_and_activations_but_not_the_targets(monkeypatch):
+    """Kept values are divided by the share that is kept, as in Xie et al. 2016, equations 6 to 9."""
+    masks = []
+
+    def halves(values, share, training=True):
+        masks.append((torch.arange(values.shape[1]) % 2).to(values.dtype))
+        return values * masks[-1] / (1 - share)
+
+    monkeypatch.setattr("lit_ae.callbacks.training.layerwise_pretraining.F.dropout", halves)
+    x = torch.rand(5, 1, 28, 28)
+    first, *_ = losses_of(monkeypatch, scaled(3.0), LayerwisePretraining(1, dropout=0.2), x)
+    module = scaled(1.0)
+    h = module.encoder.layers[1](module.encoder.layers[0](3 * x.flatten(1) * masks[0] / 0.8))
+    x_hat = module.decoder.layers[4](h * masks[1] / 0.8).sigmoid()
+    torch.testing.assert_close(first, (x_hat - x.flatten(1)).square().sum(1))

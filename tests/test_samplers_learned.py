@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lit_ae import tracking
 from lit_ae.errors import SettingError
-from lit_ae.samplers import FittedGaussian, Flow, FlowMatching, Mixture, Normal, learned, load
+from lit_ae.samplers import FittedGaussian, Flow, FlowMatching, Mixture, Normal, TwoStageVAE, learned, load
 from lit_ae.settings.files import config_folder
 
 SHORT = {"steps": 60, "batch_size": 64, "width": 16}
@@ -19,8 +19,9 @@ KINDS = [
     lambda **more: Flow(**{"transforms": 2, **SHORT, **more}),
     lambda **more: Flow(**{"transforms": 2, "kind": "spline", **SHORT, **more}),
     lambda **more: FlowMatching(**{"ode_steps": 4, **SHORT, **more}),
+    lambda **more: TwoStageVAE(**{**SHORT, "lr": 1e-2, **more}),
 ]
-IDS = ["affine", "spline", "flow_matching"]
+IDS = ["affine", "spline", "flow_matching", "two_stage"]
 every_kind = pytest.mark.parametrize("make", KINDS, ids=IDS)
 
 
@@ -42,6 +43,7 @@ def ring(n=2000):
         Flow(transforms=4, steps=200, batch_size=128, lr=5e-3, width=32),
         Flow(kind="spline", transforms=2, steps=150, batch_size=128, lr=5e-3, width=32),
         FlowMatching(steps=600, batch_size=256, lr=5e-3, width=64),
+        TwoStageVAE(steps=800, batch_size=256, lr=5e-3, width=64),
     ],
     ids=IDS,
 )
@@ -57,6 +59,39 @@ def test_a_ring_is_learned_where_a_gaussian_fills_it(sampler):
     torch.testing.assert_close(z.T.cov(), codes.T.cov(), atol=4, rtol=0)
     quadrants = 2 * (z[:, 0] > 10).long() + (z[:, 1] > -3).long()
     assert quadrants.bincount(minlength=4).min() > 600
+
+
+def six_gaussians(n, seed):
+    """Codes [n, 2] of six Gaussians of different size and weight on a circle of radius 4."""
+    g = generator(seed)
+    angle = 2 * math.pi * torch.arange(6) / 6
+    which = torch.multinomial(torch.tensor([1.0, 2, 3, 1, 2, 3]), n, replacement=True, generator=g)
+    centres = 4 * torch.stack([angle.cos(), angle.sin()], dim=1)
+    stds = torch.tensor([0.3, 0.5, 0.7, 0.3, 0.5, 0.7])
+    return centres[which] + stds[which, None] * torch.randn(n, 2, generator=g)
+
+
+def sliced_distance(a, b):
+    """Mean Wasserstein-1 distance of two samples [n, 2] over 64 directions."""
+    angle = torch.arange(64) * math.pi / 64
+    directions = torch.stack([angle.cos(), angle.sin()])
+    return ((a @ directions).sort(0).values - (b @ directions).sort(0).values).abs().mean().item()
+
+
+@pytest.mark.slow
+def test_second_stage_finds_clusters_that_a_gaussian_does_not_but_less_well_than_a_mixture():
+    """Distances to the truth in units of that of fresh samples: measured 4.6, against 11.6 and 1.2."""
+    codes, truths = six_gaussians(20_000, 0), [six_gaussians(4000, 20 + i) for i in range(5)]
+    fresh = sum(sliced_distance(six_gaussians(4000, 10 + i), truth) for i, truth in enumerate(truths))
+
+    def ratio(sampler):
+        sampler.fit(codes)
+        found = (sliced_distance(sampler.sample(4000, generator(30 + i)), truth) for i, truth in enumerate(truths))
+        return sum(found) / fresh
+
+    assert ratio(TwoStageVAE(width=64, steps=3000, lr=3e-3)) < 6
+    assert ratio(FittedGaussian()) > 10
+    assert ratio(Mixture()) < 1.5
 
 
 @every_kind
@@ -148,6 +183,35 @@ def test_whitening_is_for_losses_that_do_not_depend_on_the_scale(kind, stds, mon
     assert sorted(seen[0].std(0).tolist(), reverse=True) == pytest.approx(stds, rel=0.05)
 
 
+def constant_vae(mean, logvar, output, log_gamma):
+    """A second stage whose networks ignore their inputs."""
+    sampler = TwoStageVAE(width=4)
+    net = sampler._built(2, seed=0)
+    with torch.no_grad():
+        for part, bias in ((net.encoder, [*mean, *logvar]), (net.decoder, output)):
+            part[-1].weight.zero_()
+            part[-1].bias.copy_(torch.tensor(bias))
+        net.log_gamma.fill_(log_gamma)
+    return sampler, net
+
+
+def test_loss_of_the_second_stage_is_the_bound_in_closed_form():
+    """With constant networks: -log N(z; output, γ²) + KL(N(mean, σ²) ‖ N(0, 1)), both from torch.distributions."""
+    sampler, net = constant_vae([0.5, -1.0], [0.2, -0.6], [1.0, 2.0], -0.7)
+    codes = torch.randn(50, 2, generator=generator())
+    nll = -torch.distributions.Normal(torch.tensor([1.0, 2.0]), math.exp(-0.7)).log_prob(codes).sum(1).mean()
+    posterior = torch.distributions.Normal(torch.tensor([0.5, -1.0]), torch.tensor([0.1, -0.3]).exp())
+    kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum()
+    torch.testing.assert_close(sampler._loss(net, codes, generator()), nll + kl)
+
+
+def test_codes_of_the_second_stage_are_the_decoders_output_with_its_noise():
+    sampler, net = constant_vae([0.0, 0.0], [0.0, 0.0], [1.0, 2.0], -0.7)
+    noise = torch.randn(9, sampler._noise_size(2), generator=generator())
+    expected = torch.tensor([1.0, 2.0]) + math.exp(-0.7) * noise[:, 2:]
+    torch.testing.assert_close(sampler._to_codes(net, noise), expected)
+
+
 @pytest.mark.parametrize("make", [Normal, FittedGaussian, lambda: Mixture(components=2, reg_covar=1e-5), *KINDS])
 def test_saved_and_loaded_samplers_draw_the_same(make, tmp_path):
     fitted = make().fit(ring(200))
@@ -183,7 +247,7 @@ def test_files_that_are_no_sampler(tmp_path):
         Flow().save(path)
 
 
-@pytest.mark.parametrize("kind", [Flow, FlowMatching])
+@pytest.mark.parametrize("kind", [Flow, FlowMatching, TwoStageVAE])
 def test_settings_that_cannot_work(kind):
     for setting in ("steps", "batch_size", "width"):
         with pytest.raises(SettingError, match=f"{setting} of the {kind.name} sampler is 0"):

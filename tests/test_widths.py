@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from lit_ae.errors import SettingError
 from lit_ae.models import AE, GAN, VAE, Classifier, ConditionalAE
 from lit_ae.nets import Decoder, Encoder, MLPDecoder, MLPEncoder
 from lit_ae.nets.conv import ConvDecoder, ConvEncoder
@@ -94,6 +95,18 @@ def test_a_convolutional_bottleneck_is_named():
         "model.encoder has a layer of 98"
     )
     assert not narrow(lambda: build(encoder=partial(ConvEncoder, channels=[8, 3])))
+
+
+def test_a_scaled_input_is_the_input_times_the_scale():
+    torch.manual_seed(0)
+    plain = MLPEncoder(IMAGE, 3, widths=[7])
+    torch.manual_seed(0)
+    scaled = MLPEncoder(IMAGE, 3, widths=[7], input_scale=2.988)
+    x = torch.rand(5, *IMAGE)
+    torch.testing.assert_close(scaled(x), plain(2.988 * x))
+    assert (scaled(x) - plain(x)).abs().max() > 1e-2
+    with pytest.raises(SettingError, match=r"model\.encoder\.input_scale is 0: it must be above 0"):
+        MLPEncoder(IMAGE, 3, input_scale=0)
 
 
 def test_networks_of_the_users_own_need_not_state_their_sizes():

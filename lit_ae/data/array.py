@@ -79,6 +79,8 @@ class Array(BaseDataModule):
 
     def load(self) -> Splits:
         """All samples, split at random."""
+        if self.all_samples:
+            return Splits(*[self._all] * 3)
         sizes = share_sizes(len(self._all), self.val_share, self.test_share)
         val, test, train = seeded_split(self._all, sizes, self.split_seed)
         return Splits(train, val, test)

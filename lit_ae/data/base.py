@@ -16,7 +16,7 @@ from lit_ae.data.containers import SPLITS, ArrayDataset, Batch, Shape, SplitName
 from lit_ae.data.epoch_order import EpochOrder, TrainingLoader
 from lit_ae.data.redrawn_pixels import RedrawnPixels
 from lit_ae.data.rows import PART, add_content
-from lit_ae.data.subsets import binarised, labelled_subset, without_class
+from lit_ae.data.subsets import binarised, joined, labelled_subset, without_class
 from lit_ae.errors import SettingError, require_at_least
 
 ROOM = 0.1  # of a GPU's free memory, which a split may take there
@@ -40,6 +40,7 @@ class BaseDataModule(LightningDataModule, ABC):
         binarise: draw each pixel of an image once as 0 or 1, with its grey value as the probability of 1, in every
             split (Salakhutdinov & Murray 2008; this is how likelihoods are compared in the literature). `every_epoch`:
             training draws them anew in each epoch, as Burda et al. 2016 do; all scores are still of pixels drawn once.
+        all_samples: let every split hold all samples, as models for clustering are trained and scored in publications.
 
     Raises:
         SettingError: a size is too small, pixels are to be drawn in every epoch by worker processes, or `leave_out` is
@@ -63,6 +64,7 @@ class BaseDataModule(LightningDataModule, ABC):
         labels_per_class: int | None = None,
         leave_out: int | None = None,
         binarise: bool | Literal["every_epoch"] = False,
+        all_samples: bool = False,
     ) -> None:
         super().__init__()
         require_at_least(1, "--data.{}", batch_size=batch_size, eval_batch_size=eval_batch_size, limit=limit)
@@ -75,7 +77,8 @@ class BaseDataModule(LightningDataModule, ABC):
             )
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.split_seed, self.num_workers, self.limit = split_seed, num_workers, limit
-        self.labels_per_class, self.leave_out, self.binarise = labels_per_class, leave_out, binarise
+        self.labels_per_class, self.leave_out = labels_per_class, leave_out
+        self.binarise, self.all_samples = binarise, all_samples
         self.predicted: SplitName | Literal["all"] = "test"
         self.steps_a_call = 1  # batches that the training loader joins into one
         self._splits: Splits | None = None
@@ -89,7 +92,7 @@ class BaseDataModule(LightningDataModule, ABC):
     def setup(self, stage: str = "") -> None:
         """Load the data at the first call; later calls, for other stages, do nothing."""
         if self._splits is None and not (stage == "predict" and self.predicted == "all"):
-            splits = self.load()
+            splits = Splits(*[joined(self.load())] * 3) if self.all_samples else self.load()
             if self.leave_out is not None:
                 splits = without_class(splits, self.leave_out, self.class_names)
             if self.limit is not None:
@@ -152,8 +155,7 @@ class BaseDataModule(LightningDataModule, ABC):
 
     def everything(self) -> ArrayDataset:
         """All samples: those of train, val and test, in this order."""
-        parts = [self.split(name) for name in SPLITS]
-        return ArrayDataset(torch.cat([part.x[:] for part in parts]), torch.cat([part.y for part in parts]))
+        return joined([self.split(name) for name in SPLITS[-1 if self.all_samples else 0 :]])
 
     def _eval_loader(self, name: SplitName) -> DataLoader[Batch]:
         # Lightning's own sampler repeats samples until every process has equally many, which biases the mean; it

@@ -80,7 +80,7 @@ class ArrayDataset(Dataset[Batch]):
 
 
 class Splits(NamedTuple):
-    """The three disjoint parts of a data set; val is never a part of test."""
+    """The three disjoint parts of a data set; with the setting `all_samples` each of them is the whole data set."""
 
     train: ArrayDataset
     val: ArrayDataset

@@ -1,4 +1,4 @@
-"""Parts and variants of a data set: seeded splits, one class left out, few labels, binarised pixels."""
+"""Parts and variants of a data set: seeded splits, all samples, one class left out, few labels, binarised pixels."""
 
 from collections.abc import Sequence
 
@@ -20,6 +20,18 @@ def seeded_split(data: ArrayDataset, sizes: Sequence[int], seed: int) -> list[Ar
         raise ValueError(f"parts of {tuple(sizes)} samples cannot be taken from {len(data)}")
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     return [data.subset(part) for part in torch.split(order, [*sizes, left])]
+
+
+def joined(parts: Sequence[ArrayDataset]) -> ArrayDataset:
+    """The samples of disjoint parts in memory, one part after the other; a part that is all of them as it is."""
+    if all(part is parts[0] for part in parts):
+        return parts[0]
+    factors = [part.factors for part in parts if part.factors is not None]
+    return ArrayDataset(
+        torch.cat([part.x[:] for part in parts]),
+        torch.cat([part.y for part in parts]),
+        torch.cat(factors) if len(factors) == len(parts) else None,
+    )
 
 
 def without_class(splits: Splits, label: int, names: Sequence[str] = ()) -> Splits:

@@ -15,6 +15,7 @@ from lit_ae.models.rbm import Hidden, Visible
 from lit_ae.models.vq_vae import VQVAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.nets.conv import ConvDecoder, ConvEncoder
+from lit_ae.nets.mlp import Scale
 from lit_ae.nets.report_conv import ReportConvDecoder, ReportConvEncoder
 from lit_ae.objectives.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
 
@@ -122,6 +123,8 @@ def _layer(part: nn.Module) -> list[Op]:
             return [Op(name)]
     if isinstance(part, nn.Dropout | nn.Identity):
         return []
+    if isinstance(part, Scale):
+        return [Op("affine", {}, {"b": torch.zeros(part.features), "s": torch.full((part.features,), part.factor)})]
     if isinstance(part, nn.LeakyReLU):
         return [Op("leaky", {"slope": part.negative_slope})]
     if isinstance(part, nn.ELU) and part.alpha == 1:

@@ -17,6 +17,9 @@ from lit_ae.models.info_vae import InfoVAE
 from lit_ae.models.iwae import IWAE
 from lit_ae.models.nmn import NMN
 from lit_ae.models.pca import PCA
+from lit_ae.models.rae import RAE
+from lit_ae.models.rae_gp import RAEGP
+from lit_ae.models.rae_sn import RAESN
 from lit_ae.models.rbm import RBM
 from lit_ae.models.sae import SAE
 from lit_ae.models.sparse_ae import SparseAE
@@ -34,6 +37,9 @@ __all__ = [
     "IWAE",
     "NMN",
     "PCA",
+    "RAE",
+    "RAEGP",
+    "RAESN",
     "RBM",
     "SAE",
     "VAE",

@@ -58,7 +58,11 @@ class Learned(Sampler):
 
     @abstractmethod
     def _to_codes(self, net: nn.Module, noise: Tensor) -> Tensor:
-        """Scaled codes [n, D] from noise [n, D]."""
+        """Scaled codes [n, D] from noise [n, `_noise_size(D)`]."""
+
+    def _noise_size(self, dimension: int) -> int:
+        """How many numbers from N(0, 1) a code of this dimension is made from."""
+        return dimension
 
     def _fit(self, codes: Tensor, seed: int) -> dict[str, Tensor]:
         if len(codes) < 2:
@@ -117,7 +121,7 @@ class Learned(Sampler):
         mean, basis, weights = (parameters[key] for key in ("mean", "basis", "weights"))
         if not n or not len(basis):
             return mean.repeat(n, 1)
-        noise = torch.randn(n, len(basis), generator=generator, device=generator.device)
+        noise = torch.randn(n, self._noise_size(len(basis)), generator=generator, device=generator.device)
         with torch.inference_mode(False), torch.no_grad():
             net = self._built(len(basis), seed=0).to(generator.device)
             vector_to_parameters(weights.clone(), net.parameters())

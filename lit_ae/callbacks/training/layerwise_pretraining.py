@@ -14,13 +14,18 @@ from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.rbm import RBM
 from lit_ae.models.training_pass import descend
 from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.nets.mlp import Scale
 from lit_ae.nets.optimizers import adam
 from lit_ae.tracking.logger import run_logger
 
 
 def blocks(layers: nn.Sequential) -> list[nn.Sequential]:
-    """An MLP split before each linear layer: each part is a linear layer with its norm, activation and dropout."""
+    """An MLP split before each linear layer but the first: a linear layer with its norm, activation and dropout.
+
+    A scale of the input belongs to the first part.
+    """
     starts = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
+    starts[0] = 0
     return [layers[start:end] for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)]
 
 
@@ -39,23 +44,35 @@ class LayerwisePretraining(Callback):
         method: how a layer is trained.
         lr: learning rate of Adam.
         steps: Gibbs steps of an RBM's update.
+        dropout: with `autoencoder`, share of each layer's inputs and of its activations that are dropped while it is
+            trained, so that it is a denoising autoencoder (Xie et al. 2016, equations 6 to 9).
 
     Raises:
-        SettingError: `epochs` or `lr` not positive; the networks are not MLPs that mirror each other.
+        SettingError: `epochs` or `lr` not positive; `dropout` not in [0, 1); the networks are not MLPs that mirror each
+            other; `rbm` with a scaled input.
     """
 
     def __init__(
-        self, epochs: int = 5, method: Literal["autoencoder", "rbm"] = "autoencoder", lr: float = 1e-3, steps: int = 1
-    ) -> None:
+        self, epochs: int = 5, method: Literal["autoencoder", "rbm"] = "autoencoder", lr: float = 1e-3, steps: int = 1,
+        dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         for setting, value in (("epochs", epochs), ("lr", lr)):
             if value <= 0:
                 raise SettingError(f"LayerwisePretraining.{setting} is {value}: it must be positive")
-        self.epochs, self.method, self.lr, self.steps = epochs, method, lr, steps
+        if not 0 <= dropout < 1:
+            raise SettingError(f"LayerwisePretraining.dropout is {dropout}: it must be at least 0 and below 1")
+        self.epochs, self.method, self.lr, self.steps, self.dropout = epochs, method, lr, steps, dropout
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse networks whose layers cannot be paired."""
-        if stage == "fit":
-            layer_pairs(pl_module)
+        if stage != "fit":
+            return
+        (first, _), *_ = layer_pairs(pl_module)
+        if self.method == "rbm" and isinstance(first[0], Scale):
+            raise SettingError(
+                f"LayerwisePretraining.method is rbm and model.encoder.input_scale {first[0].factor}: an RBM takes "
+                "values from 0 to 1: choose method autoencoder, or leave input_scale out"
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Pretrain from the first layer to the code, unless training continues from a checkpoint."""
@@ -81,7 +98,8 @@ class LayerwisePretraining(Callback):
         def loss(x: Tensor) -> Tensor:
             with torch.no_grad():
                 features = below(x)  # [B, D_i]
-            raw = decoder(encoder(features))
+            hidden = encoder(F.dropout(features, self.dropout))
+            raw = decoder(F.dropout(hidden, self.dropout))
             if first:
                 return module.likelihood.fit(raw.view_as(x), x).nll
             return F.mse_loss(raw, features, reduction="none").sum(1)
