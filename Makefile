@@ -59,7 +59,7 @@ test-faults: $(READY) ## kill, fill and damage what can be, and print what was l
 
 docs: $(READY) ## write the documentation to site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file .mkdocs.yml
-	@echo "to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site (the search needs a server)"
+	@echo "to read it, open site/index.html in a browser"
 
 tutorials: $(READY) ## run every block of the tutorials in docs/tutorials
 	$(BIN)/python -m pytest -n 2 -m slow tests/test_tutorials.py

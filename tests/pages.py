@@ -8,7 +8,7 @@ from lit_ae.data.containers import ArrayDataset, Splits
 from lit_ae.data.digits import Digits
 from lit_ae.explorer import page
 from lit_ae.explorer.subjects import described
-from lit_ae.models import GAN, VAE, VQVAE, ConditionalVAE
+from lit_ae.models import GAN, VAE, VQVAE, ConditionalVAE, VampPriorVAE
 from lit_ae.models.ae import AE
 from lit_ae.models.rbm import RBM
 from lit_ae.nets import MLPDecoder, MLPEncoder
@@ -23,9 +23,10 @@ GREY, COLOUR = (1, 28, 28), (3, 21, 18)  # 21 x 18 is cropped and padded
 
 
 class Made(Digits):
-    """Data of any shape, drawn at random, with labels; of bytes if they are images."""
+    """Data of any shape, drawn at random, with labels and two factors; of bytes if they are images."""
 
     name = "made"
+    factor_names = ("height", "tilt")
 
     def __init__(self, shape, classes=3, n=60, **settings):
         super().__init__(**settings)
@@ -39,7 +40,8 @@ class Made(Digits):
             -1, *(1 for _ in self.input_shape)
         )
         x = (255 * x).byte() if len(self.input_shape) == 3 else x
-        return Splits(*(ArrayDataset(x[part::3], y[part::3]) for part in range(3)))
+        factors = torch.rand(self.n, 2, generator=generator)
+        return Splits(*(ArrayDataset(x[part::3], y[part::3], factors[part::3]) for part in range(3)))
 
 
 def _mlps(**settings):
@@ -70,6 +72,9 @@ MODELS = {
     "linear": lambda: AE((9,), 3, likelihood=Gaussian(output="tanh"), **_mlps(activation="sigmoid")),
     "softmax": lambda: AE((9,), 3, likelihood=Categorical()),
     "conv": lambda: VAE(input_shape=COLOUR, latent_dim=4, likelihood=Bernoulli(), **_convs()),
+    "learned prior": lambda: VampPriorVAE(
+        input_shape=COLOUR, latent_dim=4, components=5, likelihood=Bernoulli(), **_convs()
+    ),
     "conv batch norm": lambda: AE(GREY, 4, **_convs("batch", "leaky_relu")),
     "report conv": lambda: AE(COLOUR, 4, **REPORT_CONVS),
     "dcgan": lambda: GAN(input_shape=GREY, latent_dim=5, decoder=partial(DCGANGenerator, width=3)),

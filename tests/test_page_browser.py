@@ -4,10 +4,14 @@ import dataclasses
 import shutil
 
 import pytest
-from pages import DESK, PHONE
+import torch
+from pages import DESK, PHONE, subject
+from pages import page_file as explorer_file
 from test_report import FID, made_run, study
 
 from lit_ae import tracking
+from lit_ae.data.digits import Digits
+from lit_ae.models import AE
 from lit_ae.report import build_report
 from lit_ae.studies.spec import FigureSpec, Note, Sweep
 
@@ -23,10 +27,15 @@ def page_file(tmp_path_factory):
     wide = [dataclasses.replace(column, label=f"{column.label} {i}") for i in range(8) for column in made.columns]
     sweep = Sweep("β", {"all": {"AE": 0, "β-VAE": 4}}, ["test/mse"])
     again = dataclasses.replace(made, name="again", columns=wide, sweep=sweep, notes=[Note("x" * 200, "y" * 200)])
+    (folder / "reports/explorer").mkdir(parents=True)
+    data = Digits()
+    torch.manual_seed(0)
+    explored = subject(AE(input_shape=data.input_shape, latent_dim=4).eval(), data, "AE on digits, seed 0")
+    explorer_file(folder / "reports/explorer/ae.html", [explored], data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "study_runs", lambda name, profile: list(runs))
         build_report(made, "full", folder / "reports")
-        return build_report(again, "full", folder / "reports").html
+        return build_report(again, "full", folder / "reports", {"AE": "explorer/ae.html"}).html
 
 
 def opened(browser, path, size):
@@ -167,6 +176,25 @@ def test_contents_and_the_way_up_are_always_at_hand(browser, page_file):
     assert 0 <= nav["y"] < 60
     page.click("text=↑ top")
     page.wait_for_function("scrollY === 0")
+    page.close()
+
+
+def test_a_row_leads_to_the_page_on_which_its_codes_are_explored(browser, page_file):
+    page, said = opened(browser, page_file, DESK)
+    links = page.locator(".numbers").get_by_role("link", name="explore codes")
+    rows = links.evaluate_all("links => links.map(a => [a.closest('article').id, a.closest('tr').cells[0].innerText])")
+    assert rows == [["again", "AE\nexplore codes"]]
+    assert "--explorer" not in page.inner_text("#again")
+    assert "lit-ae report experiments/made.yaml --profile full --explorer" in page.inner_text("#made")
+    links.click()
+    page.evaluate("explorer.ready")
+    assert page.inner_text("h1") == "AE on digits, seed 0"
+    assert page.locator("[data-part=chosen]").is_visible()
+    page.evaluate("explorer.choose(3)")
+    assert page.locator("[data-part=chosen] canvas").count() == 2
+    page.go_back()
+    assert page.url.endswith("index.html")
+    assert said == []
     page.close()
 
 

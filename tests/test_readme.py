@@ -1,6 +1,7 @@
 """README's tables are those of the committed reports."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,9 @@ def test_a_missing_table_is_said(readme, root, name, said):
 def test_the_committed_readme_is_up_to_date(readme):
     text = (ROOT / "README.md").read_text("utf-8")
     assert readme.filled(text) == text, "run `make readme`"
+
+
+def test_committed_reports_link_no_explorer_pages_which_are_not_committed():
+    for path in (ROOT / "experiments" / "reports" / "full").glob("*.json"):
+        found = json.loads(path.read_text("utf-8"))
+        assert not (isinstance(found, dict) and found.get("explorers")), f"{path.name}: write it without --explorer"

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,19 +13,24 @@ import time
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from filelock import FileLock, Timeout
 from lightning.pytorch import Callback
+from test_explorer import facts_of, unpacked
 
-from lit_ae import statistics, tracking
+from lit_ae import load, load_data, statistics, tracking
+from lit_ae.errors import SettingError
+from lit_ae.explorer import explore
 from lit_ae.studies import versions
 from lit_ae.studies.executors import local
 from lit_ae.studies.jobs import Job
 from lit_ae.studies.plan import with_outdated_scores
 
 ARGS = ["--data.limit=40", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+LINK = re.compile(r'<a href="(explorer/[^"]+)">explore codes</a>')
 DIES, WAITS = f"--trainer.callbacks+={__name__}.Dies", f"--trainer.callbacks+={__name__}.Waits"
 
 
@@ -195,6 +201,38 @@ def test_report_holds_the_numbers_of_mlflow(first):
     assert {path.name for path in (folder / "tiny").iterdir()} >= {"ae-reconstructions.png", "loss.png"}
     logged = by_row(runs())["AE", 0].artifact("figures/reconstructions.png")
     assert (folder / "tiny" / "ae-reconstructions.png").read_bytes() == logged.read_bytes()
+
+
+def test_explorer_pages_lie_beside_the_report_which_links_them(first, copy, lit_ae, capsys, monkeypatch):
+    shutil.copy(first[0] / "tiny.yaml", "tiny.yaml")
+    folder = Path("other/quick")
+    assert lit_ae("report", "tiny.yaml", "--reports", "other") == 0
+    text = (folder / "index.html").read_text("utf-8")
+    assert "<code>lit-ae report experiments/tiny.yaml --profile quick --explorer</code>" in text
+    assert LINK.findall(text) == []
+    capsys.readouterr()
+    written = explore.explore
+
+    def all_but_one(sources, *others):
+        if sources == [by_row(runs())["SAE", 0].id]:
+            raise SettingError("its decoder is too large")
+        written(sources, *others)
+
+    monkeypatch.setattr(explore, "explore", all_but_one)
+    assert lit_ae("report", "tiny.yaml", "--reports", "other", "--explorer") == 0
+    assert "SAE gets no explorer page: its decoder is too large" in capsys.readouterr().out
+    text = (folder / "index.html").read_text("utf-8")
+    assert LINK.findall(text) == ["explorer/tiny/dies.html", "explorer/tiny/ae.html"]
+    assert "--explorer</code>" not in text
+    assert not (folder / "explorer/tiny/nan.html").exists(), "a row without a finished run has no codes"
+    for row, seed in (("AE", 0), ("dies", 1)):  # whose seed 0 died
+        page = folder / f"explorer/tiny/{row.lower()}.html"
+        assert page.stat().st_size <= 8_000_000
+        (told,) = facts_of(page)["runs"]
+        run = by_row(runs())[row, seed]
+        assert told["title"] == f"{row} on digits, seed {seed}"
+        codes = load(run.id).embed(load_data(run.id).split("test").x[:].numpy())
+        assert np.abs(unpacked(told["codes"]) - codes).max() < 1e-5
 
 
 def test_status_tells_every_run(first, copy, lit_ae, capsys):

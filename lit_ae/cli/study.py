@@ -39,7 +39,8 @@ def report(argv: Sequence[str]) -> int:
     """Write reports from the store; returns the exit status."""
     args = _report_parser().parse_args(argv)
     studies = _load(args)
-    return _write_reports(((study, profile, 0) for study, profile in studies), len(studies), args.reports)
+    outcomes = ((study, profile, 0) for study, profile in studies)
+    return _write_reports(outcomes, len(studies), args.reports, args.explorer)
 
 
 def sync(argv: Sequence[str]) -> int:
@@ -120,6 +121,11 @@ def _report_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reports", type=Path, default=Path("experiments/reports"), help="folder that reports are written to"
     )
+    parser.add_argument(
+        "--explorer",
+        action="store_true",
+        help="also write and link a page for each row on which the codes of its first seed are explored",
+    )
     return parser
 
 
@@ -142,8 +148,11 @@ def _load(args: argparse.Namespace) -> "list[tuple[Study, Profile]]":
     return [(expanded(study, profile), profile) for study, profile in pairs]
 
 
-def _write_reports(outcomes: "Iterable[tuple[Study, Profile, int | SettingError]]", n: int, folder: Path) -> int:
+def _write_reports(
+    outcomes: "Iterable[tuple[Study, Profile, int | SettingError]]", n: int, folder: Path, explorer: bool = False
+) -> int:
     """Write the report of each study when its runs have ended; 1 if a run or one of several studies failed."""
+    from lit_ae.cli.explorer_pages import explorer_pages
     from lit_ae.report import build_report, print_table
 
     status = 0
@@ -151,7 +160,8 @@ def _write_reports(outcomes: "Iterable[tuple[Study, Profile, int | SettingError]
         try:
             if isinstance(failed, SettingError):
                 raise failed
-            paths = build_report(study, profile.name, folder / profile.name)
+            pages = explorer_pages(study, profile.name, folder / profile.name) if explorer else {}
+            paths = build_report(study, profile.name, folder / profile.name, pages)
             print_table(study, profile.name)
             print(f"report: {paths.markdown} and {paths.html}", flush=True)
         except SettingError as error:

@@ -125,8 +125,8 @@ def html(subjects: list[Subject], data: BaseDataModule, networks: list[Networks]
         "palette": PALETTE,
         "runs": [_run(subject, network, n) for subject, network in zip(subjects, networks, strict=True)],
     }
-    sources = {name.replace(".", "_"): _source(name) for name in ("page.css", "network.js", "drawing.js", "pane.js",
-                                                                  "page.js")}  # fmt: skip
+    sources = {name.replace(".", "_"): _source(name) for name in ("page.css", "network.js", "drawing.js", "view.js",
+                                                                  "pane.js", "page.js")}  # fmt: skip
     titles = [subject.title for subject in subjects]
     content = json.dumps(facts, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return templates.get_template("page.html.j2").render(titles=titles, facts=content, **sources)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -62,10 +63,16 @@ class ReportPaths:
     figures: tuple[Path, ...]
 
 
-def build_report(study: Study, profile: str, out_dir: Path) -> ReportPaths:
+def build_report(study: Study, profile: str, out_dir: Path, explorers: Mapping[str, str] | None = None) -> ReportPaths:
     """Write a study's NAME.md, .tex, .csv, -comparisons.csv, .json and NAME/*.png, and index.html over all reports.
 
     Everything comes from the study's finished runs, so building twice gives the same bytes.
+
+    Args:
+        study: the study.
+        profile: name of the profile whose runs are reported.
+        out_dir: folder of all reports of that profile.
+        explorers: row -> path, relative to the folder, of a page on which its codes are explored, to be linked.
 
     Raises:
         SettingError: unknown profile, no run at all, or a metric that no run logged.
@@ -73,7 +80,7 @@ def build_report(study: Study, profile: str, out_dir: Path) -> ReportPaths:
     results = analyse(collect(study, profile))
     out_dir.mkdir(parents=True, exist_ok=True)
     drawn, absent = figures.draw(results, out_dir)
-    page = report_page(results, drawn, absent)
+    page = report_page(results, drawn, absent) | {"explorers": dict(explorers or {})}
     paths = ReportPaths(
         markdown=out_dir / f"{study.name}.md",
         latex=out_dir / f"{study.name}.tex",

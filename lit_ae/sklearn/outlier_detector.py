@@ -23,7 +23,8 @@ class AutoencoderOutlierDetector(OutlierMixin, AutoencoderEstimator):  # type: i
         latent_dim: size D of the code. It has to be well below the number of features: otherwise outliers are
             reconstructed as well as other rows.
         contamination: share of the training rows that are outliers, above 0 and at most 0.5.
-        kwargs: the others are those of `AutoencoderTransformer`.
+
+    The other arguments are those of `AutoencoderTransformer`.
 
     Attributes:
         offset_: `score_samples` minus this is the decision function, which is negative for outliers.

@@ -4,6 +4,7 @@
 const MANY = 20000; // points, above which their density is drawn
 const CELL = 4; // px of a cell of the density
 const NEAR = 10; // px within which a click means a point
+const STILL = 4; // px that a pointer may move in a click
 const NEIGHBOURS = 8;
 const FRAMES = 9; // of an interpolation
 const DRAWS = 16; // samples that are drawn at once, and draws of a posterior
@@ -179,7 +180,11 @@ class Pane {
     if (!Object.keys(this.colours).length) this.part("colour").append(new Option("none", ""));
     const marks = this.part("marks");
     marks.setAttribute("aria-label", `Map of ${this.count} codes of ${run.title}. Arrow keys go to the nearest sample in ` +
-      "that direction, Enter chooses it, Shift with arrow keys decodes a moving place, Escape dissolves the group.");
+      "that direction, Enter chooses it, Shift with arrow keys decodes a moving place, Control with arrow keys moves the " +
+      "map, plus and minus magnify and reduce it, 0 shows the whole, Escape dissolves the group.");
+    this.part("closer").addEventListener("click", () => this.zoom(STEP));
+    this.part("farther").addEventListener("click", () => this.zoom(1 / STEP));
+    this.part("whole").addEventListener("click", () => this.zoom(0));
     this.part("map").addEventListener("change", () => this.placePoints());
     this.part("colour").addEventListener("change", () => this.drawPoints());
     const name = `mode-${this.index}`;
@@ -253,13 +258,7 @@ class Pane {
       }
     }
     this.points = points;
-    const axis = offset => {
-      let low = Infinity, high = -Infinity;
-      for (let i = offset; i < points.length; i += 2) [low, high] = [Math.min(low, points[i]), Math.max(high, points[i])];
-      const margin = 0.06 * (high - low) || 1;
-      return [low - margin, high + margin];
-    };
-    this.bounds = [axis(0), axis(1)];
+    this.view = new View(points);
     this.place = null;
     this.part("how").textContent = map.points
       ? "A click on an empty place decodes the mean of the five nearest codes, weighted by closeness: this map has no inverse."
@@ -272,13 +271,28 @@ class Pane {
 
   // From coordinates of the map to pixels, and back
   pixel(x, y) {
-    const [[left, right], [low, high]] = this.bounds, {width, height} = this.room;
-    return [((x - left) / (right - left)) * width, (1 - (y - low) / (high - low)) * height];
+    return this.view.pixel(x, y, this.room);
   }
 
   point(px, py) {
-    const [[left, right], [low, high]] = this.bounds, {width, height} = this.room;
-    return [left + (px / width) * (right - left), low + (1 - py / height) * (high - low)];
+    return this.view.point(px, py, this.room);
+  }
+
+  // Larger or smaller about a pixel, by default the middle
+  zoom(factor, px = this.room.width / 2, py = this.room.height / 2) {
+    this.view.zoom(factor, px, py, this.room);
+    this.moved();
+  }
+
+  pan(dx, dy) {
+    this.view.pan(dx, dy, this.room);
+    this.moved();
+  }
+
+  moved() {
+    this.hover(null);
+    this.drawPoints();
+    this.page.say(`The map is magnified ${number(this.view.magnification)} times.`);
   }
 
   context(name) {
@@ -327,8 +341,9 @@ class Pane {
   drawDensity(context, look, group) {
     const cells = new Map(), columns = Math.ceil(this.room.width / CELL);
     for (let i = 0; i < this.count; i++) {
-      if (group && !group.has(i)) continue;
-      const cell = Math.floor(this.pixels[2 * i + 1] / CELL) * columns + Math.floor(this.pixels[2 * i] / CELL);
+      const [px, py] = this.pixels.subarray(2 * i, 2 * i + 2);
+      if ((group && !group.has(i)) || px < 0 || py < 0 || px >= this.room.width || py >= this.room.height) continue;
+      const cell = Math.floor(py / CELL) * columns + Math.floor(px / CELL);
       const known = cells.get(cell);
       if (known) known[0] += 1; else cells.set(cell, [1, i]); // samples are in random order
     }
@@ -405,6 +420,12 @@ class Pane {
     };
     canvas.addEventListener("pointermove", event => {
       const [px, py] = at(event);
+      if (this.grip) {
+        const [dx, dy] = [px - this.grip[0], py - this.grip[1]];
+        if (!this.dragged && Math.hypot(dx, dy) < STILL) return undefined;
+        Object.assign(this, {dragged: true, grip: [px, py]});
+        return this.pan(dx, dy);
+      }
       if (!this.path) return this.hover(this.under(px, py), px, py);
       if (this.mode === "lasso") this.path.push([px, py]);
       else this.path = this.rectangle(this.path[0], [px, py]);
@@ -412,20 +433,27 @@ class Pane {
     });
     canvas.addEventListener("pointerleave", () => this.hover(null));
     canvas.addEventListener("pointerdown", event => {
-      if (this.mode === "choose") return;
       canvas.setPointerCapture(event.pointerId);
-      this.path = [at(event)];
+      if (this.mode === "choose") Object.assign(this, {grip: at(event), dragged: false});
+      else this.path = [at(event)];
     });
     canvas.addEventListener("pointerup", event => {
       if (this.path) return this.closePath();
+      this.grip = null;
+      if (this.dragged) return undefined;
       const [px, py] = at(event), i = this.under(px, py);
       if (i !== null) return this.page.choose(i);
       return this.decodePlace(this.point(px, py));
     });
     canvas.addEventListener("pointercancel", () => {
-      this.path = null;
+      this.path = this.grip = null;
       this.drawMarks();
     });
+    canvas.addEventListener("wheel", event => { // without Control it scrolls the page
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      this.zoom(Math.exp(-event.deltaY / 250), ...at(event)); // a trackpad sends many small steps
+    }, {passive: false});
     canvas.addEventListener("keydown", event => this.key(event));
   }
 
@@ -465,8 +493,12 @@ class Pane {
     const steps = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}, step = steps[event.key];
     if (event.key === "Escape") return this.page.select(null);
     if (event.key === "Enter" && this.cursor !== null) return this.page.choose(this.cursor);
+    if (event.key === "+" || event.key === "=") return this.zoom(STEP);
+    if (event.key === "-") return this.zoom(1 / STEP);
+    if (event.key === "0") return this.zoom(0);
     if (!step) return undefined;
     event.preventDefault();
+    if (event.ctrlKey) return this.pan(-0.2 * this.room.width * step[0], -0.2 * this.room.height * step[1]);
     if (event.shiftKey) {
       const {width, height} = this.room, from = this.place ? this.pixel(...this.place) : [width / 2, height / 2];
       return this.decodePlace(this.point(from[0] + 0.04 * width * step[0], from[1] + 0.04 * height * step[1]));
@@ -476,7 +508,8 @@ class Pane {
       const dx = this.pixels[2 * i] - x, dy = this.pixels[2 * i + 1] - y, along = dx * step[0] + dy * step[1];
       return along > Math.abs(dx * step[1] + dy * step[0]) ? dx * dx + dy * dy : Infinity; // within 45° of the arrow
     }, 1, from);
-    const next = square < Infinity ? to : from;
+    const next = square < Infinity ? to : from, [px, py] = this.pixels.subarray(2 * next, 2 * next + 2), {width, height} = this.room;
+    if (px < 0 || py < 0 || px > width || py > height) this.pan(width / 2 - px, height / 2 - py); // into sight
     this.hover(next, this.pixels[2 * next], this.pixels[2 * next + 1]);
     return this.page.say(this.about(next));
   }
