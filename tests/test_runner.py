@@ -432,6 +432,7 @@ def waiting():
         return True
 
 
+@pytest.mark.slow  # the tests of faults kill studies as well
 def test_study_killed_and_stopped_and_started_again_does_what_is_missing(copy, lit_ae, capsys, monkeypatch):
     """Each start of a worker costs seconds of imports: one long test instead of three."""
     rows = {"NaN": {"config": "vae"}, "waits": {"config": "ae", "args": [WAITS]}, "AE": {"config": "ae"}}
