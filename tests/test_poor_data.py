@@ -108,7 +108,7 @@ CASES = {
     "vectors": lambda: Poor(samples(9)[0] / 100 - 1, Y),
     "a class left out, partly labelled": lambda: Poor(X, every_other(Y), leave_out=2),
 }
-QUICK = ("one class", "12 images", "partly labelled")
+QUICK = ("12 images", "partly labelled")
 
 
 def callbacks():

@@ -874,6 +874,7 @@ print(lit_ae.compare([17.1, 16.4, 18.0], [15.2, 14.1, 16.5]))
 """
 
 
+@pytest.mark.slow
 def test_fifteen_lines_train_save_load_embed_sample_score_and_compare(tmp_path):
     assert len(SCRIPT.strip().splitlines()) <= 15
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True)
