@@ -186,7 +186,8 @@ def test_a_row_leads_to_the_page_on_which_its_codes_are_explored(browser, page_f
     assert rows == [["again", "AE\nexplore codes"]]
     assert "--explorer" not in page.inner_text("#again")
     assert "lit-ae report experiments/made.yaml --profile full --explorer" in page.inner_text("#made")
-    links.click()
+    with page.expect_navigation():
+        links.click()
     page.evaluate("explorer.ready")
     assert page.inner_text("h1") == "AE on digits, seed 0"
     assert page.locator("[data-part=chosen]").is_visible()
