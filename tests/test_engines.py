@@ -117,6 +117,10 @@ def test_what_a_row_is_expected_to_take():
     assert [durations.expected(row) for row in "AB"] == [15, 45]
     durations.add("B", 7)
     assert durations.expected("B") == 7
+    other = Durations({"C": 2.0}, of_cost_1=durations.of_cost_1)  # of another study in the same command
+    assert other.expected("C") == pytest.approx(2 * (10 + 20 + 7 / 3) / 3)
+    other.add("C", 8)
+    assert other.expected("C") == 8
 
 
 # -- the engines ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import mean
 
 from lit_ae import tracking
 from lit_ae.studies.jobs import Job
@@ -13,11 +14,12 @@ class Durations:
     """What the runs of each row are expected to take, in seconds.
 
     A row's mean over its finished runs; for a row without one, its `cost` times what a cost of 1 took in the study's
-    other rows; if no run has ended at all, `cost` minutes.
+    other rows, or else in the runs of other studies in the same command; if no run has ended at all, `cost` minutes.
     """
 
     costs: Mapping[str, float] = field(default_factory=dict)  # row -> relative duration, from the study's file
     measured: dict[str, tuple[int, float]] = field(default_factory=dict)  # row -> number of runs, seconds together
+    of_cost_1: list[float] = field(default_factory=list)  # seconds of runs by their cost, shared by a command's studies
 
     @classmethod
     def of(cls, study: Study, runs: Iterable[tracking.Run]) -> "Durations":
@@ -32,15 +34,17 @@ class Durations:
         """Take note of a run that has ended."""
         n, total = self.measured.get(row, (0, 0.0))
         self.measured[row] = n + 1, total + seconds
+        self.of_cost_1.append(seconds / self.costs[row])
 
     def expected(self, row: str) -> float:
         """Expected seconds of a run."""
         if row in self.measured:
             n, total = self.measured[row]
             return total / n
-        n = sum(n for n, _ in self.measured.values())
-        a_cost_of_1 = sum(total / self.costs[name] for name, (_, total) in self.measured.items())
-        return self.costs[row] * (a_cost_of_1 / n if n else 60.0)
+        own = [(n, total / self.costs[name]) for name, (n, total) in self.measured.items()]
+        if own:
+            return self.costs[row] * sum(seconds for _, seconds in own) / sum(n for n, _ in own)
+        return self.costs[row] * (mean(self.of_cost_1) if self.of_cost_1 else 60.0)
 
 
 def next_job(ready: Mapping[int, list[tuple[Job, float]]], left: float, workers: int) -> tuple[int, Job] | None:

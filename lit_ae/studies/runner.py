@@ -56,12 +56,16 @@ def run_studies(
     tracking.client()
     tracking.send_unsent()
     underway: list[_Underway] = []
+    of_cost_1: list[float] = []  # what runs of one study take says something about those of the next
     try:
         for study, profile in studies:
             try:
                 underway.append(_begin(study, profile, executor.several_machines))
             except SettingError as error:
                 yield study, profile, error
+                continue
+            of_cost_1 += underway[-1].plan.durations.of_cost_1
+            underway[-1].plan.durations.of_cost_1 = of_cost_1
         yield from _drive(underway, executor)
     finally:
         executor.cancel([future for one in underway for future in one.running])
