@@ -35,7 +35,7 @@ def critical_difference_diagram(
         margins = [max(text_width(f"{label}  0.00", 9) for label, _ in part) for part in parts]
         left, right = (min(0.3, (margin + 0.3) / width) for margin in margins)
         lines = 0.8 + 0.5 * len(groups) + half  # below the axis
-        height = STEP * (lines + 3) + 0.5
+        height = STEP * (lines + 4) + 0.5
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((left, STEP / height, 1 - left - right, STEP * lines / height))
         axes.set(xlim=(1, k), ylim=(lines, 0))
@@ -47,7 +47,7 @@ def critical_difference_diagram(
         axes.spines["top"].set_visible(True)
         shown = min(difference, k - 1)
         axes.plot([1, 1 + shown], [-1.4, -1.4], color="black", marker="|", clip_on=False, gid="difference")
-        axes.text(1 + shown, -1.4, f"  critical difference {difference:.2f}", va="center", fontsize=8)
+        axes.text(1 + shown / 2, -1.7, f"critical difference {difference:.2f}", ha="center", va="bottom", fontsize=8)
         for level, (first, last) in enumerate(groups):
             ends = ordered[first][1] - 0.04, ordered[last][1] + 0.04
             axes.plot(ends, [0.6 + 0.5 * level] * 2, color=PALETTE[0], linewidth=4, solid_capstyle="butt", gid="group")
