@@ -256,7 +256,7 @@ def test_a_renamed_class_keeps_the_hash_of_older_runs(tmp_path):
         study = load_study(tmp_path / "made.yaml")
         hashes.add(jobs(study, study.profile("quick"))[0].config_hash)
     assert len(hashes) == 1
-    assert RENAMED == {"FittedGaussian": "Gaussian"}
+    assert RENAMED["FittedGaussian"] == "Gaussian"
 
 
 def test_hashes_of_finished_studies_stay_as_they_are():

@@ -347,21 +347,27 @@ def test_metrics_of_an_epoch_carry_its_number_from_1(store):
     assert "epoch" not in run.metrics
 
 
-def test_values_of_a_validation_are_written_with_those_of_the_training_and_never_lost(store, monkeypatch):
+def test_values_of_epochs_are_written_together_once_a_second_and_never_lost(store, monkeypatch):
     logger, writes = RunLogger(), []
     logger.run_id = tracking.create_run("e", "a run", {})
-    write = tracking.log_metrics
-    monkeypatch.setattr(tracking, "log_metrics", lambda *args: writes.append(args[1:]) or write(*args))
-    for epoch in range(2):
+    write, now = tracking.write_all_metrics, iter(range(1000))
+    monkeypatch.setattr(tracking, "write_all_metrics", lambda *args: writes.append(args[1]) or write(*args))
+    monkeypatch.setattr("time.monotonic", lambda: 0.25 * next(now))  # in s; each write looks at the clock twice
+    for epoch in range(9):
         logger.log_metrics({"val/loss": 1.0 + epoch, "epoch": epoch}, 10 * epoch)
         logger.log_metrics({"train/loss": 2.0 + epoch, "epoch": epoch}, 10 * epoch)
-    assert writes == [({"val/loss": 1.0 + e, "train/loss": 2.0 + e}, e + 1) for e in range(2)]
-    for value in (5.0, 6.0):  # two validations in one epoch, after which the training is stopped
-        logger.log_metrics({"val/loss": value, "epoch": 2}, 20)
+    logger.write_held()
+    assert 2 < len(writes) < 9
+    for value in (6.0, 5.0):  # two validations in one epoch, after which the training is stopped
+        logger.log_metrics({"val/loss": value, "epoch": 9}, 90)
+        time.sleep(0.002)  # MLflow takes the later of two values of one step, by ms
     for _ in range(2):
         logger.finalize("failed")
-    assert writes[2:] == [({"val/loss": 5.0}, 3), ({"val/loss": 6.0}, 3)]
-    assert tracking.get_run(logger.run_id).history("val/loss") == [(1, 1.0), (2, 2.0), (3, 6.0)]
+    run = tracking.get_run(logger.run_id)
+    assert run.history("val/loss") == [(1 + e, 1.0 + e) for e in range(9)] + [(10, 5.0)]
+    assert run.history("train/loss") == [(1 + e, 2.0 + e) for e in range(9)]
+    logger.log_metrics({"test/mse": 0.5, "epoch": 9}, 90)
+    assert tracking.get_run(logger.run_id).metrics["test/mse"] == 0.5  # scores do not wait
 
 
 # -- what is read back ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from lit_ae.studies.spec import Profile, Study
 from lit_ae.studies.versions import score_versions
 
 # Class name -> the name it had when older runs were made: hashes use the old one, so that these runs stay valid.
-RENAMED = {"FittedGaussian": "Gaussian"}
+RENAMED = {"FittedGaussian": "Gaussian", "LastCheckpoint": "lightning.pytorch.callbacks.ModelCheckpoint"}
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,9 @@ from lit_ae.tracking.runs import (
     reopen,
     run_status,
     set_tags,
+    timed,
     valid_key,
+    write_all_metrics,
 )
 from lit_ae.tracking.samples import log_samples, sample_values
 from lit_ae.tracking.shared import shared_with_study
@@ -86,8 +88,10 @@ __all__ = [
     "store_uri",
     "study_parent",
     "study_runs",
+    "timed",
     "unsent_runs",
     "upload_checkpoints",
     "valid_key",
     "waits",
+    "write_all_metrics",
 ]

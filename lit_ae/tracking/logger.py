@@ -1,6 +1,8 @@
 """Lightning's view of one MLflow run."""
 
 import json
+import math
+import time
 from argparse import Namespace
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,7 +16,10 @@ from matplotlib.figure import Figure
 
 from lit_ae import plots, tracking
 from lit_ae.samplers import Sampler
+from lit_ae.tracking.runs import Logged
 from lit_ae.tracking.samples import Values
+
+PAUSE = 1.0  # seconds between two writes of the values of epochs
 
 
 class RunLogger(Logger):
@@ -34,8 +39,8 @@ class RunLogger(Logger):
         self.resumed_after = 0  # epochs after which this training goes on in the same run
         self.known: dict[tuple[str, int], float] = {}  # (metric, step) -> a value that the run has already
         self.limited = False  # the test takes fewer samples than the split holds
-        self._held: dict[str, float] = {}  # values of a validation that wait for those of its epoch's training
-        self._held_at = 0
+        self._held: list[Logged] = []  # of epochs, not written yet
+        self._written = -math.inf  # time of the last write, in s
 
     @property
     def name(self) -> str:
@@ -58,8 +63,8 @@ class RunLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log values; those of the end of an epoch have its number, counted from 1, as their step.
 
-        Values of a validation are written together with the next ones, at the latest when the training ends: a write
-        takes as long as several steps of a small network.
+        Values of epochs are written together, at most once a second, before a checkpoint and when the training ends: a
+        write takes as long as several steps of a small network.
         """
         values = dict(metrics)
         epoch = values.pop("epoch", None)
@@ -70,23 +75,22 @@ class RunLogger(Logger):
         values = {key: value for key, value in values.items() if self.known.get((key, at)) != value}
         if not values:
             return
-        if at != self._held_at or self._held.keys() & values.keys():
-            self._write_held()
-        if epoch is not None and all(key.startswith("val/") for key in values):
-            self._held, self._held_at = self._held | values, at
-        else:
-            tracking.log_metrics(self.run_id, self._held | values, at)
-            self._held = {}
+        self._held.append(tracking.timed(values, at))
+        of_an_epoch = epoch is not None and all(key.startswith(("train/", "val/")) for key in values)
+        if not of_an_epoch or time.monotonic() - self._written >= PAUSE:
+            self.write_held()
 
-    def _write_held(self) -> None:
+    @rank_zero_only
+    def write_held(self) -> None:
+        """Write the values that wait."""
         if self.run_id and self._held:
-            tracking.log_metrics(self.run_id, self._held, self._held_at)
-            self._held = {}
+            tracking.write_all_metrics(self.run_id, self._held)
+            self._held, self._written = [], time.monotonic()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Write what is left; Lightning calls this at the end of every command, also after an error."""
-        self._write_held()
+        self.write_held()
 
     def draws(self, name: str) -> bool:
         """Whether the run is to have a figure of that name."""

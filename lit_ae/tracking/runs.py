@@ -4,10 +4,11 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -19,6 +20,8 @@ from lit_ae.tracking.unsent import answered, ask_again, sent_or_kept
 
 BATCH = 1000  # MLflow's limit on metrics in one call
 PARAM_LENGTH = 6000  # MLflow's limit on a parameter's value
+
+Logged: TypeAlias = tuple[Mapping[str, float], int, int]  # metrics, step, time in ms since 1970
 
 
 def create_run(experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
@@ -70,17 +73,28 @@ def run_status(run_id: str) -> Iterator[None]:
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Log values under the same step in one call."""
-    write_metrics(run_id, {key: float(value) for key, value in metrics.items()}, step, _now())
+    write_all_metrics(run_id, [timed(metrics, step)])
+
+
+def timed(metrics: Mapping[str, float], step: int) -> Logged:
+    """Values to write, with the time at which they are logged, so that to write them again changes nothing."""
+    return {key: float(value) for key, value in metrics.items()}, step, _now()
+
+
+@sent_or_kept
+def write_all_metrics(run_id: str, logged: Sequence[Logged]) -> None:
+    """Write what `timed` gave, several times, in one call."""
+    from mlflow.entities import Metric
+
+    entries = [Metric(key, value, at, step) for metrics, step, at in logged for key, value in metrics.items()]
+    for start in range(0, len(entries), BATCH):
+        client().log_batch(run_id, metrics=entries[start : start + BATCH])
 
 
 @sent_or_kept
 def write_metrics(run_id: str, metrics: Mapping[str, float], step: int, at: int) -> None:
-    """Write values with the time at which they were logged, in ms since 1970, so that to repeat it changes nothing."""
-    from mlflow.entities import Metric
-
-    entries = [Metric(key, value, at, step) for key, value in metrics.items()]
-    for start in range(0, len(entries), BATCH):
-        client().log_batch(run_id, metrics=entries[start : start + BATCH])
+    """As `write_all_metrics`, as earlier versions have kept it on disk while their server did not answer."""
+    write_all_metrics(run_id, [(metrics, step, at)])
 
 
 def valid_key(text: str) -> str:

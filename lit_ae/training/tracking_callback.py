@@ -54,8 +54,13 @@ class Tracking(Callback):
             tracking.log_dataset(logger.run_id, data.name, data.digest(), "train", sizes)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Store the run's id, so that `test --ckpt_path` finds the run, and averaged weights."""
+        """Store the run's id, so that `test --ckpt_path` finds the run, and averaged weights.
+
+        The values of the epochs before are written first: they would be lost if the training went on from here.
+        """
         logger = run_logger(trainer)
+        if logger:
+            logger.write_held()
         checkpoint["run_id"] = logger.run_id if logger else None
         store_average(trainer, pl_module, checkpoint)
 
@@ -71,6 +76,11 @@ class Tracking(Callback):
                 logger.known = _logged_later(logger.run_id, checkpoint["epoch"] + 1)
         else:
             self.loaded = described(checkpoint, f"checkpoint {Path(str(trainer.ckpt_path)).name}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the values of the last epochs, from which figures may be drawn."""
+        if logger := run_logger(trainer):
+            logger.write_held()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load the weights that are kept, say which they are, and upload checkpoints to artifacts elsewhere."""
