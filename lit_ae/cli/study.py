@@ -153,7 +153,9 @@ def _write_reports(
 ) -> int:
     """Write the report of each study when its runs have ended; 1 if a run or one of several studies failed."""
     from lit_ae.cli.explorer_pages import explorer_pages
-    from lit_ae.report import build_report, print_table
+    from lit_ae.report.analyse import analyse
+    from lit_ae.report.collect import collect
+    from lit_ae.report.render import print_results, write_report
 
     status = 0
     for study, profile, failed in outcomes:
@@ -161,8 +163,9 @@ def _write_reports(
             if isinstance(failed, SettingError):
                 raise failed
             pages = explorer_pages(study, profile.name, folder / profile.name) if explorer else {}
-            paths = build_report(study, profile.name, folder / profile.name, pages)
-            print_table(study, profile.name)
+            results = analyse(collect(study, profile.name))
+            paths = write_report(results, folder / profile.name, pages)
+            print_results(results)
             print(f"report: {paths.markdown} and {paths.html}", flush=True)
         except SettingError as error:
             if n == 1:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -77,7 +78,12 @@ def build_report(study: Study, profile: str, out_dir: Path, explorers: Mapping[s
     Raises:
         SettingError: unknown profile, no run at all, or a metric that no run logged.
     """
-    results = analyse(collect(study, profile))
+    return write_report(analyse(collect(study, profile)), out_dir, explorers)
+
+
+def write_report(results: Results, out_dir: Path, explorers: Mapping[str, str] | None = None) -> ReportPaths:
+    """Write what `build_report` writes."""
+    study = results.study
     out_dir.mkdir(parents=True, exist_ok=True)
     drawn, absent = figures.draw(results, out_dir)
     page = report_page(results, drawn, absent) | {"explorers": dict(explorers or {})}
@@ -154,7 +160,11 @@ def write_index(out_dir: Path) -> None:
 
 def print_table(study: Study, profile: str, console: Console | None = None) -> None:
     """Print Table 1, the published figures and the answer in the terminal; raises as `build_report` does."""
-    results = analyse(collect(study, profile))
+    print_results(analyse(collect(study, profile)), console)
+
+
+def print_results(results: Results, console: Console | None = None) -> None:
+    """Print what `print_table` prints."""
     console = console or output()
     for problem in results.problems:
         console.print(problem, style="yellow", markup=False, highlight=False)
@@ -188,6 +198,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return page if page.get("format") == FORMAT else None
 
 
+@cache
 def _templates(kind: Literal["md", "html", "tex"]) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

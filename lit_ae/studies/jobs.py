@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,13 @@ def _figures(study: Study, profile: Profile, label: str, seed: int) -> list[str]
 
 
 def _read(paths: Iterable[Path]) -> list[Any]:
-    return [_with_old_names(read_yaml(path)) for path in paths]
+    return [_content(path, path.stat().st_mtime_ns if path.exists() else 0) for path in paths]
+
+
+@cache
+def _content(path: Path, changed: int) -> Any:
+    """The content of a file as of that change, which nobody alters: rows and studies share most of their files."""
+    return _with_old_names(read_yaml(path))
 
 
 def _with_old_names(content: Any) -> Any:

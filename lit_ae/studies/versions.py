@@ -84,8 +84,13 @@ def _of_bare_name(name: str) -> Path | None:
 
 def _of_module(module: str) -> Path | None:
     """The source of a module on the path, found without importing it or its packages."""
+    return _found(module, tuple(sys.path))
+
+
+@cache
+def _found(module: str, folders: tuple[str, ...]) -> Path | None:
     relative = Path(*module.split("."))
-    for folder in map(Path, sys.path):
+    for folder in map(Path, folders):
         for path in (folder / relative.with_suffix(".py"), folder / relative / "__init__.py"):
             if path.is_file():
                 return path

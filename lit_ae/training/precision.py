@@ -63,8 +63,8 @@ def is_native(accelerator: object) -> bool:
 def is_faster() -> bool:
     """Whether this processor takes less time in bfloat16 than in float32 for a convolution and a linear layer.
 
-    The time of one thread on the processor is measured, and the shortest of several is taken: on a busy machine, the time
-    that passes tells more of other processes than of this one.
+    The time that one thread has the processor is measured, and the shortest of several is taken: on a busy machine, the
+    time that passes tells more of other processes than of this one.
     """
     times: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
     threads = torch.get_num_threads()

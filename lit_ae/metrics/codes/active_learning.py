@@ -116,7 +116,8 @@ def learning_curve(
     classes = int(max(pool_labels.max(), labels.max())) + 1
     curve = []
     while True:
-        accuracy = (_probabilities(pool, pool_labels, chosen, x, classes).argmax(1) == labels).mean()
+        both = _probabilities(pool, pool_labels, chosen, np.concatenate([x, pool[left]]), classes)
+        accuracy = (both[: len(x)].argmax(1) == labels).mean()
         curve.append((len(chosen), float(accuracy)))
         wanted = min(step, budget - len(chosen), len(left))
         if wanted == 0:
@@ -128,8 +129,9 @@ def learning_curve(
             measure = predictive_variance if strategy == "variance" else bald
             taken = np.argsort(-measure(np.stack(ensemble)), kind="stable")[:wanted]
         elif strategy != "random":
-            margins = margin(_probabilities(pool, pool_labels, chosen, pool[left], classes))
-            taken = np.argsort(margins, kind="stable")[: wanted * (1 if strategy == "margin" else CANDIDATES)]
+            taken = np.argsort(margin(both[len(x) :]), kind="stable")[
+                : wanted * (1 if strategy == "margin" else CANDIDATES)
+            ]
             if len(taken) > wanted:
                 taken = taken[diverse(pool[left[taken]], wanted, seed)]
         chosen, left = np.concatenate([chosen, left[taken]]), np.delete(left, taken)
