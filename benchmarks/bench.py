@@ -19,7 +19,7 @@ from ratios.calls import calls
 from ratios.convolutions import over_contiguous
 from ratios.loading import over_torchvision
 from ratios.scoring import over_plain
-from ratios.training import over_bare_loop, over_lightning, over_pythae
+from ratios.training import bare_loop_over_pythae, over_bare_loop, over_lightning, over_pythae
 from ratios.turns import THREADS
 
 LINES: dict[str, tuple[Callable[[], float], float | None]] = {  # None: no bound was set
@@ -29,6 +29,7 @@ LINES: dict[str, tuple[Callable[[], float], float | None]] = {  # None: no bound
     "data_path_batch_512": (partial(over_torchvision, 512), 20),
     "pythae_ae_batch_64": (partial(over_pythae, False, 64), 1.3),
     "pythae_vae_batch_64": (partial(over_pythae, True, 64), 1.3),
+    "pythae_bare_loop_batch_64": (partial(bare_loop_over_pythae, 64), None),
     "pythae_ae_batch_64_fused": (partial(over_pythae, False, 64, True), None),
     "pythae_ae_batch_512": (partial(over_pythae, False, 512), 1.1),
     "pythae_vae_batch_512": (partial(over_pythae, True, 512), 1.1),

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lit_ae.settings.files import config_folder
 from ratios.made import images
-from ratios.turns import ROUNDS, Alternating, Paused
+from ratios.turns import ROUNDS, Alternating, Paused, in_turns
 
 PYTHAE_NET = ("--model.latent_dim=16", "--model.encoder.widths=[512]", "--model.decoder.widths=[512]")  # its default
+STEPS = 300  # in a turn of two loops that are both not ours
 PEER_ROUNDS = 3  # its bounds are further away than those of the plainest loop
 
 
@@ -51,10 +52,10 @@ def against(
 # -- the plainest loop ------------------------------------------------------------------------------------------------
 
 
-def autoencoder(fused: bool = True) -> tuple[nn.Module, torch.optim.Optimizer]:
+def autoencoder(fused: bool = True, hidden: int = 256, code: int = 100) -> tuple[nn.Module, torch.optim.Optimizer]:
     """The net and optimiser of configs/model/ae.yaml without this project; PyTorch's own default is not fused."""
-    layers = [nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 100), nn.Linear(100, 256), nn.ReLU(), nn.Linear(256, 784)]
-    net = nn.Sequential(*layers)
+    encoder = [nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, code)]
+    net = nn.Sequential(*encoder, nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, 784))
     return net, torch.optim.Adam(net.parameters(), lr=1e-3, fused=fused)
 
 
@@ -86,7 +87,19 @@ def over_bare_loop(batch: int) -> float:
 
 
 def over_pythae(variational: bool, batch: int, fused: bool = False) -> float:
-    """With the net that pythae builds by default, 784-512-16, and its default optimiser, or the fused one that ours is.
+    """With pythae's own net, 784-512-16, and its default optimiser, or the fused one that ours is."""
+    return against(pythae_steps(variational, batch, fused), batch, *PYTHAE_NET, model="vae" if variational else "ae")
+
+
+def bare_loop_over_pythae(batch: int) -> float:
+    """What the plainest loop reaches with that net, which `lit-ae fit` can approach but not exceed."""
+    bare = bare_steps(*autoencoder(hidden=512, code=16), images().flatten(1), batch)
+    pythae = pythae_steps(False, batch)
+    return statistics.median(in_turns(lambda: pythae(STEPS), lambda: bare(STEPS)))
+
+
+def pythae_steps(variational: bool, batch: int, fused: bool = False) -> Callable[[int], None]:
+    """A function that takes n steps of pythae's trainer.
 
     Raises:
         ImportError: pythae is not installed.
@@ -116,7 +129,7 @@ def over_pythae(variational: bool, batch: int, fused: bool = False) -> float:
         data = BaseDataset(x, torch.zeros(len(x)))
         BaseTrainer(model, data, training_config=settings, callbacks=[Stepping()]).train()
 
-    return against(Paused(train).steps, batch, *PYTHAE_NET, model="vae" if variational else "ae")
+    return Paused(train).steps
 
 
 # -- Lightning --------------------------------------------------------------------------------------------------------
