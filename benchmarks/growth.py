@@ -27,7 +27,7 @@ import yaml
 SAMPLES = (1_000, 10_000, 100_000, 1_000_000)
 CODES = (2, 16, 128, 1024)
 SEEDS = (1, 2, 4)
-WORKERS = (1, 2, 4)
+WORKERS = tuple(n for n in (1, 2, 4) if n <= len(os.sched_getaffinity(0)))  # a study refuses more than cores
 COLUMNS = ("axis", "state", "value", "cpu_seconds", "memory_mb", "private_mb")
 LABELS = {"samples": "images in the file", "code": "size of the code", "seeds": "seeds, one worker",
           "workers": "workers, four seeds"}  # fmt: skip
@@ -157,7 +157,9 @@ def draw(rows: list[dict[str, object]], path: Path) -> None:
             bottom.plot(x, private, "o--", color=colour, label=f"{state}: private")
         for panel, label in ((top, "CPU seconds"), (bottom, "peak memory (MB)")):
             panel.set_xscale("log", base=10 if axis == "samples" else 2)
-            panel.set_ylim(0)
+            if axis != "samples":
+                panel.set_xticks(POINTS[axis][0], POINTS[axis][0])
+            panel.set_ylim(0, 1.1 * panel.get_ylim()[1])
             panel.set_ylabel(label)
             panel.spines[["top", "right"]].set_visible(False)
         bottom.set_xlabel(LABELS[axis])

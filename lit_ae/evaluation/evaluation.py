@@ -23,6 +23,7 @@ from lit_ae.evaluation.access import (
 )
 from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback, is_due
+from lit_ae.metrics.kept_rows import KeptRows
 from lit_ae.models.base import Reconstruction, ReconstructionModule
 from lit_ae.models.capabilities import DrawsCodes
 from lit_ae.models.chunks import decoded, mean_codes
@@ -48,9 +49,9 @@ class Evaluation(PassCallback):
         self._samplers = samplers or [Normal(), FittedGaussian(), Mixture()]
         self._fitted: dict[str, Sampler] = {}
         self._train_codes: Tensor | None = None
-        self._parts: list[tuple[Tensor, ...]] = []  # of each batch: codes [b, D], labels [b], log variances [b, D]
+        self._kept: list[KeptRows] = []  # codes [N, D], labels [N] and, of codes with noise, log variances [N, D]
         self._gathered: list[Tensor] = []  # the same of the whole pass
-        self._terms: dict[str, list[Tensor]] = {}  # of each batch [b]
+        self._terms: dict[str, KeptRows] = {}
         self._samples: dict[str, tuple[Tensor, Tensor | None]] = {}  # metric -> values [n], their places [n]
         self.protocol: dict[str, object] = {}
         self.left_out: dict[str, str] = {}  # score or figure -> why it cannot be had from these data
@@ -77,7 +78,7 @@ class Evaluation(PassCallback):
 
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the pass before, and all that was computed from the model as it was then."""
-        self._parts, self._gathered, self._train_codes, self._fitted = [], [], None, {}
+        self._kept, self._gathered, self._train_codes, self._fitted = [], [], None, {}
         self._terms, self._samples, self.left_out = {}, {}, {}
         self.protocol.pop("left_out", None)
 
@@ -85,16 +86,18 @@ class Evaluation(PassCallback):
         """Keep codes, labels and terms."""
         mu, logvar = outputs.latent.mu, outputs.latent.logvar
         kept = (mu, outputs.y) if logvar is None else (mu, outputs.y, logvar)
-        self._parts.append(tuple(part.detach().cpu() for part in kept))
-        require_finite(self._parts[-1][0], split_name(trainer))
+        self._kept = self._kept or [KeptRows() for _ in kept]
+        for rows, part in zip(self._kept, kept, strict=True):
+            rows.add(part)
+        require_finite(mu.detach(), split_name(trainer))
         for name, term in {"nll": outputs.nll, **outputs.terms}.items():
             if name in TERMS:
-                self._terms.setdefault(name, []).append(term.detach().cpu())
+                self._terms.setdefault(name, KeptRows()).add(term)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the terms of all processes in the split's order."""
-        for name, parts in self._terms.items():
-            self.keep_samples(name, gather_in_order(torch.cat(parts), trainer))
+        for name, rows in self._terms.items():
+            self.keep_samples(name, gather_in_order(rows.all(), trainer))
 
     def codes(self, trainer: Trainer) -> tuple[Tensor, Tensor]:
         """Mean codes [N, D] and labels [N] of the scored samples, in the split's order, on every rank.
@@ -102,9 +105,8 @@ class Evaluation(PassCallback):
         The first call is a collective operation: every rank has to make it.
         """
         if not self._gathered:
-            columns = (torch.cat(column) for column in zip(*self._parts, strict=True))
-            self._gathered = [gather_in_order(column, trainer) for column in columns]
-            self._parts = []
+            self._gathered = [gather_in_order(rows.all(), trainer) for rows in self._kept]
+            self._kept = []
         return self._gathered[0].float(), self._gathered[1]
 
     def logvar(self, trainer: Trainer) -> Tensor | None:

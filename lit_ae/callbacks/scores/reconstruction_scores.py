@@ -13,6 +13,7 @@ from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback
 from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.kept_rows import KeptRows
 from lit_ae.metrics.reconstruction.errors import COLUMNS, EPSILON, ReconstructionErrors
 from lit_ae.models.base import Reconstruction, ReconstructionModule
 
@@ -44,7 +45,7 @@ class ReconstructionScores(PassCallback, ScoreCallback):
             raise SettingError(f"ReconstructionScores.noise is {noise}: it must be 0 (no noisy inputs) or positive")
         self.noise, self.seed = noise, seed
         self.errors, self.noisy = ReconstructionErrors(()), MeanMetric(nan_strategy="error")
-        self._noisy: list[Tensor] = []  # `mse_noisy_input` of each batch [b]
+        self._noisy = KeptRows()  # `mse_noisy_input` of each sample
         self._seen = 0  # samples that this process has read
 
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -52,27 +53,29 @@ class ReconstructionScores(PassCallback, ScoreCallback):
         if isinstance(pl_module, ReconstructionModule):
             self.errors = ReconstructionErrors(pl_module.input_shape).to(pl_module.device)
             self.noisy = MeanMetric(nan_strategy="error").to(pl_module.device)
-            self._noisy, self._seen = [], 0
+            self._noisy, self._seen = KeptRows(), 0
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
         """Take in one batch."""
         self.errors.update(outputs.x_hat, outputs.x)
         if self.noise and self.errors.in_unit_range:
-            self._noisy.append(self._noisy_errors(trainer, outputs.x, outputs.y))
-            self.noisy.update(self._noisy[-1])
+            errors = self._noisy_errors(trainer, outputs.x, outputs.y)
+            self._noisy.add(errors)
+            self.noisy.update(errors)
         self._seen += len(outputs.x)
 
     def _noisy_errors(self, trainer: Trainer, x: Tensor, y: Tensor) -> Tensor:
         """Mean squared error [B] of the reconstructions of noisy samples x [B, *shape] with labels y [B]."""
         module = module_of(trainer)
-        # Process r of W reads the samples r, r + W, …; each sample has a generator of its own, so that the noise does
+        # Process r of W reads the samples r, r + W, …; each sample has a seed of its own, so that the noise does
         # not depend on the number of processes
         places = (trainer.global_rank + trainer.world_size * (self._seen + i) for i in range(len(x)))
-        generators = (torch.Generator().manual_seed(self.seed * 2**32 + place) for place in places)
-        noise = torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]).to(x)
+        generator, noise = torch.Generator(), torch.empty(x.shape)
+        for one, place in zip(noise, places, strict=True):
+            one.normal_(generator=generator.manual_seed(self.seed * 2**32 + place))
         devices = [module.device] if module.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices):  # an encoder may draw a code that is not used here
-            x_hat: Tensor = module((x + self.noise * noise).clamp(0, 1), y)
+            x_hat: Tensor = module((x + self.noise * noise.to(x)).clamp(0, 1), y)
         return (x_hat.float() - x).square().flatten(1).mean(1)
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
@@ -80,7 +83,7 @@ class ReconstructionScores(PassCallback, ScoreCallback):
         values = {name: value.item() for name, value in self.errors.compute().items()}
         if not values:
             return {}
-        for name, each in zip(COLUMNS, gather_in_order(torch.cat(self.errors.rows), trainer).T, strict=True):
+        for name, each in zip(COLUMNS, gather_in_order(self.errors.rows.all(), trainer).T, strict=True):
             if name in values:
                 evaluation.keep_samples(name, each)
         module = module_of(trainer)
@@ -100,7 +103,7 @@ class ReconstructionScores(PassCallback, ScoreCallback):
         evaluation.protocol["reconstruction_scores"] = note
         if self.noise and "psnr" in values:
             values["mse_noisy_input"] = self.noisy.compute().item()
-            evaluation.keep_samples("mse_noisy_input", gather_in_order(torch.cat(self._noisy).cpu(), trainer))
+            evaluation.keep_samples("mse_noisy_input", gather_in_order(self._noisy.all(), trainer))
             evaluation.protocol["mse_noisy_input"] = (
                 f"input with noise N(0, {self.noise:g}²), seed {self.seed}, clipped to [0, 1]; error against clean x"
             )

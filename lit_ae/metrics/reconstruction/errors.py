@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from lit_ae.metrics.kept_rows import KeptRows
 from lit_ae.metrics.reconstruction.psnr import psnr
 
 EPSILON = 1e-6  # probabilities are clipped to [ε, 1 - ε]: a pixel costs at most 20 bits
@@ -76,9 +77,7 @@ class ReconstructionErrors(Metric):
 
     def __init__(self, shape: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.rows: list[
-            Tensor
-        ] = []  # of each sample of this process the `COLUMNS` [b, 5]; 0 if data have no such error
+        self.rows = KeptRows()  # of each sample of this process the `COLUMNS` [5]; 0 if data have no such error
         self.has_ssim = len(shape) == 3 and min(shape[1:]) >= SMALLEST
         self.add_state("sums", torch.zeros(5, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -100,13 +99,13 @@ class ReconstructionErrors(Metric):
         for parts in zip(x_hat.split(PART), x.split(PART), strict=True):
             rows = self._errors(*parts)
             self.sums = self.sums + rows.sum(0)
-            self.rows.append(rows.cpu())
+            self.rows.add(rows)
         self.count = self.count + len(x)
 
     def reset(self) -> None:
         """Forget all samples."""
         super().reset()
-        self.rows = []
+        self.rows = KeptRows()
 
     def _errors(self, x_hat: Tensor, x: Tensor) -> Tensor:
         difference = (x_hat - x).flatten(1).double()
