@@ -376,6 +376,7 @@ def recon_kl(term, likelihood):
     for epoch, (nll, other) in enumerate([(30.0, 4.0), (20.0, 6.0)]):
         values = {"train/nll": nll, f"train/{term}": other, "val/nll": nll + 1, f"val/{term}": other + 1}
         logger.log_metrics({"epoch": epoch, **values})
+    logger.write_held()
     logger.log_figure = lambda figure, name: figures.update({name: figure})
     module = model(VAE, Made(), likelihood=likelihood)
     trainer = SimpleNamespace(lightning_module=module, loggers=[logger], testing=True)
