@@ -129,9 +129,8 @@ def learning_curve(
             measure = predictive_variance if strategy == "variance" else bald
             taken = np.argsort(-measure(np.stack(ensemble)), kind="stable")[:wanted]
         elif strategy != "random":
-            taken = np.argsort(margin(both[len(x) :]), kind="stable")[
-                : wanted * (1 if strategy == "margin" else CANDIDATES)
-            ]
+            some = wanted * (1 if strategy == "margin" else CANDIDATES)
+            taken = np.argsort(margin(both[len(x) :]), kind="stable")[:some]
             if len(taken) > wanted:
                 taken = taken[diverse(pool[left[taken]], wanted, seed)]
         chosen, left = np.concatenate([chosen, left[taken]]), np.delete(left, taken)
