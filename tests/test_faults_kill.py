@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -119,8 +120,9 @@ def disturb(undisturbed, empty_store, folder, name, words, moment, fault, who=""
 def kill(command, number, who):
     if who == "worker":
         for child in children(command):
-            if "forkserver" in " ".join(child.cmdline()):
-                child.send_signal(number)
+            with suppress(psutil.NoSuchProcess):  # one that has just ended by itself
+                if "forkserver" in " ".join(child.cmdline()):
+                    child.send_signal(number)
     elif who == "rank" and number == signal.SIGKILL:
         for child in children(command)[-1:]:
             child.send_signal(number)
