@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Pixels = Literal["sum", "mean"]
 Output = Literal["linear", "sigmoid", "tanh"]
 OUTPUTS = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+EDGE = 1e-3  # least distance from the edge of a range that no output reaches
 ROUNDING = 1e-6  # what rounding may add to a range, as in pixels of 1.0000001
 
 
@@ -77,6 +78,10 @@ class Likelihood(nn.Module, ABC):
     def mean(self, raw: Tensor) -> Tensor:
         """E[x | z], shaped like `raw` [B, *shape]."""
 
+    def raw(self, x_hat: Tensor) -> Tensor:
+        """The output whose mean image is x_hat [B, *shape]; values are first brought 0.001 within an open range."""
+        return x_hat.clamp(EDGE, 1 - EDGE).logit()
+
     @abstractmethod
     def fit(self, raw: Tensor, x: Tensor) -> Fit:
         """Mean image, nll and squared error of `raw` [B, *shape] against x [B, *shape]."""
@@ -118,6 +123,12 @@ class Gaussian(Likelihood):
         """The output after its activation."""
         x_hat: Tensor = self.activation(raw)
         return x_hat
+
+    def raw(self, x_hat: Tensor) -> Tensor:
+        """The output before its activation."""
+        if self.output == "tanh":
+            return x_hat.clamp(EDGE - 1, 1 - EDGE).atanh()
+        return x_hat if self.output == "linear" else super().raw(x_hat)
 
     def fit(self, raw: Tensor, x: Tensor) -> Fit:
         """nll = Σ (x - x_hat)², or the mean over pixels."""
@@ -192,6 +203,10 @@ class Categorical(Likelihood):
     def mean(self, raw: Tensor) -> Tensor:
         """softmax(logits) over all values of a sample."""
         return raw.flatten(1).softmax(1).view_as(raw)
+
+    def raw(self, x_hat: Tensor) -> Tensor:
+        """Its logarithm."""
+        return x_hat.clamp(min=EDGE).log()
 
     def fit(self, raw: Tensor, x: Tensor) -> Fit:
         """nll = -Σ x log softmax(raw), or the mean over the values."""
