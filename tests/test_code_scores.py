@@ -216,7 +216,7 @@ def of_vae():
     return scores_of(VAE, CodeScores(), LinearProbe(), Factors(), ValidSet(n=200))
 
 
-VALID = ("nn_distance", "valid_coverage", "unseen_coverage")
+VALID = ("nn_distance", "valid_share", "valid_coverage", "unseen_coverage")
 
 
 def test_copies_of_training_images_cover_nothing_unseen(monkeypatch):
@@ -261,6 +261,28 @@ def test_images_of_the_lowest_entropy_are_not_blends(monkeypatch):
 def test_share_of_lowest_entropy_lies_between_0_and_1(share):
     with pytest.raises(SettingError, match=r"ValidSet\.lowest_entropy is"):
         ValidSet(lowest_entropy=share)
+
+
+def test_rounded_images(monkeypatch):
+    """Valid images at 0.6 of their brightness are copies once they are rounded, those at 0.4 are black."""
+
+    def dimmed(self, trainer, sampler, n):
+        brightness = torch.tensor([0.6, 0.4]).repeat(n // 2).view(-1, 1, 1, 1)
+        return datamodule(trainer).split("train").x[:n] / 255 * brightness
+
+    monkeypatch.setattr(Evaluation, "generate", dimmed)
+    values, protocol, _, data = scores_of(VAE, ValidSet(threshold=0.01, n=60, rounded=8))
+    assert protocol["rounded"].startswith("the first 8 images")
+    assert values["test/valid_share/gaussian"] == 0
+    assert values["test/valid_share/gaussian/rounded"] == 0.5
+    assert values["test/valid_coverage/gaussian/rounded"] == pytest.approx(4 / len(data.valid_set()))
+    assert values["test/dkl_bits/gaussian/rounded"] == pytest.approx(math.log2(len(data.valid_set()) / 4))
+
+
+@pytest.mark.parametrize("rounded", [0, -1, 61])
+def test_number_of_rounded_images_is_at_most_that_of_all(rounded):
+    with pytest.raises(SettingError, match=r"ValidSet\.rounded is"):
+        ValidSet(n=60, rounded=rounded)
 
 
 def test_every_score_of_a_vae_on_shapes(of_vae):

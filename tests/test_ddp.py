@@ -118,7 +118,7 @@ SCORES = {
     "CodeScores": {},
     "Factors": {},
     "FactorCorrelation": {},
-    "ValidSet": {"n": 50, "lowest_entropy": 0.8},
+    "ValidSet": {"n": 50, "lowest_entropy": 0.8, "rounded": 5},
     "Posterior": {},
     "Sparsity": {},
     "GenerationScores": {"fid_sizes": 3},

@@ -52,7 +52,7 @@ SMALL = {  # smaller settings than in the YAML
     "LogLikelihood": {"k": 4},
     "MinorityAugmentation": {"few": 2, "per_class": 5, "repeats": 1},
     "ReconstructionGrid": {"n": 12},
-    "ValidSet": {"n": 40, "lowest_entropy": 0.8},
+    "ValidSet": {"n": 40, "lowest_entropy": 0.8, "rounded": 5},
 }
 
 

@@ -47,6 +47,9 @@ def test_made_images_against_scipy_and_scikit_learn(few_rows, agrees):
     data = "230 against 150 made images"
     agrees("NN distance to valid set", "scikit-learn, k-d tree", data, ours["nn_distance"], nearest, rel=1e-6)
     agrees("valid coverage", "scipy cdist", data, ours["valid_coverage"], (counts > 0).mean(), rel=1e-12)
+    close = (cdist(b, a) <= 2.6).any(1).mean()
+    assert 0 < close < 1
+    agrees("share of generated images near valid ones", "scipy cdist", data, ours["valid_share"], close, rel=1e-12)
     divergence = entropy(counts / counts.sum(), np.full(150, 1 / 150), base=2)
     agrees("D_KL from uniform, bits", "scipy entropy", data, ours["dkl_bits"], divergence, rel=1e-9)
 
@@ -93,6 +96,7 @@ def test_worked_out_by_hand():
     generated = torch.tensor([[0.0, 0], [0, 3], [3, 0], [10, 0], [1, 10], [5, 5]])
     values = scores(valid, generated)
     assert values["nn_distance"] == pytest.approx((0 + 3 + 3 + 0 + 1 + math.sqrt(50)) / 6)
+    assert values["valid_share"] == 5 / 6
     assert values["valid_coverage"] == 0.75
     assert values["dkl_bits"] == pytest.approx(2 - (0.6 * math.log2(5 / 3) + 2 * 0.2 * math.log2(5)))
     found = metric_of(valid, generated).compute()
@@ -101,11 +105,12 @@ def test_worked_out_by_hand():
 
 def test_best_and_worst_cases():
     valid = 10 * torch.eye(8)
-    assert scores(valid, valid) == {"nn_distance": 0, "valid_coverage": 1, "dkl_bits": 0}
-    assert scores(valid, valid[:1].expand(20, -1)) == {"nn_distance": 0, "valid_coverage": 1 / 8, "dkl_bits": 3}
+    assert scores(valid, valid) == {"nn_distance": 0, "valid_share": 1, "valid_coverage": 1, "dkl_bits": 0}
+    copies = scores(valid, valid[:1].expand(20, -1))
+    assert copies == {"nn_distance": 0, "valid_share": 1, "valid_coverage": 1 / 8, "dkl_bits": 3}
     far = scores(valid, valid + 100)
-    assert far.keys() == {"nn_distance", "valid_coverage"}, "no distribution where nothing comes near"
-    assert far["valid_coverage"] == 0
+    assert far.keys() == {"nn_distance", "valid_share", "valid_coverage"}, "no distribution where nothing comes near"
+    assert far["valid_share"] == far["valid_coverage"] == 0
 
 
 def test_copies_have_distance_zero():

@@ -21,45 +21,56 @@ POINTS = 50  # points of a curve
 
 
 class ValidSet(ScoreCallback):
-    """`nn_distance/SAMPLER`, `valid_coverage/SAMPLER` and `dkl_bits/SAMPLER` against all valid images.
+    """`nn_distance/SAMPLER`, `valid_share/SAMPLER`, `valid_coverage/SAMPLER` and `dkl_bits/SAMPLER`.
 
-    What each value is: see `ValidSetDistance`. `nn_distance` and `dkl_bits`: lower is better; `valid_coverage`: higher
-    is better. `unseen_coverage/SAMPLER` is the coverage of the valid images that are not in the training split; it is
-    below `valid_coverage` if a sampler repeats training images. The data set has to know every valid image, as the
-    shapes do. Scores of the validation split leave the images of the test split out of the valid ones, so that a search
-    for settings sees nothing of them; `unseen_coverage` is then that of the validation images. Figure `coverage-by-n`:
-    coverage by the first n generated images, and for comparison that of n uniform draws that are each close to one
-    valid image, 1 - (1 - 1/V)^n.
+    Generated images are compared with all valid ones; see `ValidSetDistance`. `nn_distance` and `dkl_bits`: lower is
+    better; `valid_share` and `valid_coverage`: higher is better. `unseen_coverage/SAMPLER` is the coverage of the valid
+    images that are not in the training split; it is below `valid_coverage` if a sampler repeats training images. The
+    data set has to know every valid image, as the shapes do. Scores of the validation split leave the images of the
+    test split out of the valid ones, so that a search for settings sees nothing of them; `unseen_coverage` is then that
+    of the validation images. Figure `coverage-by-n`: coverage by the first n generated images, and for comparison that
+    of n uniform draws that are each close to one valid image, 1 - (1 - 1/V)^n.
 
     With `lowest_entropy`, the same scores are also logged as `NAME/SAMPLER/lowest_entropy` for the n images with the
     lowest pixel entropy Σ -x ln x - (1 - x) ln(1 - x) of n / lowest_entropy images. Blends of two valid images have a
     high entropy. Neither valid nor training images are used for the choice. As with truncation (Brock et al. 2019,
     section 3.1), images become more faithful but less varied.
 
+    With `rounded`, the same scores are also logged as `NAME/SAMPLER/rounded` for the first few images with each pixel
+    rounded to 0 or 1: a reading of the shapes report's lost formulas, in which its "coverage" is `valid_share`.
+
     Args:
         threshold: Euclidean distance over pixels in [0, 1] within which a generated image counts as a valid one.
         n: number of images generated for each sampler; if null, as many as there are valid images.
         lowest_entropy: share of images that is kept, in (0, 1); if null, none of these scores is computed.
+        rounded: number of images whose pixels are rounded, at most `n`; if null, none of these scores is computed.
         every_n_epochs: as for `ScoreCallback`.
 
     Raises:
-        SettingError: `lowest_entropy` outside (0, 1).
+        SettingError: `lowest_entropy` outside (0, 1), or `rounded` below 1 or above `n`.
     """
 
-    version: ClassVar[int] = 2  # 2: names of the scores of the lowest-entropy images
+    version: ClassVar[int] = 3  # 2: names of the scores of the lowest-entropy images; 3: valid_share
     needs_images = True
     needs_codes = False
     rank_zero = False
 
     def __init__(
-        self, threshold: float = 3.0, n: int | None = None, lowest_entropy: float | None = None, every_n_epochs: int = 0
+        self,
+        threshold: float = 3.0,
+        n: int | None = None,
+        lowest_entropy: float | None = None,
+        rounded: int | None = None,
+        every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
         if lowest_entropy is not None and not 0 < lowest_entropy < 1:
             raise SettingError(
                 f"ValidSet.lowest_entropy is {lowest_entropy}: it must lie between 0 and 1, both excluded"
             )
-        self.threshold, self.n, self.lowest_entropy = threshold, n, lowest_entropy
+        if rounded is not None and not 1 <= rounded <= (n or rounded):
+            raise SettingError(f"ValidSet.rounded is {rounded}: it must lie between 1 and the number of images, {n}")
+        self.threshold, self.n, self.lowest_entropy, self.rounded = threshold, n, lowest_entropy, rounded
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Scores of each sampler."""
@@ -90,8 +101,12 @@ class ValidSet(ScoreCallback):
         coverage = {"uniform draws": [(float(k), 1 - (1 - 1 / len(valid)) ** k) for k in steps]}
         for name, sampler in evaluation.samplers(trainer).items():
             images = evaluation.generate(trainer, sampler, n)
-            scores = found(images, torch.arange(n)[trainer.global_rank :: trainer.world_size], name)
+            places = torch.arange(n)[trainer.global_rank :: trainer.world_size]
+            scores = found(images, places, name)
             coverage[name] = [(float(k), scores.coverage(k)) for k in steps]
+            if self.rounded:
+                first = places < self.rounded
+                found((images[first] >= 0.5).to(images), places[first], f"{name}/rounded")
             if self.lowest_entropy:
                 images = evaluation.generate(trainer, sampler, math.ceil(n / self.lowest_entropy))
                 found(*lowest_entropy(images, n, trainer), f"{name}/lowest_entropy")
@@ -105,6 +120,10 @@ class ValidSet(ScoreCallback):
         if self.lowest_entropy:
             evaluation.protocol["lowest_entropy"] = (
                 f"the {n:,} images with the lowest pixel entropy of {math.ceil(n / self.lowest_entropy):,}"
+            )
+        if self.rounded:
+            evaluation.protocol["rounded"] = (
+                f"the first {self.rounded:,} images, with pixels of at least 1/2 as 1 and others as 0"
             )
         return values
 

@@ -23,7 +23,7 @@ class HasValidSet(Protocol):
 class ValidSetScores(NamedTuple):
     """Scores of all generated images together."""
 
-    values: dict[str, float]  # nn_distance, valid_coverage and, if any image is close to a valid one, dkl_bits
+    values: dict[str, float]  # nn_distance, valid_share, valid_coverage; dkl_bits if any image is close to a valid one
     first: Tensor  # [V], place of the first generated image close to each valid one; a huge number if there is none
 
     def coverage(self, n: int) -> float:
@@ -37,6 +37,7 @@ class ValidSetDistance(Metric):
     A generated image is close to a valid one if their distance is at most `threshold`.
 
     - `nn_distance`: mean distance from a generated image to the nearest valid one.
+    - `valid_share`: share of generated images that are close to a valid one.
     - `valid_coverage`: share of valid images with at least one close generated image.
     - `dkl_bits`: Σ_v p_v log2(V p_v) ≥ 0, the Kullback-Leibler divergence of p_v = c_v / Σ c from the uniform
       distribution over valid images, where c_v is the number of generated images close to v. An image that is close to
@@ -58,6 +59,7 @@ class ValidSetDistance(Metric):
     squares: Tensor
     distance: Tensor
     count: Tensor
+    close: Tensor
     hits: Tensor
     first: Tensor
 
@@ -71,6 +73,7 @@ class ValidSetDistance(Metric):
         self.near = near_pairs(self.valid)
         self.add_state("distance", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("close", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("hits", torch.zeros(len(valid), dtype=torch.int64), dist_reduce_fx="sum")
         never = torch.full((len(valid),), torch.iinfo(torch.int64).max)
         self.add_state("first", never, dist_reduce_fx="min")  # place of the first generated image close to it
@@ -101,6 +104,7 @@ class ValidSetDistance(Metric):
         self.distance += torch.linalg.vector_norm((x - nearest).double(), dim=1).sum()  # from differences: exact
         self.count += len(x)
         row, column = (squared <= self.threshold**2).nonzero(as_tuple=True)  # few pairs
+        self.close += len(row.unique())
         self.hits += torch.bincount(column, minlength=len(self.valid))
         self.first = self.first.scatter_reduce(0, column, places[row], "amin")
 
@@ -114,6 +118,7 @@ class ValidSetDistance(Metric):
             raise ValueError("there is no generated image to compare with the valid ones")
         values = {
             "nn_distance": (self.distance / self.count).item(),
+            "valid_share": self.close.item() / self.count.item(),
             "valid_coverage": (self.hits > 0).double().mean().item(),
         }
         p = self.hits[self.hits > 0].double() / self.hits.sum()
