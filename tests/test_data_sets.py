@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,18 @@ def test_a_data_set_without_all_rows_is_left_out_and_the_comparison_waits(tmp_pa
     text = build_report(load(tmp_path, figures=[]), "quick", tmp_path / "reports").markdown.read_text("utf-8")
     assert "MSE test ↓ is ranked without mnist" in text
     assert "no verdict: VAE lacks seeds on mnist" in text
+
+
+def test_a_metric_that_no_run_has_is_no_lack_of_seeds(tmp_path, runs):
+    wrong = [{"metric": "test/mmse", "a": "VAE", "b": "AE", "claim": "higher"}]
+    with pytest.raises(
+        SettingError, match=r"comparisons: no run of study made logged 'test/mmse': did you mean 'test/mse'"
+    ):
+        collect(load(tmp_path, figures=[], comparisons=wrong), "quick")
+    run = next(run for run in runs if (run.model, run.seed) == ("VAE on mnist", 1))
+    run.metrics["test/mse"] = math.nan
+    first, _ = analyse(collect(load(tmp_path, figures=[]), "quick")).readings[0].tests
+    assert (first.lacks, first.runs_missing) == ("MSE test of VAE has no value on mnist", False)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,23 @@ def test_equivalence_against_one_sided_tests_and_a_drawn_posterior(agrees):
     assert found.below + found.within + found.above == pytest.approx(1)
 
 
+def test_equivalence_over_samples_against_one_sided_tests(agrees):
+    rng = np.random.default_rng(3)
+    a = rng.normal(0.5, 0.1, (3, 400))
+    b = a[:1] - 0.002 + rng.normal(0, 0.03, 400)
+    found = statistics.equivalence_over_samples(statistics.paired_test_over_samples(a, b), 0.006)
+    x, y = a.mean(0), b[0]
+    sides = [
+        scipy_stats.ttest_rel(x + 0.006, y, alternative="greater").pvalue,
+        scipy_stats.ttest_rel(x - 0.006, y, alternative="less").pvalue,
+    ]
+    agrees("TOST p over samples", "scipy, two one-sided tests", "400 samples", found.p, max(sides), abs=1e-14)
+    assert (found.below, found.above) == pytest.approx(sides)
+    assert found.below + found.within + found.above == pytest.approx(1)
+    with pytest.raises(ValueError, match="must be positive"):
+        statistics.equivalence_over_samples(statistics.paired_test_over_samples(a, b), 0.0)
+
+
 @pytest.mark.parametrize(("difference", "rate"), [(1.0, 0.05), (-1.0, 0.05)])
 def test_equivalence_is_claimed_wrongly_in_5_percent_at_the_margin(difference, rate):
     """At a true difference of just the margin, and a spread small enough for the other side never to matter."""

@@ -49,6 +49,23 @@ def test_friedman_and_its_pairs_against_other_packages(agrees):
     assert reversed_ranks == pytest.approx([7 - rank for rank in found.mean_ranks])
 
 
+def test_float32_rounding_makes_no_ranks():
+    """Accuracies that are multiples of 1/360, logged as float32: equal differences tie, as those of the counts do."""
+    a = np.array([277, 301, 277, 246, 216, 277, 341, 209])
+    b = np.array([273, 305, 273, 242, 212, 273, 337, 205])
+    logged = [np.float32(counts / 360).astype(float) for counts in (a, b)]
+    of_counts = scipy_stats.wilcoxon(a - b).pvalue
+    assert scipy_stats.wilcoxon(logged[0] - logged[1]).pvalue < 0.05 < of_counts
+    assert statistics.compare_over_data_sets(*logged).p == pytest.approx(of_counts)
+    by_seed = [dict(enumerate(values)) for values in logged]
+    assert statistics.paired_test(*by_seed).wilcoxon_p == pytest.approx(of_counts)
+    means = [
+        [np.float32(np.array(n) / 360).astype(float).mean() for n in ([296, 312, 311], [297, 311, 311], [0, 1, 2])]
+    ]
+    assert means[0][0] != means[0][1]
+    assert statistics.friedman_test(means * 3, "higher").mean_ranks == (1.5, 1.5, 3)
+
+
 @pytest.mark.parametrize(("n", "k", "exact"), [(3, 3, 1 / 36), (4, 3, 1 / 216), (3, 4, 1 / 576)])
 def test_friedman_of_few_data_sets_has_the_exact_p(agrees, n, k, exact):
     """All data sets rank the models alike: k! of the (k!)^n orders do so."""

@@ -22,6 +22,7 @@ from lit_ae.report.cards import differing
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import duration
 from lit_ae.report.render import md_escaped, tex_escape
+from lit_ae.report.verdicts import verdict_on
 from lit_ae.settings.names import file_name
 from lit_ae.studies import attempt, runner
 from lit_ae.studies.jobs import jobs
@@ -76,8 +77,8 @@ def study(**changes):
         ],
         comparisons=[
             Comparison("test/mse", "β-VAE", "AE", "paired", "a claim"),
-            Comparison("test/fid/normal", "β-VAE", "AE", "paired"),
-            Comparison("test/fid/normal", "AE", "GAN", "variance"),
+            Comparison("test/fid/normal", "β-VAE", "AE", "paired", "another claim"),
+            Comparison("test/fid/normal", "AE", "GAN", "variance", "a third claim"),
         ],
         published={"AE": {"mse": 0.4611, "fid": 349.181}, "GAN": {"mse": 0.7}},
         figures=[FigureSpec("reconstructions", ["AE", "β-VAE"], "inputs over outputs")],
@@ -375,7 +376,7 @@ def formats(made, profile, folder):
     return {name: " ".join(text.split()) for name, text in texts.items()}, paths
 
 
-MSE_ONLY = [Comparison("test/mse", "β-VAE", "AE")]
+MSE_ONLY = [Comparison("test/mse", "β-VAE", "AE", claim="a claim")]
 
 
 def test_no_verdict_before_the_declared_seeds_are_in(runs, tmp_path):
@@ -447,7 +448,7 @@ def test_a_constant_baseline_is_not_tested_against(runs, tmp_path):
         assert "Whether any of the 2 declared claims holds cannot be told" in text, name
         assert "AE is the same for every seed" in text, name
     assert "such a test has to be made over test samples or over splits of the data" in texts["tex"]
-    fid = Comparison("test/fid/normal", "β-VAE", "AE")  # is tested, as one of a family of two
+    fid = Comparison("test/fid/normal", "β-VAE", "AE", claim="another claim")  # is tested, as one of a family of two
     outcomes = analyse(collect(study(comparisons=[*MSE_ONLY, fid]), "full")).readings[0].tests
     assert outcomes[1].p_holm == pytest.approx(2 * scipy.stats.ttest_rel(FID["β-VAE"], FID["AE"]).pvalue)
     text = build_report(study(comparisons=[*MSE_ONLY, fid]), "full", tmp_path).markdown.read_text("utf-8")
@@ -534,6 +535,34 @@ def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
         "cannot be told",
         "no difference shown over 1,200 test samples",
     ]
+
+
+@pytest.mark.parametrize(
+    ("margin", "claim", "verdict"),
+    [
+        (0.01, "no difference", "confirmed"),
+        (0.01, "higher", "cannot be told"),  # significant, and shown to be less than the margin
+        (0.0005, "no difference", "contradicted"),
+        (0.0005, "higher", "confirmed"),
+        (0.003, "no difference", "cannot be told"),
+    ],
+)
+def test_a_margin_is_tested_over_samples_too(runs, tmp_path, margin, claim, verdict):
+    varies, constant = sampled()
+    keep_samples(runs, tmp_path, "β-VAE", "mse", varies)
+    keep_samples(runs, tmp_path, "AE", "mse", constant)
+    made = study(comparisons=[Comparison("test/mse", "β-VAE", "AE", claim=claim, margin=margin)])
+    paths = build_report(made, "full", tmp_path)
+    text = paths.markdown.read_text("utf-8")
+    assert markdown_table(text, "## Claims")[1][3] == verdict
+    header, row = markdown_table(text, "Means over test samples")
+    assert float(dict(zip(header, row, strict=True))["margin"]) == margin
+    sides = [
+        scipy.stats.ttest_rel(varies.mean(0) + shift, constant[0], alternative=which).pvalue
+        for shift, which in ((margin, "greater"), (-margin, "less"))
+    ]
+    written = next(csv.DictReader(io.StringIO(paths.comparisons.read_text())))
+    assert float(written["tost_p"]) == pytest.approx(max(sides), rel=1e-3, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -727,6 +756,38 @@ def test_answer_counts_the_verdicts_and_the_table_gives_them(runs, tmp_path):
     assert "“No difference shown” does not mean “equal”" in text
 
 
+def test_a_comparison_without_a_claim_is_in_its_table_alone(runs, tmp_path):
+    first, *others = (dataclasses.replace(comparison, claim="") for comparison in study().comparisons)
+    text = build_report(study(comparisons=[first, *others]), "full", tmp_path).markdown.read_text("utf-8")
+    assert "**No claim was declared; the table of comparisons says what each test shows.**" in text
+    assert "## Claims" not in text
+    assert len(markdown_table(text, "Means, paired by seed")) == 3
+    text = build_report(
+        study(comparisons=[dataclasses.replace(first, claim="higher"), *others]), "full", tmp_path
+    ).markdown.read_text("utf-8")
+    assert "**The declared claim is confirmed (β-VAE against AE, MSE test ↓: higher).**" in text
+
+
+def test_no_worse_of_a_spread_means_no_larger_whatever_the_metric(runs, tmp_path):
+    columns = [dataclasses.replace(column, better="higher") for column in study().columns]
+    found = [
+        verdict_on(test)
+        for a, b in (("AE", "GAN"), ("GAN", "AE"))
+        for test in analyse(
+            collect(
+                study(
+                    columns=columns,
+                    comparisons=[Comparison("test/fid/normal", a, b, "variance", "no worse")],
+                ),
+                "full",
+            )
+        )
+        .readings[0]
+        .tests
+    ]
+    assert found == ["confirmed", "contradicted"]
+
+
 @pytest.mark.parametrize(
     ("margin", "said", "answered"),
     [
@@ -833,6 +894,17 @@ def test_scores_of_another_version_are_reported_with_the_remedy(runs, tmp_path, 
     assert "another version" not in build_report(made, "full", tmp_path).markdown.read_text("utf-8")
 
 
+def test_scores_of_other_settings_are_reported_with_the_remedy(runs, tmp_path):
+    made = study(scores=["callbacks/samples.yaml"])
+    wanted = {(job.model, job.seed): job.settings_hash for job in jobs(made, made.profile("full"))}
+    for run in runs:
+        run.tags["settings_hash"] = wanted[run.model, run.seed]
+    assert "settings of the scores" not in build_report(made, "full", tmp_path).markdown.read_text("utf-8")
+    runs[0].tags["settings_hash"] = "another"
+    head = build_report(made, "full", tmp_path).markdown.read_text("utf-8").partition("## Table 1")[0]
+    assert "1 run has scores that were made with other settings of the scores. To renew them without training" in head
+
+
 def test_row_of_fewer_seeds_lacks_none_and_says_its_number(runs, tmp_path):
     models = study().models
     models["GAN"] = dataclasses.replace(models["GAN"], profile_seeds={"full": 3})  # runs of two more are there
@@ -856,6 +928,15 @@ def test_values_that_are_no_number_are_left_out_and_said(runs, tmp_path):
     assert results.cells["AE", "test/mse"].n == 4
     assert results.cells["AE", "test/mse"].mean == pytest.approx(np.mean([0.011, 0.012, 0.012, 0.010]))
     assert results.problems == ["MSE test of AE, seed 2, is nan and is left out"]
+
+
+def test_a_value_of_an_epoch_that_is_no_number_is_said_and_one_that_is_not_there_is_not(runs):
+    columns = [Column("train/loss@3", "Loss of epoch 3", optional=True), Column("train/loss@9", "Loss", optional=True)]
+    for run in runs:
+        run.metrics["train/loss"] = 1.0
+    runs[2].histories["train/loss"][2] = (3, math.nan)
+    problems = collect(study(columns=columns, comparisons=[]), "full").problems
+    assert problems == ["Loss of epoch 3 of AE, seed 2, is nan and is left out"]
 
 
 def test_no_run_at_all_names_the_remedy(tmp_path, monkeypatch):
@@ -1102,6 +1183,55 @@ def test_rows_are_shown_under_their_labels_and_runs_found_by_their_names(runs, t
     assert [j.fit_hash for j in jobs(made, made.profile("full"))] == [
         j.fit_hash for j in jobs(plain, plain.profile("full"))
     ]
+
+
+FID_COLUMN = {"metric": "test/fid/normal", "label": "FID"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"columns": [FID_COLUMN, FID_COLUMN | {"label": "FID of another paper"}]},
+            "columns have the metric 'test/fid",
+        ),
+        ({"columns": [FID_COLUMN, FID_COLUMN | {"metric": "test/kid/normal"}]}, "two columns have the label 'FID'"),
+        (
+            {"comparisons": [{"metric": "test/mse", "a": "AE", "b": "GAN", "margin": 0}]},
+            "margin is 0: it must be a number",
+        ),
+        (
+            {"comparisons": [{"metric": "test/mse", "a": "AE", "b": "GAN", "margin": -0.1}]},
+            "margin is -0.1: it must be",
+        ),
+        (
+            {"comparisons": [{"metric": "test/mse", "a": "AE", "b": "GAN", "test": "variance", "margin": 0.1}]},
+            "margin is 0.1 for a comparison of variances",
+        ),
+        (
+            {"comparisons": [{"metric": "test/mse@best", "a": "AE", "b": "GAN"}]},
+            "comparisons.metric 'test/mse@best' must end in an epoch number, as in test/mse@5",
+        ),
+        (
+            {"sweep": {"label": "x", "lines": {"": {"AE": 1, "GAN": 2}}, "metrics": ["test/mse@last"]}},
+            "sweep metric 'test/mse@last' must end in an epoch number",
+        ),
+    ],
+)
+def test_what_a_report_could_not_show_is_refused_at_once(files, changes, said):
+    Path("wrong.yaml").write_text(json.dumps(json.loads(Path("first.yaml").read_text()) | changes))
+    with pytest.raises(SettingError) as error:
+        load_study(Path("wrong.yaml"))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("margin", [".nan", ".inf"])
+def test_a_margin_that_is_no_number_is_refused(files, margin):
+    content = json.loads(Path("first.yaml").read_text())
+    content["comparisons"] = [{"metric": "test/mse", "a": "AE", "b": "GAN", "margin": 0.125}]
+    Path("wrong.yaml").write_text(json.dumps(content).replace("0.125", margin))
+    with pytest.raises(SettingError, match=r"comparisons.*margin"):
+        load_study(Path("wrong.yaml"))
 
 
 def test_two_rows_of_one_label_are_refused(files):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from lit_ae import tracking
 from lit_ae.errors import SettingError
 from lit_ae.report.cards import model_card
 from lit_ae.report.collect import Collected
-from lit_ae.settings.searches import open_search
-from lit_ae.studies import search as module
+from lit_ae.settings.searches import alone, open_search
 from lit_ae.studies.load import load_study
 from lit_ae.studies.search import Found, search, suggested
 from lit_ae.studies.search_figures import importances
@@ -252,6 +252,29 @@ def test_trainings_get_the_rows_settings_and_no_scores(file):
     assert spec.args[-2:] == ("--seed_everything=100", "--figures=[]")
 
 
+def test_what_a_profile_would_replace_is_not_searched(file):
+    file.write_text(EXPERIMENT.replace("config: vae", "config: vae\n    profile_args: {quick: [--model.beta=4]}"))
+    study = load_study(file)
+    with pytest.raises(SettingError, match=r"tune\.space\.model\.beta is also set by models\.VAE\.profile_args\.quick"):
+        search(study, *study.tune, study.profile("quick"), Engine())
+
+
+def test_a_search_sees_no_test_image_of_another_split(file):
+    file.write_text(EXPERIMENT.replace("seeds: [0, 1], ", "seeds: [0, 1], splits: by_seed, "))
+    with pytest.raises(
+        SettingError, match=r"profiles\.quick\.splits is by_seed, but a search sees images of one split"
+    ):
+        load_study(file)
+
+
+def test_a_value_that_is_no_number_is_a_failed_trial(file, monkeypatch):
+    study = load_study(file)
+    log = tracking.log_metrics
+    monkeypatch.setattr(tracking, "log_metrics", lambda run, values: log(run, dict.fromkeys(values, math.nan)))
+    with pytest.raises(SettingError, match="the first 5 trials failed, the last with: val/loss is not a number"):
+        search(study, *study.tune, study.profile("quick"), Engine())
+
+
 def test_trials_that_all_fail_end_the_search(file):
     study = load_study(file)
     with pytest.raises(SettingError, match="the first 5 trials failed, the last with: train/loss not finite"):
@@ -344,7 +367,7 @@ def test_reports_say_how_a_row_was_chosen(file):
     object.__setattr__(collected, "profile_name", "quick")
     assert dict(model_card(collected))["VAE (tuned)"] == (
         "configs/model/vae.yaml --model.latent_dim=8 --model.beta=0.5; settings of VAE chosen by the lowest val/loss "
-        "on digits: 1.5 in trial 3, the best of 6, on seeds 100, 101"
+        "on digits: 1.5 in trial number 3, the best of 6 that ended, on seeds 100, 101"
     )
     assert "chosen" not in dict(model_card(collected))["VAE"]
 
@@ -352,10 +375,10 @@ def test_reports_say_how_a_row_was_chosen(file):
 def test_only_one_process_searches(store):
     path = Path("mlruns/tune/made.log")
     with (
-        module._alone(path),
+        alone(path),
         pytest.raises(SettingError, match="another process is doing this search: wait for it or stop it"),
-        module._alone(path),
+        alone(path),
     ):
         pytest.fail("two processes search at once")
-    with module._alone(path):  # and the next one may, when the first has ended
+    with alone(path):  # and the next one may, when the first has ended
         assert path.with_suffix(".lock").is_file()

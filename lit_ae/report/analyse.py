@@ -60,8 +60,8 @@ class Outcome:
     @property
     def shift(self) -> float:
         """The difference of means whose sign a significant test shows; NaN for a test of variances."""
-        if self.over_data_sets is not None:
-            return self.over_data_sets.median_difference
+        if self.over_data_sets is not None:  # the median is 0 where most data sets show no difference
+            return self.over_data_sets.median_difference or self.over_data_sets.mean_difference
         return self.of_means.mean_difference if self.of_means is not None else math.nan
 
     @property
@@ -192,7 +192,10 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
         )
     if paired is not None and not paired.constant_side:
         higher = statistics.probability_higher(a_common, b_common)
-        if comparison.margin is not None:
+    if comparison.margin is not None:
+        if by_sample is not None:
+            equivalence = statistics.equivalence_over_samples(by_sample, comparison.margin)
+        elif higher is not None:
             equivalence = statistics.equivalence_test(a_common, b_common, comparison.margin)
     if unpaired is not None:
         with suppress(ValueError):  # reported beside the other test if it can be computed

@@ -49,6 +49,9 @@ def tests_caption(results: Results, reading: Reading) -> str:
     one = "initialisations and the order of batches, on one split of the data"
     own = "initialisations, the order of batches and splits of the data, of which each seed has its own"
     covered = own if results.profile.splits == "by_seed" else one
+    shared = "all seeds share it on one test set, so it does not show between them"
+    if results.profile.splits == "by_seed":
+        shared = "where the test set is drawn anew for each seed, the model noise contains it as well"
     n, rate = PITMAN_MORGAN_UNDER_EXPONENTIAL
     said = [
         f"Holm's correction covers the whole family of {len(reading.tests)} comparisons declared in the study file."
@@ -69,7 +72,7 @@ def tests_caption(results: Results, reading: Reading) -> str:
         )
     if any(test.equivalence for test in reading.tests):
         said.append(
-            "TOST: two one-sided paired t-tests that the means differ by less than the margin, which was declared "
+            "TOST: two one-sided paired t-tests that the means differ by less than the margin, which is to be declared "
             "before the runs; P(below, within, above): posterior of the mean difference under the prior 1 / variance "
             "(Benavoli et al. 2017)."
         )
@@ -77,7 +80,7 @@ def tests_caption(results: Results, reading: Reading) -> str:
         said.append(
             "Model noise: standard deviation of the mean over seeds. Test-set noise: standard error of that mean over "
             "test samples within a seed (the standard deviation that a bootstrap over test samples tends to), root "
-            "mean square over seeds; all seeds share it on one test set, so that it does not show between them."
+            f"mean square over seeds; {shared}."
         )
     if "variance" in kinds:
         said.append(

@@ -12,6 +12,7 @@ from lit_ae.errors import SettingError
 from lit_ae.report.formats import seed_names
 from lit_ae.report.labels import relabelled
 from lit_ae.settings.suggestions import near_match
+from lit_ae.studies.data_sets import OnDataSets
 
 if TYPE_CHECKING:
     from lit_ae.studies.jobs import Job
@@ -99,10 +100,15 @@ def seed_values(runs: Mapping[int, Run], metric: str, seeds: Iterable[int] | Non
 
 def metric_value(run: Run, metric: str) -> float:
     """The last value of a metric, for KEY@5 the one of epoch 5; NaN if there is none."""
+    value = _logged(run, metric)
+    return math.nan if value is None else value
+
+
+def _logged(run: Run, metric: str) -> float | None:
     key, _, epoch = metric.partition("@")
-    if key not in run.metrics:
-        return math.nan
-    return dict(run.history(key)).get(int(epoch), math.nan) if epoch else run.metrics[key]
+    if epoch and key in run.metrics:
+        return dict(run.history(key)).get(int(epoch))
+    return run.metrics.get(key)
 
 
 def metric_label(study: Study, metric: str) -> str:
@@ -138,29 +144,41 @@ def _missing(runs: Runs, wanted: Mapping[str, list[int]], remedy: str) -> list[s
 def _outdated(runs: Runs, wanted: Mapping[tuple[str, int], Job], remedy: str) -> list[str]:
     from lit_ae.studies.plan import outdated_scores
 
+    again = f"To renew them without training: {remedy}"
     names = {
         (model, seed): outdated_scores(run, wanted[model, seed])
         for model, own in runs.items()
         for seed, run in own.items()
     }
+    differ = sum(
+        run.tags.get("settings_hash", wanted[model, seed].settings_hash) != wanted[model, seed].settings_hash
+        for model, own in runs.items()
+        for seed, run in own.items()
+    )
+    found = [f"{_runs_have(differ)} scores that were made with other settings of the scores. {again}"] if differ else []
     n = sum(map(bool, names.values()))
     if not n:
-        return []
+        return found
     scores = ", ".join(sorted({name for found in names.values() for name in found}))
-    what = "1 run has" if n == 1 else f"{n} runs have"
-    return [f"{what} scores of another version of the code ({scores}). To renew them without training: {remedy}"]
+    return [*found, f"{_runs_have(n)} scores of another version of the code ({scores}). {again}"]
+
+
+def _runs_have(n: int) -> str:
+    return "1 run has" if n == 1 else f"{n} runs have"
 
 
 def _check_metrics(study: Study, runs: Runs, left_out: LeftOut, missing_remedy: str | None) -> None:
+    from lit_ae.studies.load import plotted_metrics
+
     reasons = [scores for own in left_out.values() for scores in own.values()]
     if any(score[:1].isupper() for scores in reasons for score in scores):
         return  # a class was left out, and only its code knows which metrics it would have logged
     logged = {metric for own in runs.values() for run in own.values() for metric in run.metrics}
     named = [("columns", column.metric) for column in study.columns if not column.optional]
-    named += [("comparisons", metric) for comparison in study.comparisons for metric in comparison.metrics]
+    declared = study.over_data_sets if isinstance(study, OnDataSets) else study.comparisons
+    named += [("comparisons", metric) for comparison in declared for metric in comparison.metrics]
     if study.sweep:
-        plotted = [*study.sweep.metrics, *(metric for pair in study.sweep.against.items() for metric in pair)]
-        named += [("sweep", metric) for metric in plotted]
+        named += [("sweep", metric) for metric in plotted_metrics(study.sweep)]
     for where, name in named:
         metric = name.partition("@")[0]
         if metric not in logged and not any(why_left_out(scores, metric) for scores in reasons):
@@ -171,11 +189,11 @@ def _check_metrics(study: Study, runs: Runs, left_out: LeftOut, missing_remedy: 
 
 def _not_finite(study: Study, runs: Runs) -> list[str]:
     return [
-        f"{column.label} of {model}, seed {seed}, is {run.metrics[column.metric]} and is left out"
+        f"{column.label} of {model}, seed {seed}, is {value} and is left out"
         for column in study.columns
         for model, own in runs.items()
         for seed, run in own.items()
-        if not math.isfinite(run.metrics.get(column.metric, 0.0))
+        if (value := _logged(run, column.metric)) is not None and not math.isfinite(value)
     ]
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from lit_ae.statistics import SampleResult
 
 
+WITH_MARGIN = ["margin", "TOST p", "Holm p of TOST", "P(below, within, above the margin)"]
+
+
 class TableText(TypedDict):
     """A plain table."""
 
@@ -58,11 +61,14 @@ def _reading(results: Results, reading: Reading, only_first: bool) -> ReadingTex
     if pairs:
         header = ["comparison", "metric", "n", "P(first better), 95 % CI", "correlation over seeds", "Welch p"]
         if any(test.comparison.margin is not None for test in paired):
-            header += ["margin", "TOST p", "Holm p of TOST", "P(below, within, above the margin)"]
+            header += WITH_MARGIN
         tables.append({"title": "The same pairs of seeds", "header": header, "rows": [r[: len(header)] for r in pairs]})
     if samples:
         header = [*first, "difference", "95 % CI", "effect size", "t-test p", "Holm p"]
-        tables.append({"title": "Means over test samples, averaged over seeds", "header": header, "rows": samples})
+        if any(test.comparison.margin is not None for test in paired if test.over_samples):
+            header += WITH_MARGIN
+        title = "Means over test samples, averaged over seeds"
+        tables.append({"title": title, "header": header, "rows": [row[: len(header)] for row in samples]})
     if found := sources(results, reading):
         header = ["model", "metric", "seeds", "model noise", "test samples", "test-set noise"]
         rows = [
@@ -110,7 +116,7 @@ def _paired_row(test: Outcome) -> list[str]:
 
 def _pairs_row(test: Outcome) -> list[list[str]]:
     """A row of further statistics of the pairs; none where there is no test."""
-    result, higher, equivalence = test.paired, test.higher, test.equivalence
+    result, higher = test.paired, test.higher
     if result is None or higher is None:
         return []
     probability, low, high = higher
@@ -125,10 +131,15 @@ def _pairs_row(test: Outcome) -> list[list[str]]:
         number(result.correlation, "+.2f"),
         p_value(result.welch_p),
     ]
-    if equivalence is None:
-        return [[*row, *[DASH] * 4]]
-    shares = ", ".join(number(share, ".3f") for share in (equivalence.below, equivalence.within, equivalence.above))
-    return [[*row, significant(equivalence.margin), p_value(equivalence.p), p_value(test.p_equivalence), shares]]
+    return [[*row, *_margin_cells(test)]]
+
+
+def _margin_cells(test: Outcome) -> list[str]:
+    found = test.equivalence
+    if found is None:
+        return [DASH] * len(WITH_MARGIN)
+    shares = ", ".join(number(share, ".3f") for share in (found.below, found.within, found.above))
+    return [significant(found.margin), p_value(found.p), p_value(test.p_equivalence), shares]
 
 
 def _sample_row(test: Outcome, result: SampleResult) -> list[str]:
@@ -140,6 +151,7 @@ def _sample_row(test: Outcome, result: SampleResult) -> list[str]:
         number(result.effect_size, "+.2f"),
         p_value(result.p),
         p_value(test.p_holm),
+        *_margin_cells(test),
     ]
 
 

@@ -34,8 +34,9 @@ COMPARED = (
 )
 WITH_MARGIN = (
     "P(below, within, above the margin): the Bayesian signed-rank test (Benavoli et al. 2014, 2017), the posterior "
-    "probability that the first row is lower on a data set by more than the margin, the same within it, and higher by "
-    "more. It needs no correction, and decides no verdict."
+    "probability of each of three outcomes to be the likeliest for the mean of two random differences: that the first "
+    "row is lower by more than the margin, that both are within it, and that the first is higher by more. It needs no "
+    "correction, and decides no verdict."
 )
 
 

@@ -71,7 +71,6 @@ def _compared(collected: Collected, study: OnDataSets, comparison: Comparison) -
     a, b = (_means(collected, study.rows[row], key) for row, key in zip(rows, comparison.metrics, strict=True))
     data = collected.profile.data_sets
     both = [name for name in data if name in a and name in b]
-    gaps = {row: [name for name in data if name not in found] for row, found in zip(rows, (a, b), strict=True)}
     result, why_not = None, ""
     if len(both) == len(data):
         try:
@@ -91,8 +90,14 @@ def _compared(collected: Collected, study: OnDataSets, comparison: Comparison) -
         over_data_sets=result,
         difference=sum(a[name] - b[name] for name in both) / len(both) if both else math.nan,
         why_not=why_not,
-        lacks="; ".join(f"{row} lacks seeds on {listed(gap)}" for row, gap in gaps.items() if gap),
-        runs_missing=any(_run_missing(collected, study.rows[row]) for row in rows),
+        lacks="; ".join(
+            dict.fromkeys(
+                text
+                for row, key, found in zip(rows, comparison.metrics, (a, b), strict=True)
+                for text in _gaps(collected, row, key, [name for name in data if name not in found])
+            )
+        ),
+        runs_missing=any(_runs_missing(collected, place) for row in rows for place in study.rows[row].values()),
     )
 
 
@@ -107,9 +112,16 @@ def _means(collected: Collected, places: Mapping[str, str], metric: str) -> dict
     return found
 
 
-def _run_missing(collected: Collected, places: Mapping[str, str]) -> bool:
-    return any(
-        seed not in collected.runs[place]
-        for place in places.values()
-        for seed in collected.study.seeds(place, collected.profile)
-    )
+def _gaps(collected: Collected, row: str, metric: str, without: list[str]) -> list[str]:
+    """Why a row has no mean on these data sets."""
+    study = collected.study
+    assert isinstance(study, OnDataSets)
+    places = study.rows[row]
+    gone = [name for name in without if name not in places or _runs_missing(collected, places[name])]
+    no_value = [name for name in without if name not in gone]
+    said = [f"{row} lacks seeds on {listed(gone)}"] if gone else []
+    return said + ([f"{metric_label(study, metric)} of {row} has no value on {listed(no_value)}"] if no_value else [])
+
+
+def _runs_missing(collected: Collected, place: str) -> bool:
+    return any(seed not in collected.runs[place] for seed in collected.study.seeds(place, collected.profile))

@@ -25,7 +25,7 @@ def upgraded(page: dict[str, Any]) -> dict[str, Any]:
         _claim(dict(zip(table["header"], row, strict=True)), page)
         for table in (page["readings"][0]["tables"] if page["readings"] else [])
         for row in table["rows"]
-        if "claim" in table["header"]
+        if dict(zip(table["header"], row, strict=True)).get("claim")
     ]
     figures = [figure | {"group": _group(figure["caption"])} for figure in page["figures"]]
     answer = counted(claims) if claims else page["answer"]

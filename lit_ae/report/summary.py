@@ -45,10 +45,9 @@ class Tested(NamedTuple):
 
 
 def claims(results: Results, columns: Sequence[ColumnText], rows: Sequence[RowText]) -> list[ClaimText]:
-    """The claims of a study over all its seeds, with the columns and rows of its Table 1."""
-    return [
-        claim_text(_tested(test), columns, rows) for test in (results.readings[0].tests if results.readings else [])
-    ]
+    """The claims that a study declares, over all its seeds, with the columns and rows of its Table 1."""
+    tests = results.readings[0].tests if results.readings else []
+    return [claim_text(_tested(test), columns, rows) for test in tests if test.comparison.claim]
 
 
 def claim_text(test: Tested, columns: Sequence[ColumnText], rows: Sequence[RowText]) -> ClaimText:
@@ -72,7 +71,7 @@ def claim_text(test: Tested, columns: Sequence[ColumnText], rows: Sequence[RowTe
         ours = " against ".join(found["text"].removesuffix("†") for found in (a, b))
     what = f"spread of {test.metric}" if test.of_spreads else test.metric
     return {
-        "claim": f"{test.a} against {test.b}, {what}: {PUBLISHED.sub('', test.claim) or 'no claim'}",
+        "claim": f"{test.a} against {test.b}, {what}: {PUBLISHED.sub('', test.claim)}",
         "published": "; ".join(published) or DASH,
         "ours": f"{ours or DASH} ({f'n = {test.n}' if test.n.isdecimal() else test.n})",
         "verdict": test.verdict,
@@ -92,6 +91,8 @@ def counted(found: Sequence[ClaimText]) -> str:
     """How many claims have which verdict, as a sentence; with a single claim, the claim itself."""
     numbers = {name: sum(claim["verdict"] == name for claim in found) for name in VERDICTS}
     n = len(found)
+    if not n:
+        return "No claim was declared; the table of comparisons says what each test shows."
     if n == 1:
         if numbers["cannot be told"]:
             return f"Whether the declared claim holds cannot be told ({found[0]['claim']})."

@@ -5,7 +5,7 @@
 - "no difference" is confirmed by equivalence alone, and contradicted by a significant difference; where a margin was
   declared, only if the 95 % interval of the difference lies beyond it.
 - "no worse" is confirmed by a significantly better mean or by equivalence, and contradicted by a significantly worse
-  mean, with a margin as above.
+  mean, with a margin as above. Of standard deviations the lower one is better, whatever the metric.
 
 Significant: at 5 % after Holm's correction. Equivalent: shown at 5 % after Holm's correction that the means differ by
 less than a margin that was declared before the runs; no other test shows that there is no difference. Everything else
@@ -78,4 +78,5 @@ def shown_by(test: Outcome) -> Shown:
 def verdict_on(test: Outcome) -> Verdict:
     """The verdict on the claim of a comparison."""
     comparison = test.comparison
-    return decide(direction(comparison.claim, comparison.a), shown_by(test), test.better)
+    better = "lower" if comparison.test == "variance" else test.better
+    return decide(direction(comparison.claim, comparison.a), shown_by(test), better)

@@ -1,8 +1,11 @@
 """The file in which a search for settings keeps its trials, which several processes read and write."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lit_ae.errors import SettingError
 from lit_ae.settings.extras import needs
 
 if TYPE_CHECKING:
@@ -38,3 +41,20 @@ def open_search(file: Path, name: str, better: str, seed: int | None = None) -> 
     storage = JournalStorage(JournalFileBackend(str(file)))
     settings["direction"] = "minimize" if better == "lower" else "maximize"
     return optuna.create_study(storage=storage, study_name=name, load_if_exists=True, **settings)
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Be the only process of this machine that does the search of this file.
+
+    Raises:
+        SettingError: another process is doing it.
+    """
+    from filelock import FileLock, Timeout
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(file.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise SettingError("another process is doing this search: wait for it or stop it") from error

@@ -2,7 +2,7 @@
 
 from lit_ae.statistics.corrections import benjamini_hochberg, holm
 from lit_ae.statistics.data_sets import DataSetsResult, compare_over_data_sets, signed_rank_posterior
-from lit_ae.statistics.equivalence import EquivalenceResult, equivalence_test
+from lit_ae.statistics.equivalence import EquivalenceResult, equivalence_over_samples, equivalence_test
 from lit_ae.statistics.improvement import Improvement, probability_higher
 from lit_ae.statistics.intervals import confidence_interval, mean_std, prediction_interval
 from lit_ae.statistics.paired import PairedResult, paired_test, sign_flip_p
@@ -36,6 +36,7 @@ __all__ = [
     "confidence_interval",
     "critical_difference",
     "detectable_effect",
+    "equivalence_over_samples",
     "equivalence_test",
     "friedman_test",
     "holm",

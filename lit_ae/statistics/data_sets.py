@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lit_ae.statistics.values import wilcoxon_p
+
 if TYPE_CHECKING:
     from lit_ae.statistics.values import Floats
 
@@ -24,7 +26,7 @@ class DataSetsResult:
     median_difference: float  # of all means of two differences (Hodges and Lehmann 1963), whose sign the test is about
     p: float  # of Wilcoxon's signed-rank test
     margin: float | None  # in the metric's unit; None if none was declared
-    below: float  # posterior probabilities that a is lower by more than the margin, within it, and higher by more
+    below: float  # posterior probabilities that a lower by more than the margin, within it, or higher is likeliest
     within: float
     above: float
 
@@ -53,25 +55,18 @@ def compare_over_data_sets(
         raise ValueError("a comparison over data sets needs finite values")
     shares = (math.nan,) * 3 if margin is None else signed_rank_posterior(d, margin)
     walsh = (d[:, None] + d)[np.triu_indices(len(d))] / 2
-    return DataSetsResult(len(d), float(d.mean()), float(np.median(walsh)), wilcoxon_p(d), margin, *shares)
-
-
-def wilcoxon_p(differences: Floats) -> float:
-    """Two-sided p of the signed-rank test; 1 if every difference is 0."""
-    from scipy.stats import wilcoxon
-
-    return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
+    return DataSetsResult(len(d), float(d.mean()), float(np.median(walsh)), wilcoxon_p(x, y), margin, *shares)
 
 
 def signed_rank_posterior(
     differences: Sequence[float] | Floats, margin: float, draws: int = DRAWS
 ) -> tuple[float, float, float]:
-    """Probabilities that the difference on a data set lies below -margin, within the margin, and above it.
+    """Probabilities that below -margin, within the margin, and above it is where differences most likely lie.
 
     The Bayesian signed-rank test (Benavoli et al. 2014; 2017, section 4.2): the distribution of differences has a
     Dirichlet process as its prior, with strength 0.5 on a difference of 0. In each draw from the posterior, the mean of
-    two random differences is most likely below, within or above; the shares of draws are returned. Draws are the same
-    at every call.
+    two random differences is most likely below, within or above; the shares of draws are returned. They tend to 0 or
+    1 with more data sets: they are not the shares of data sets with such differences. Draws are the same at every call.
 
     Raises:
         ValueError: a margin that is not positive, or a difference that is not finite.

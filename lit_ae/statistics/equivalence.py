@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lit_ae.statistics.values import pairs
+
+if TYPE_CHECKING:
+    from lit_ae.statistics.samples import SampleResult
 
 
 @dataclass(frozen=True)
 class EquivalenceResult:
-    """How the mean difference a - b over n seeds lies to the interval from -margin to margin."""
+    """How the mean difference a - b over n seeds, or test samples, lies to the interval from -margin to margin."""
 
     n: int
     margin: float  # in the metric's unit
@@ -37,16 +42,41 @@ def equivalence_test(a: Mapping[int, float], b: Mapping[int, float], margin: flo
             difference for every seed, or a margin that is not positive.
     """
     import numpy as np
-    from scipy.stats import t
     from statsmodels.stats.weightstats import ttost_paired
 
-    if not margin > 0:
-        raise ValueError(f"the margin of an equivalence test must be positive, got {margin:g}")
+    _check(margin)
     x, y = pairs(a, b, "an equivalence test", least=2)
     d = x - y
     n, error = len(d), float(d.std(ddof=1)) / float(np.sqrt(len(d)))
     if not error > 1e-12 * float(np.abs([x, y]).max()):
         raise ValueError(f"the difference is {d[0]:.6g} for every seed: there is no spread to test against")
-    below, not_above = (float(t.cdf(at, n - 1, loc=d.mean(), scale=error)) for at in (-margin, margin))
     p = float(ttost_paired(x, y, -margin, margin)[0])
-    return EquivalenceResult(n, margin, p, below, not_above - below, 1 - not_above)
+    return EquivalenceResult(n, margin, p, *_shares(float(d.mean()), error, n, margin))
+
+
+def equivalence_over_samples(result: SampleResult, margin: float) -> EquivalenceResult:
+    """The same for the mean difference over test samples, from the comparison over them.
+
+    Under this prior, the p of each one-sided t-test is the posterior probability of the side that it rules out.
+
+    Raises:
+        ValueError: a margin that is not positive.
+    """
+    _check(margin)
+    error = result.std_difference / math.sqrt(result.n)
+    below, within, above = _shares(result.mean_difference, error, result.n, margin)
+    return EquivalenceResult(result.n, margin, max(below, above), below, within, above)
+
+
+def _check(margin: float) -> None:
+    if not margin > 0:
+        raise ValueError(f"the margin of an equivalence test must be positive, got {margin:g}")
+
+
+def _shares(mean: float, error: float, n: int, margin: float) -> tuple[float, float, float]:
+    """Posterior probabilities that a mean difference lies below -margin, within the margin, and above it."""
+    from scipy.stats import t
+
+    posterior = t(n - 1, loc=mean, scale=error)
+    below, above = float(posterior.cdf(-margin)), float(posterior.sf(margin))
+    return below, 1 - below - above, above

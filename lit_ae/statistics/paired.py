@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lit_ae.statistics.power import detectable_effect
-from lit_ae.statistics.values import constant, finite, pairs, same_for_every_seed
+from lit_ae.statistics.values import constant, finite, pairs, same_for_every_seed, wilcoxon_p
 
 if TYPE_CHECKING:
     from lit_ae.statistics.values import Floats
@@ -60,7 +60,7 @@ def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: floa
             same difference for every seed.
     """
     import numpy as np
-    from scipy.stats import ttest_ind, ttest_rel, wilcoxon
+    from scipy.stats import ttest_ind, ttest_rel
 
     x, y = pairs(a, b, "a paired test", least=2)
     d = x - y
@@ -78,7 +78,7 @@ def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: floa
         ci_high=float(interval.high),
         t=math.nan if constant_side else float(test.statistic),
         p=math.nan if constant_side else float(test.pvalue),
-        wilcoxon_p=math.nan if constant_side else float(wilcoxon(d).pvalue),
+        wilcoxon_p=math.nan if constant_side else wilcoxon_p(x, y),
         sign_flip_p=math.nan if constant_side else sign_flip_p(d),
         welch_p=math.nan if constant_side else float(ttest_ind(x, y, equal_var=False).pvalue),
         correlation=math.nan if constant_side or n < 3 else float(np.corrcoef(x, y)[0, 1]),

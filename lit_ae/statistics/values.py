@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = npt.NDArray[np.float64]
 
+ROUNDING = 1e-6  # of float32, as a share of the values
+
 
 def pairs(a: Mapping[int, float], b: Mapping[int, float], test: str, least: int) -> tuple[Floats, Floats]:
     """Values of both models in the order of their seeds.
@@ -48,10 +50,31 @@ def constant(x: Floats, scale: float) -> bool:
 
 
 def same_for_every_seed(x: Floats) -> bool:
-    """Whether a model's values do not vary with the seed, apart from float32 rounding (one part in a million)."""
+    """Whether a model's values do not vary with the seed, apart from float32 rounding."""
     import numpy as np
 
-    return bool(np.ptp(x) <= 1e-6 * np.abs(x).max())
+    return bool(np.ptp(x) <= ROUNDING * np.abs(x).max())
+
+
+def tied(x: Floats, scale: float) -> Floats:
+    """x [n] with values made equal that differ by float32 rounding alone, for terms of the size `scale`: they tie."""
+    import numpy as np
+
+    order = np.argsort(x)
+    first = np.diff(x[order], prepend=-np.inf) > ROUNDING * scale  # of the values that tie
+    found = np.empty_like(x)
+    found[order] = x[order][first][np.cumsum(first) - 1]
+    return found
+
+
+def wilcoxon_p(x: Floats, y: Floats) -> float:
+    """Two-sided p of the signed-rank test (Wilcoxon 1945) of pairs [n]; 1 if every difference is 0."""
+    import numpy as np
+    from scipy.stats import wilcoxon
+
+    d = x - y
+    sizes = tied(np.abs(np.append(0.0, d)), float(np.abs([x, y]).max()))[1:]
+    return float(wilcoxon(np.sign(d) * sizes).pvalue) if sizes.any() else 1.0
 
 
 def _list(seeds: Iterable[int]) -> str:

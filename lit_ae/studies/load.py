@@ -1,6 +1,7 @@
 """experiments/NAME.yaml read and checked."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -64,6 +65,7 @@ def load_study(path: Path) -> Study:
     require_different_files(f"{path}: labels of models", [spec.label or row for row, spec in study.models.items()])
     _check_rows(study, path)
     _check_columns(study, path)
+    _check_comparisons(study, path)
     _check_unknown_definitions(study, path)
     _check_profiles(study, path)
     _check_starts(study, path)
@@ -77,6 +79,11 @@ def load_study(path: Path) -> Study:
 def sweep_rows(sweep: Sweep) -> list[str]:
     """The rows that a sweep names."""
     return [*(row for rows in sweep.lines.values() for row in rows), *sweep.references]
+
+
+def plotted_metrics(sweep: Sweep) -> list[str]:
+    """The metrics that a sweep plots."""
+    return [*sweep.metrics, *(metric for pair in sweep.against.items() for metric in pair)]
 
 
 def _completed(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -126,15 +133,37 @@ def _check_rows(study: Study, path: Path) -> None:
 
 def _check_columns(study: Study, path: Path) -> None:
     for column in study.columns:
-        key, at, epoch = column.metric.partition("@")
-        if at and not epoch.isdecimal():
-            raise SettingError(f"{path}: columns.metric {column.metric!r} must end in an epoch number, as in {key}@5")
+        _check_epoch(column.metric, f"{path}: columns.metric")
         try:
             format(0.0, column.format)
         except ValueError as error:
             raise SettingError(
                 f"{path}: columns.format {column.format!r} is not a number format: write one such as '.3f'"
             ) from error
+    for key in ("metric", "label"):
+        values = [getattr(column, key) for column in study.columns]
+        if twice := next((value for value in values if values.count(value) > 1), None):
+            raise SettingError(f"{path}: two columns have the {key} {twice!r}: give each a {key} of its own")
+
+
+def _check_comparisons(study: Study, path: Path) -> None:
+    for comparison in study.comparisons:
+        for metric in comparison.metrics:
+            _check_epoch(metric, f"{path}: comparisons.metric")
+        margin = comparison.margin
+        if margin is not None and not 0 < margin < math.inf:
+            raise SettingError(f"{path}: comparisons.margin is {margin:g}: it must be a number above 0")
+        if margin is not None and comparison.test == "variance":
+            raise SettingError(
+                f"{path}: comparisons.margin is {margin:g} for a comparison of variances, which has no test of "
+                "equivalence: leave it out"
+            )
+
+
+def _check_epoch(metric: str, where: str) -> None:
+    key, at, epoch = metric.partition("@")
+    if at and not epoch.isdecimal():
+        raise SettingError(f"{where} {metric!r} must end in an epoch number, as in {key}@5")
 
 
 def _check_unknown_definitions(study: Study, path: Path) -> None:
@@ -187,6 +216,8 @@ def _check_starts(study: Study, path: Path) -> None:
 def _check_sweep(sweep: Sweep, path: Path) -> None:
     if not (sweep.metrics or sweep.against):
         raise SettingError(f"{path}: sweep has nothing to plot: give it metrics, against or both")
+    for metric in plotted_metrics(sweep):
+        _check_epoch(metric, f"{path}: sweep metric")
     for line, rows in (sweep.lines or {"": {}}).items():
         if not rows:
             raise SettingError(f"{path}: sweep.lines {line!r} has no row: give it ROW: x")

@@ -1,10 +1,9 @@
 """`lit-ae tune`: trials of a row's settings, side by side on the study's engine, until there are enough."""
 
 import json
+import math
 import time
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import yaml
 from lit_ae import tracking
 from lit_ae.errors import SettingError
 from lit_ae.settings.hashing import content_hash
-from lit_ae.settings.searches import open_search
+from lit_ae.settings.searches import alone, open_search
 from lit_ae.studies.attempt import fail
 from lit_ae.studies.executors.base import Executor
 from lit_ae.studies.jobs import Job, row_job
@@ -22,6 +21,7 @@ from lit_ae.studies.precision import study_precision
 from lit_ae.studies.run_job import JobSpec
 from lit_ae.studies.search_figures import log_figures
 from lit_ae.studies.spec import Profile, Range, Study, Tune, TunedOn
+from lit_ae.studies.tuning_rules import refuse_replaced
 
 if TYPE_CHECKING:
     import optuna
@@ -54,16 +54,17 @@ def search(study: Study, tune: Tune, profile: Profile, executor: Executor) -> Fo
     of the search, tagged with its trial. The test split is not read.
 
     Raises:
-        SettingError: another process is doing this search, or no trial has ended.
+        SettingError: another process is doing this search, no trial has ended, or the profile replaces what is found.
     """
     spec = study.models[tune.row]
+    refuse_replaced(study, tune, profile)
     # Without what is searched: a row that has been given its best settings is still that of the same search
     searched = replace(spec, args=[arg for arg in spec.args if arg[2:].partition("=")[0] not in tune.space])
     job = row_job(replace(study, scores=tune.scores, models={**study.models, tune.row: searched}), profile, tune.row)
     asked = {key: value for key, value in asdict(tune).items() if key not in ("trials", "label") and value != []}
     name = f"{study.name}-{profile.name}-{content_hash([asked, job.settings_hash])}"
     file = (tracking.STORE / "tune" / f"{name}.log").resolve()
-    with _alone(file):
+    with alone(file):
         before = len(open_search(file, name, tune.better).trials)
         trials = open_search(file, name, tune.better, seed=before)  # another seed, or it would draw the same again
         parent = _parent(study, profile, name)
@@ -150,6 +151,8 @@ class _Search:
         if not error and value is None:
             known = ", ".join(sorted(key for key in run.metrics if key.startswith("val/")))
             raise SettingError(f"tune.metric is {self.tune.metric}, which is not logged: choose one of {known}")
+        if value is not None and math.isnan(value):
+            error = error or f"{self.tune.metric} is not a number"
         if error:
             one.trial.set_user_attr("error", error)
             self.trials.tell(one.trial, state=TrialState.FAIL)
@@ -235,16 +238,3 @@ def _parent(study: Study, profile: Profile, name: str) -> str:
         return found[0].id
     tags = {"kind": "tune", "study": study.name, "profile": profile.name, "search": name}
     return tracking.create_run(study.name, f"tune {study.name} {profile.name}", tags)
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Be the only process of this machine that does the search."""
-    from filelock import FileLock, Timeout
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(file.with_suffix(".lock"), timeout=0):
-            yield
-    except Timeout as error:
-        raise SettingError("another process is doing this search: wait for it or stop it") from error

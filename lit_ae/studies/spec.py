@@ -94,8 +94,8 @@ class TunedOn:
         seeds = ", ".join(map(str, self.seeds))
         options = f", in trainings with {' '.join(self.args)}" if self.args else ""
         return (
-            f"settings of {self.row} chosen by the {best} {self.metric} on {self.data}: {self.value:.6g} in trial "
-            f"{self.trial}, the best of {self.trials}, on seeds {seeds}{options}"
+            f"settings of {self.row} chosen by the {best} {self.metric} on {self.data}: {self.value:.6g} in "
+            f"trial number {self.trial}, the best of {self.trials} that ended, on seeds {seeds}{options}"
         )
 
 

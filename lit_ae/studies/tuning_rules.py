@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lit_ae.errors import SettingError
 from lit_ae.settings.suggestions import near_match
-from lit_ae.studies.spec import Range, Study, Tune
+from lit_ae.studies.spec import Profile, Range, Study, Tune
 
 VALIDATION = "val/"  # how the metrics of the validation split begin
 
@@ -20,11 +20,31 @@ def check_tuning(study: Study, path: Path) -> None:
         if spec.tuned_on:
             where = f"{path}: models.{label}.tuned_on"
             _refuse_seen(study, where, spec.tuned_on.metric, spec.tuned_on.seeds)
+    drawn = next((profile.name for profile in study.profiles.values() if profile.splits == "by_seed"), None)
+    if drawn and (study.tune or any(spec.tuned_on for spec in study.models.values())):
+        raise SettingError(
+            f"{path}: profiles.{drawn}.splits is by_seed, but a search sees images of one split that are test images "
+            "of others: use splits: fixed, or leave out tune and the rows with tuned_on"
+        )
     for search in study.tune:
         _check_search(study, search, path)
     rows = [search.found_row for search in study.tune]
     if twice := next((row for row in rows if rows.count(row) > 1), None):
         raise SettingError(f"{path}: two searches under tune find the row {twice!r}: give each a label of its own")
+
+
+def refuse_replaced(study: Study, search: Tune, profile: Profile) -> None:
+    """Refuse a search for settings that the row's `profile_args` set: they stand last, in place of what it finds.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for arg in study.models[search.row].profile_args.get(profile.name, []):
+        if (setting := arg[2:].partition("=")[0]) in search.space:
+            raise SettingError(
+                f"tune.space.{setting} is also set by models.{search.row}.profile_args.{profile.name}, which would "
+                "replace the value that the search finds: leave it out there, or search with another profile"
+            )
 
 
 def _check_search(study: Study, search: Tune, path: Path) -> None:
