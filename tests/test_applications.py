@@ -435,6 +435,22 @@ def test_minority_needs_a_class_left_out(scored):
             MinorityAugmentation(**settings_)
 
 
+@pytest.mark.parametrize("binarise", [True, False])
+def test_a_rare_class_is_binarised_as_the_others_are(scored, binarise, monkeypatch):
+    """Otherwise the grey pixels would give the class away."""
+    seen = []
+    monkeypatch.setattr(
+        "lit_ae.callbacks.scores.minority_augmentation.recall_and_accuracy",
+        lambda x, y, *_: seen.append(x[y == 8]) or (0.0, 0.0),
+    )
+    data = Digits(limit=400, leave_out=8, binarise=binarise)
+    run = trainer(callbacks=[Evaluation(), MinorityAugmentation(per_class=20, repeats=1)], limit_val_batches=0)
+    run.test(scored.module, datamodule=data, verbose=False)
+    plain = seen[0]
+    assert len(plain) == 5
+    assert ((plain == 0) | (plain == 1)).all() == binarise
+
+
 def test_a_conditional_and_a_noisy_family_are_scored_as_well():
     data = Digits(limit=60)
     for name in ("conditional_vae", "denoising_masking"):

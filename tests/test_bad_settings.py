@@ -1,15 +1,20 @@
 """Bad values of every setting: refused in one line that names the setting, exit status 2, and no run is left behind."""
 
+import importlib
+import inspect
 import math
+import pkgutil
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
+from lightning.pytorch import Callback
 from PIL import Image
 
-from lit_ae import tracking
+from lit_ae import callbacks, tracking
 from lit_ae.errors import SettingError
 from lit_ae.models import AE
 from lit_ae.settings.files import config_folder
@@ -22,6 +27,7 @@ HUGE = "1000000000000000000000"  # more than any whole number may be; a float ma
 VALUES = ("abc", "0", "-1", ".nan", ".inf", "", HUGE)
 
 # Setting -> the values of VALUES that it may have; every other one has to be refused.
+OF_THE_DATA = {"Traversals.sample", "Traversals.dimensions"}  # places, which are checked once the data are there
 FREE_TEXT = {"abc", "0", "-1", ".nan", ".inf", HUGE}
 SETTINGS = {
     "seed_everything": {"0"},
@@ -98,6 +104,30 @@ def test_numbers_that_are_not_finite(name):
             config = {part: config}
         with pytest.raises(SettingError, match=name.replace(".", r"\.")):
             check_bounds(config)
+
+
+def own_callbacks():
+    """Every callback of the package that can be made without arguments."""
+    found = {}
+    for module in pkgutil.walk_packages(callbacks.__path__, f"{callbacks.__name__}."):
+        for name, cls in vars(importlib.import_module(module.name)).items():
+            if inspect.isclass(cls) and issubclass(cls, Callback) and cls.__module__ == module.name:
+                found[name] = cls
+    del found["ReportTrial"], found["LastCheckpoint"]  # made by the search; Lightning's own settings
+    return found
+
+
+@pytest.mark.parametrize("cls", own_callbacks().values(), ids=own_callbacks())
+def test_numbers_of_scores_that_cannot_be_meant_are_refused(cls):
+    """A whole number counts something, so that it is at least 1; where the default is 0, 0 means none."""
+    for setting in inspect.signature(cls).parameters.values():
+        name = f"{cls.__name__}.{setting.name}"
+        if name in OF_THE_DATA or not re.match(r"int\b|list\[int\]", str(setting.annotation).removeprefix("<class '")):
+            continue
+        for value in [-1] if setting.default == 0 or name == "GenerationScores.train_images" else [-1, 0]:
+            given = [value] if "list" in str(setting.annotation) else value
+            with pytest.raises(SettingError, match=rf"{cls.__name__}"):
+                cls(**{setting.name: given})
 
 
 @pytest.mark.parametrize(

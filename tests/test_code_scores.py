@@ -241,6 +241,13 @@ def test_scores_of_validation_see_no_test_image(copied, coverage, unseen, monkey
     assert values["val/unseen_coverage/gaussian"] == pytest.approx(unseen / unseen_images)
 
 
+def test_validation_without_a_valid_image_of_its_own_is_left_out(monkeypatch):
+    monkeypatch.setattr(Shapes, "valid_set", lambda self: self.split("test").x)
+    values, protocol, *_ = scores_of(VAE, ValidSet(n=20, every_n_epochs=1), split="val", all_samples=True)
+    assert protocol["left_out"] == {"ValidSet": "all valid images are in the test split"}
+    assert not any("nn_distance" in key for key in values)
+
+
 def test_images_of_the_lowest_entropy_are_not_blends(monkeypatch):
     """Every other image is a valid one at half its brightness, and grey: in the lower half only copies are left."""
 

@@ -1,5 +1,7 @@
 """Conditional models: labels as an input of the decoder, samples by class, and data without labels."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from lit_ae.data.containers import ArrayDataset, Batch
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
 from lit_ae.evaluation.evaluation import Evaluation
+from lit_ae.samplers import Normal
 
 BOTH = ["conditional_ae", "conditional_vae"]
 
@@ -88,6 +91,24 @@ def test_codes_without_labels_get_the_training_frequencies(name):
     drawn = seen[0][:, 32:].sum(0)
     assert (drawn - 2 * counts).abs().max() <= 1
     assert drawn.sum() == 300
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_generated_images_of_two_processes_are_those_of_one(name):
+    """Also where n codes are decoded in several chunks."""
+    module, n = conditional(name).eval(), 2300
+    module.decoder.frequencies.copy_(torch.arange(1, 11) / 55)
+
+    def generated(rank, processes):
+        trainer = SimpleNamespace(lightning_module=module, global_rank=rank, world_size=processes)
+        return Evaluation().generate(trainer, Normal().fit(torch.zeros(1, 32), 0), n)
+
+    whole = generated(0, 1)
+    z = Normal().fit(torch.zeros(1, 32), 0).sample(n, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(whole[:1000], module.decode(z[:1000]).clamp(0, 1), atol=1e-6)
+    for rank in (0, 1):
+        assert torch.allclose(generated(rank, 2), whole[rank::2], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", BOTH)

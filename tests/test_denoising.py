@@ -63,6 +63,9 @@ def test_noise_follows_its_generator_and_leaves_x_alone(corruption):
     free = corruption(x)
     torch.manual_seed(3)
     assert torch.equal(free, corruption(x))
+    double = corruption(x.double(), seeded(0))
+    assert double.dtype == torch.float64
+    assert torch.allclose(double.float(), first, atol=1e-6), "the same noise in every precision"
 
 
 @pytest.mark.parametrize("make", [lambda: GaussianNoise(0), lambda: Masking(0), lambda: SaltAndPepper(1.1)])

@@ -254,7 +254,8 @@ def test_ratio_by_hand():
         median_ratio(torch.ones(3), torch.tensor([0.0, 0, 5]))
     with pytest.raises(ValueError, match="no distances"):
         median_ratio(torch.ones(0), torch.ones(3))
-    assert spread(torch.arange(10), 4).tolist() == [0, 2, 4, 6]
+    assert spread(torch.arange(10), 4).tolist() == [0, 2, 5, 7]
+    assert spread(torch.arange(1999), 1000)[-1] == 1997
     assert spread(torch.arange(3), 4).tolist() == [0, 1, 2]
 
 

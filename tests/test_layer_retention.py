@@ -18,6 +18,8 @@ from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.metrics.codes import retention
 from lit_ae.metrics.codes.retention import variance_retained
 from lit_ae.models.ae import AE
+from lit_ae.models.conditional_vae import ConditionalVAE
+from lit_ae.models.sparse_ae import SparseAE
 from lit_ae.models.vae import VAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.nets.conv import ConvDecoder, ConvEncoder
@@ -132,6 +134,13 @@ def scored(family, encoder, decoder, **data):
     return {k: v for k, v in metrics.items() if "retention" in k}, evaluation, module, digits
 
 
+def shifted(**settings):
+    """A ConditionalVAE whose e_y are not 0, as after a step of training."""
+    module = ConditionalVAE(num_classes=10, **settings)
+    torch.nn.init.normal_(module.shift)
+    return module
+
+
 @pytest.mark.parametrize("family", [AE, VAE])
 def test_every_layer_of_the_encoder_is_measured(family):
     mlp = partial(MLPEncoder, widths=[40, 20], norm="batch"), partial(MLPDecoder, widths=[20])
@@ -145,6 +154,20 @@ def test_every_layer_of_the_encoder_is_measured(family):
     assert values["test/retention/3"] == pytest.approx(expected, rel=1e-4)
     assert 100 > values["test/retention/1"] > values["test/retention/3"]
     assert "fitted to 200 training samples, scored on 200" in evaluation.protocol["retention"]
+
+
+def test_the_last_value_is_that_of_the_code_in_every_family():
+    """SparseAE applies a sigmoid to its encoder's output; the encoder of ConditionalVAE is given x + e_y."""
+    mlp = partial(MLPEncoder, widths=[20]), partial(MLPDecoder, widths=[20])
+    values, _, module, digits = scored(SparseAE, *mlp)
+    train, test = (digits.split(name).x.float() / 255 for name in ("train", "test"))
+    with torch.no_grad():
+        codes = [module.eval().encode(x).mu for x in (train, test)]
+    expected = 100 * reference(codes[0], train.flatten(1), codes[1], test.flatten(1), 1.0)
+    assert values["test/retention/2"] == pytest.approx(expected, rel=1e-4)
+    values, evaluation, *_ = scored(shifted, *mlp)
+    assert values == {}
+    assert evaluation.left_out == {"LayerRetention": "the encoder of ConditionalVAE is not given x alone"}
 
 
 def test_fewer_batches_are_scored_and_other_nets_have_none():

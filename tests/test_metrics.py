@@ -14,7 +14,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 
 from lit_ae.data import ArrayDataset, BaseDataModule, Splits
 from lit_ae.errors import NotComputable, SettingError
-from lit_ae.metrics.codes.clustering import clustering_scores
+from lit_ae.metrics.codes.clustering import clustering_scores, silhouette
 from lit_ae.metrics.images import lenet
 from lit_ae.metrics.images.extractors import FeatureExtractor, Features, extract
 from lit_ae.metrics.images.frechet import FrechetDistance
@@ -205,6 +205,8 @@ def test_clustering_is_repeatable_and_the_silhouette_can_be_sampled():
     assert sampled["ari"] == scores["ari"]
     with pytest.raises(NotComputable, match="the 1 codes of the silhouette are all in one cluster"):
         clustering_scores(codes, labels, 4, seed=1, max_silhouette=1)
+    with pytest.raises(NotComputable, match="the 3 codes of the silhouette are each in a cluster of its own"):
+        silhouette(codes[:3], np.arange(3, dtype=np.int32), seed=0)
     with pytest.raises(NotComputable, match="the 300 labelled samples are all of one class"):
         clustering_scores(codes, labels * 0, 4, seed=1)
 

@@ -282,6 +282,16 @@ def test_runs_that_were_trained_alike_are_found_by_the_hash_of_their_training(pa
     assert [run.id for run in finished_siblings(SimpleNamespace(loggers=[logger_of(own)]))] == [alike]
 
 
+def test_runs_on_another_split_of_the_data_are_no_siblings(parent):
+    """Their training samples may be among this run's test samples."""
+    runs = {split: add_run(parent, split + 1) for split in (0, 1)}
+    own = add_run(parent, 0, "RUNNING", checkpoint=False)
+    for run, split in ((runs[0], 0), (runs[1], 1), (own, 1)):
+        tracking.client().log_param(run, "data.split_seed", split)
+    found = finished_siblings(SimpleNamespace(loggers=[logger_of(own)]))
+    assert [run.id for run in found] == [runs[1]]
+
+
 def test_a_run_without_other_seeds_is_not_scored(parent):
     own = add_run(parent, 0, "RUNNING", checkpoint=False)
     alone = tracking.create_run("lit_ae", "single", {"kind": "single", "seed": "0"})
@@ -289,7 +299,7 @@ def test_a_run_without_other_seeds_is_not_scored(parent):
         metrics, said, _ = run_test(model(), EnsembleUncertainty(), logger=logger)
         assert not [key for key in metrics if key.startswith("ensemble")]
         reason = said["left_out"]["EnsembleUncertainty"]
-        assert reason == "the study has no finished run that differs only in its seed"
+        assert reason == "the study has no finished run on the same split that differs in its seed"
 
 
 def test_a_run_that_cannot_be_loaded_is_left_out(parent):

@@ -87,7 +87,7 @@ class BaseDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def load(self) -> Splits:
-        """Read or map the whole data set and split it; called once."""
+        """Read or map the whole data set and split it, the same at every call."""
 
     def setup(self, stage: str = "") -> None:
         """Load the data at the first call; later calls, for other stages, do nothing."""

@@ -25,7 +25,7 @@ from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback, is_due
 from lit_ae.metrics.kept_rows import KeptRows
 from lit_ae.models.base import Reconstruction, ReconstructionModule
-from lit_ae.models.capabilities import DrawsCodes
+from lit_ae.models.capabilities import Conditional, DrawsCodes
 from lit_ae.models.chunks import decoded, mean_codes
 from lit_ae.samplers import FittedGaussian, Mixture, Normal, Sampler
 from lit_ae.samplers.gibbs import Gibbs
@@ -142,8 +142,10 @@ class Evaluation(PassCallback):
 
     def generate(self, trainer: Trainer, sampler: Sampler, n: int) -> Tensor:
         """This rank's share of n images drawn through the sampler, [n / world, *shape] in [0, 1]."""
+        module, own = generative_module(trainer), slice(trainer.global_rank, None, trainer.world_size)
         z = sampler.sample(n, torch.Generator().manual_seed(self.seed))
-        return decoded(generative_module(trainer), z[trainer.global_rank :: trainer.world_size]).clamp_(0, 1)
+        y = module.mixed_labels(n)[own] if isinstance(module, Conditional) else None
+        return decoded(module, z[own], y).clamp_(0, 1)
 
     # -- what the data do not have ------------------------------------------------------------------------------
 

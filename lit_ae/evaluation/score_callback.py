@@ -8,7 +8,7 @@ from typing import ClassVar
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_ae.console import terminal
-from lit_ae.errors import NotComputable
+from lit_ae.errors import NotComputable, require_at_least
 from lit_ae.evaluation.access import datamodule
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.pass_callback import is_due
@@ -35,6 +35,7 @@ class ScoreCallback(Callback, ABC):
     rank_zero: ClassVar[bool] = True  # False: every rank takes part in `score`, and raises the same NotComputable
 
     def __init__(self, every_n_epochs: int = 0) -> None:
+        require_at_least(0, f"{type(self).__name__}.{{}}", every_n_epochs=every_n_epochs)
         self.every_n_epochs = every_n_epochs
         self._told: set[str] = set()
 

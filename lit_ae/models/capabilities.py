@@ -22,6 +22,9 @@ class Conditional(Protocol):
     def classes(self) -> int:
         """Number K of classes."""
 
+    def mixed_labels(self, n: int) -> Tensor:
+        """Labels [n] of all classes, in their shares of the training data, for codes without labels."""
+
 
 @runtime_checkable
 class AssignsClusters(Protocol):

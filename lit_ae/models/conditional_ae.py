@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_ae.data.containers import Batch, Shape
 from lit_ae.errors import SettingError
 from lit_ae.models.base import ReconstructionModule
+from lit_ae.models.chunks import CHUNK
 from lit_ae.models.training_pass import labels_of_stage, refuse_unlabelled, training_labels
 from lit_ae.nets import Decoder, DecoderFactory, default_decoder
 
@@ -31,10 +32,14 @@ class LabelledDecoder(Decoder):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """[B, D], labels [B] → [B, *output_shape]."""
         if y is None:
-            quantiles = (torch.arange(len(z), device=z.device) + 0.5) / len(z)
-            y = torch.bucketize(quantiles, self.frequencies.cumsum(0)[:-1])
+            y = self.mixed_labels(len(z))
         out: Tensor = self.decoder(torch.cat([z, F.one_hot(y, self.num_classes).to(z.dtype)], 1))
         return out
+
+    def mixed_labels(self, n: int) -> Tensor:
+        """Labels [n], ascending, of all classes in their shares of the training labels."""
+        quantiles = (torch.arange(n, device=self.frequencies.device) + 0.5) / n
+        return torch.bucketize(quantiles, self.frequencies.cumsum(0)[:-1])
 
 
 class ConditionalAE(ReconstructionModule):
@@ -86,6 +91,10 @@ class ConditionalAE(ReconstructionModule):
         y = training_labels(self)
         refuse_unlabelled(self, y, "train", all_needed=True)
         self.decoder.frequencies.copy_(torch.bincount(y, minlength=self.classes) / len(y))
+
+    def mixed_labels(self, n: int) -> Tensor:
+        """Labels [n] of all classes, in the order in which n codes without labels get them on a single device."""
+        return torch.cat([self.decoder.mixed_labels(len(part)) for part in torch.arange(n).split(CHUNK)])
 
     def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The decoder's output [B, *input_shape] for codes [B, D] of classes y [B], of all classes if y is null."""

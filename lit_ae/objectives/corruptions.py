@@ -9,7 +9,10 @@ from lit_ae.errors import SettingError
 
 
 class Corruption(ABC):
-    """q(x_in | x), independent for each component of x (Vincent et al. 2010, section 3.5)."""
+    """q(x_in | x), independent for each component of x (Vincent et al. 2010, section 3.5).
+
+    Random numbers are drawn in float32, so that the noise of a seed is the same in every precision.
+    """
 
     @abstractmethod
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -33,8 +36,7 @@ class GaussianNoise(Corruption):
 
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Noisy x [B, *shape]."""
-        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-        return x + self.sigma * noise
+        return x + self.sigma * torch.randn(x.shape, generator=generator, device=x.device).to(x)
 
 
 class ShareCorruption(Corruption):
@@ -47,7 +49,7 @@ class ShareCorruption(Corruption):
 
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Corrupted x [B, *shape]."""
-        return self.corrupted(x, torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device))
+        return self.corrupted(x, torch.rand(x.shape, generator=generator, device=x.device))
 
     @abstractmethod
     def corrupted(self, x: Tensor, u: Tensor) -> Tensor:

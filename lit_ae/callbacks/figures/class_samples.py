@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.errors import NotComputable
+from lit_ae.errors import NotComputable, require_at_least
 from lit_ae.evaluation.access import reconstruction_module, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -24,6 +24,7 @@ class ClassSamples(ScoreCallback):
 
     def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "ClassSamples.{}", n=n)
         self.n = n
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae.callbacks.figures.traversals import most_active
-from lit_ae.errors import NotComputable, SettingError
+from lit_ae.errors import NotComputable, SettingError, require_at_least
 from lit_ae.evaluation.access import datamodule, is_drawn, save_figure, scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.labelled import labelled_indices
@@ -26,6 +26,7 @@ class CodeDistributions(ScoreCallback):
 
     def __init__(self, factor: str | None = None, n: int = 10, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "CodeDistributions.{}", n=n)
         self.factor, self.n = factor, n
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

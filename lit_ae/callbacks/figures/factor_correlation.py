@@ -2,7 +2,7 @@
 
 from lightning.pytorch import Trainer
 
-from lit_ae.errors import NotComputable
+from lit_ae.errors import NotComputable, require_at_least
 from lit_ae.evaluation.access import datamodule, save_figure, scored_split
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -22,6 +22,7 @@ class FactorCorrelation(ScoreCallback):
 
     def __init__(self, n: int = 16, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "FactorCorrelation.{}", n=n)
         self.n = n
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from numpy import ndarray
 
 from lit_ae import plots
-from lit_ae.errors import NotComputable
+from lit_ae.errors import NotComputable, require_at_least
 from lit_ae.evaluation.access import datamodule, is_drawn, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -110,6 +110,10 @@ class LatentPlot(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "LatentPlot.{}", seed=seed)
+        require_at_least(1, "LatentPlot.{}", max_points=max_points)
+        require_at_least(2, "LatentPlot.{}", neighbours=neighbours)
+        require_at_least(250, "LatentPlot.{}", iterations=iterations)
         self.methods, self.max_points, self.seed = methods, max_points, seed
         self.perplexity, self.iterations, self.neighbours = perplexity, iterations, neighbours
 

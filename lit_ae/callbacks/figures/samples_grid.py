@@ -3,6 +3,7 @@
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import is_drawn, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -22,6 +23,7 @@ class SamplesGrid(ScoreCallback):
 
     def __init__(self, n: int = 50, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "SamplesGrid.{}", n=n)
         self.n = n
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
-from lit_ae.errors import SettingError
+from lit_ae.errors import SettingError, require_at_least
 from lit_ae.evaluation.access import is_drawn, save_figure
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
@@ -52,6 +52,7 @@ class Traversals(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "Traversals.{}", n=n, steps=steps)
         self.dimensions, self.n, self.limit, self.steps = dimensions, n, limit, steps
         self.sample, self.figure = sample, figure
 

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.errors import SettingError
+from lit_ae.errors import SettingError, require_at_least
 from lit_ae.evaluation.access import save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.labelled import labelled_codes, labelled_train_codes
@@ -59,6 +59,10 @@ class ActiveLearning(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "ActiveLearning.{}", seed=seed)
+        require_at_least(
+            1, "ActiveLearning.{}", pool=pool, start=start, step=step, budget=budget, members=members, repeats=repeats
+        )
         chosen: list[Strategy] = strategies or ["variance"]
         self.strategies = [s for s in dict.fromkeys(chosen) if s != "random"]
         if not self.strategies:

@@ -6,6 +6,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae.callbacks.scores.code_scores import require_codes
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import datamodule, generative_module, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.labelled import labelled_codes, labelled_split
@@ -35,6 +36,7 @@ class Clustering(ScoreCallback):
 
     def __init__(self, seed: int = 0, own_clusters: bool = False, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "Clustering.{}", seed=seed)
         self.seed, self.own_clusters = seed, own_clusters
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

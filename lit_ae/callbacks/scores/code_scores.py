@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae.data.containers import SPLITS
-from lit_ae.errors import NotComputable
+from lit_ae.errors import NotComputable, require_at_least
 from lit_ae.evaluation.access import datamodule, reconstruction_module, scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -34,6 +34,8 @@ class CodeScores(ScoreCallback):
 
     def __init__(self, draws: int = 500, seed: int = 0, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "CodeScores.{}", seed=seed)
+        require_at_least(1, "CodeScores.{}", draws=draws)
         self.draws, self.seed = draws, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -5,6 +5,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import first_images, first_labels, reconstruction_module, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -48,6 +49,7 @@ class Compression(ScoreCallback):
 
     def __init__(self, max_images: int = 1000, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "Compression.{}", max_images=max_images)
         self.max_images = max_images
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -5,6 +5,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lit_ae import plots
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
@@ -31,6 +32,7 @@ class Denoising(PassCallback, ScoreCallback):
 
     def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "Denoising.{}", n=n)
         self.n = n
         self._ratios: list[Tensor] = []  # of each batch: of noisy and of denoised images [b, 2]
         self._shown: list[tuple[str, Tensor]] = []

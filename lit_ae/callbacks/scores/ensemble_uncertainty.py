@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 
 from lit_ae import plots, tracking
 from lit_ae.callbacks.scores.uncertainty import calibration, code_uncertainty
-from lit_ae.errors import NotComputable, SettingError
+from lit_ae.errors import NotComputable, SettingError, require_at_least
 from lit_ae.evaluation.access import first_images, first_labels, save_figure
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
@@ -16,6 +16,8 @@ from lit_ae.metrics.reconstruction.calibration import split_variance
 from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.checkpoints import read_checkpoint
 from lit_ae.tracking.logger import run_logger
+
+SPLIT = "data.split_seed"
 
 
 class EnsembleUncertainty(ScoreCallback):
@@ -39,6 +41,9 @@ class EnsembleUncertainty(ScoreCallback):
 
     def __init__(self, draws: int = 32, n: int = 10, max_images: int = 1000, seed: int = 0) -> None:
         super().__init__()
+        require_at_least(0, "EnsembleUncertainty.{}", seed=seed)
+        require_at_least(1, "EnsembleUncertainty.{}", n=n, max_images=max_images)
+        require_at_least(2, "EnsembleUncertainty.{}", draws=draws)
         self.draws, self.n, self.max_images, self.seed = draws, n, max_images, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
@@ -57,7 +62,7 @@ class EnsembleUncertainty(ScoreCallback):
             seeds.append(str(run.seed))
             moments.append(code_uncertainty(other, x, y, self.draws, self.seed))
         if not seeds:
-            raise NotComputable(f"the study has no finished run that differs only in its seed{left_out}")
+            raise NotComputable(f"the study has no finished run on the same split that differs in its seed{left_out}")
         means, variances = (torch.stack(part) for part in zip(*moments, strict=True))  # [M, N, *shape]
         aleatoric, epistemic = split_variance(means, variances)
         mean, x = means.mean(0), x.cpu()
@@ -84,7 +89,10 @@ class EnsembleUncertainty(ScoreCallback):
 
 
 def finished_siblings(trainer: Trainer) -> list[tracking.Run]:
-    """The study's newest finished runs of the same model and settings with other seeds: one for each seed, in order."""
+    """The study's newest finished runs of the same model, settings and split of the data with other seeds, in order.
+
+    One for each seed. Where each seed has a split of its own, a run's test samples may be training samples of others.
+    """
     logger = run_logger(trainer)
     if logger is None or logger.run_id is None:
         return []
@@ -99,6 +107,7 @@ def finished_siblings(trainer: Trainer) -> list[tracking.Run]:
         if run.status == "FINISHED"
         and run.seed != own.seed
         and all(run.tags.get(tag) == own.tags.get(tag) for tag in ("kind", "model", alike))
+        and run.params.get(SPLIT) == own.params.get(SPLIT)
     )
 
 
@@ -108,7 +117,7 @@ def copy_of(module: ReconstructionModule) -> ReconstructionModule:
 
 
 def load(module: ReconstructionModule, run_id: str) -> None:
-    """Load the weights with which a run's training ended.
+    """Load the weights with which a run is scored.
 
     Raises:
         SettingError: the run has no checkpoint, or one that cannot be read or does not fit.

@@ -2,7 +2,7 @@
 
 from lightning.pytorch import Trainer
 
-from lit_ae.errors import NotComputable
+from lit_ae.errors import NotComputable, require_at_least
 from lit_ae.evaluation.access import datamodule, scored_split
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -21,6 +21,7 @@ class FactorVAEScore(ScoreCallback):
 
     def __init__(self, seed: int = 0, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "FactorVAEScore.{}", seed=seed)
         self.seed = seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae.data.containers import SplitName
-from lit_ae.errors import SettingError
+from lit_ae.errors import SettingError, require_at_least
 from lit_ae.evaluation.access import scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
@@ -71,6 +71,7 @@ class GenerationScores(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "GenerationScores.{}", n=n, splits=splits)
         if fid_sizes < 0 or fid_sizes == 1:
             raise SettingError(
                 f"GenerationScores.fid_sizes is {fid_sizes}: it must be 0 (no fid_infinity) or at least 2"

@@ -5,6 +5,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import datamodule, on_device, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -37,6 +38,8 @@ class HopfieldRecall(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "HopfieldRecall.{}", seed=seed)
+        require_at_least(1, "HopfieldRecall.{}", n=n)
         self.loads, self.n, self.seed = loads, n, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae.data.containers import ArrayDataset
-from lit_ae.errors import NotComputable
+from lit_ae.errors import NotComputable, require_at_least
 from lit_ae.evaluation.access import datamodule, on_device, scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.labelled import labelled_indices
@@ -40,6 +40,8 @@ class InputProbe(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "InputProbe.{}", seed=seed)
+        require_at_least(1, "InputProbe.{}", max_train=max_train, components=min(components, default=None))
         self.components, self.pixels, self.max_train, self.seed = components, pixels, max_train, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -7,6 +7,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_ae import plots
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import is_drawn, on_device, save_figure, scored_split
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
@@ -50,6 +51,8 @@ class Interpolation(ScoreCallback):
 
     def __init__(self, pairs: int = 20, steps: int = 5, shown: int = 6, seed: int = 0, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "Interpolation.{}", seed=seed)
+        require_at_least(1, "Interpolation.{}", pairs=pairs, steps=steps, shown=shown)
         self.pairs, self.steps, self.shown, self.seed = pairs, steps, shown, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -1,17 +1,19 @@
 """How much of the input is retained after each layer of the encoder."""
 
+import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lit_ae import plots
 from lit_ae.callbacks.training.layerwise_pretraining import blocks
+from lit_ae.errors import NotComputable
 from lit_ae.evaluation.access import datamodule, is_drawn, on_device, save_figure, scored_split
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.codes.retention import variance_retained
 from lit_ae.models.base import ReconstructionModule
-from lit_ae.models.chunks import in_chunks
+from lit_ae.models.chunks import in_chunks, mean_codes
 from lit_ae.nets import MLPEncoder
 
 
@@ -19,13 +21,16 @@ class LayerRetention(ScoreCallback):
     """`retention/1`, `retention/2`, … in percent, and figure `retention`, for models with an `MLPEncoder`.
 
     The share of the input's variance that ridge regression explains from the activations of each layer (linear map,
-    norm and activation), the last layer being the mean code: see `variance_retained`. Higher means that more is
-    retained. The regression is linear; a decoder may recover more.
+    norm and activation), the last value being that of the mean code: see `variance_retained`. Higher means that more is
+    retained. The regression is linear; a decoder may recover more. It is left out for a family whose encoder is not
+    given x alone, such as `ConditionalVAE`.
 
     Args:
         alpha: penalty of the regression.
         every_n_epochs: as for `ScoreCallback`.
     """
+
+    version = 2  # 2: the last value is that of the mean code in every family
 
     def __init__(self, alpha: float = 1.0, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
@@ -37,14 +42,18 @@ class LayerRetention(ScoreCallback):
         if not isinstance(module.encoder, MLPEncoder):
             return {}
         splits = data.split("train"), scored_split(trainer)
+        if not _reads_x(module, on_device(splits[1].x[:1], module), splits[1].y[:1].to(module.device)):
+            raise NotComputable(f"the encoder of {type(module).__name__} is not given x alone")
         train_x, x = (on_device(split.x[:], module).flatten(1) for split in splits)
         train_features, features = train_x, x
         shares = []
         layers = blocks(module.encoder.layers)
         for layer in layers:
-            train_features, features = (_through(module, layer, part) for part in (train_features, features))
-            if layer is layers[-1]:  # its output may hold a log variance after the mean
-                train_features, features = train_features[:, : module.latent_dim], features[:, : module.latent_dim]
+            if layer is layers[-1]:  # the family may go on from its output
+                codes = (mean_codes(module, split.x, split.y) for split in splits)
+                train_features, features = (part.to(x.device) for part in codes)
+            else:
+                train_features, features = (_through(module, layer, part) for part in (train_features, features))
             shares.append(100 * variance_retained(train_features, train_x, features, x, self.alpha))
         evaluation.protocol["retention"] = (
             f"% of the input's variance explained by ridge regression (alpha = {self.alpha:g}) on each layer's "
@@ -57,6 +66,14 @@ class LayerRetention(ScoreCallback):
             figure = plots.curves({"ridge regression": points}, "layer", "variance retained (%)", title)
             save_figure(trainer, figure, "retention")
         return {f"retention/{i}": share for i, share in enumerate(shares, 1)}
+
+
+def _reads_x(module: ReconstructionModule, x: Tensor, y: Tensor) -> bool:
+    """Whether the encoder is given x [1, *shape] as it is."""
+    seen: list[Tensor] = []
+    with torch.no_grad(), module.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+        module.encode(x, y)
+    return bool(seen) and torch.equal(seen[0].flatten(), x.flatten())
 
 
 def _through(module: ReconstructionModule, layer: nn.Sequential, features: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from lightning.pytorch import Trainer
 
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.labelled import labelled_codes, labelled_indices, labelled_train_codes
@@ -35,6 +36,8 @@ class LinearProbe(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "LinearProbe.{}", seed=seed)
+        require_at_least(1, "LinearProbe.{}", max_train=max_train, max_knn=max_knn, k=k)
         self.max_train, self.max_knn, self.k, self.seed = max_train, max_knn, k, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

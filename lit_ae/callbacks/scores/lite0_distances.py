@@ -2,6 +2,7 @@
 
 from lightning.pytorch import Trainer
 
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import scored_split, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
@@ -34,6 +35,7 @@ class Lite0Distances(ScoreCallback):
         from lit_ae.metrics.images.lite0 import weights_file
 
         super().__init__(every_n_epochs)
+        require_at_least(1, "Lite0Distances.{}", n=n)
         weights_file()  # refuse it before the training, not after
         self.n = n
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from lit_ae.errors import NotComputable, SettingError
+from lit_ae.errors import NotComputable, SettingError, require_at_least
 from lit_ae.evaluation.access import on_device, scored_split
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
@@ -55,6 +55,7 @@ class LogLikelihood(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "LogLikelihood.{}", seed=seed)
         for setting, value in {"k": k, "max_images": 1 if max_images is None else max_images}.items():
             if value < 1:
                 raise SettingError(f"LogLikelihood.{setting} is {value}: it must be at least 1")

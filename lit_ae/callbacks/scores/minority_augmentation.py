@@ -4,7 +4,10 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
-from lit_ae.errors import NotComputable, SettingError
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import ArrayDataset
+from lit_ae.data.subsets import binarised
+from lit_ae.errors import NotComputable, SettingError, require_at_least
 from lit_ae.evaluation.access import datamodule, on_device, reconstruction_module, save_figure, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.labelled import labelled_split, labelled_train_codes
@@ -40,6 +43,8 @@ class MinorityAugmentation(ScoreCallback):
 
     def __init__(self, few: int = 5, per_class: int = 100, repeats: int = 3, n: int = 10, seed: int = 0) -> None:
         super().__init__()
+        require_at_least(0, "MinorityAugmentation.{}", seed=seed)
+        require_at_least(1, "MinorityAugmentation.{}", n=n)
         if not 0 < few < per_class or repeats < 1:
             raise SettingError(
                 f"MinorityAugmentation has few = {few}, per_class = {per_class}, repeats = {repeats}: few must be at "
@@ -56,8 +61,7 @@ class MinorityAugmentation(ScoreCallback):
         test = labelled_split(trainer, evaluation, split_name(trainer))
         if not (test.y == label).any():
             raise NotComputable(f"none of the {len(test):,} labelled scored samples is of class {label}")
-        train, whole = labelled_split(trainer, evaluation, "train"), data.load().train  # the second has the class
-        minority = whole.x[whole.y == label]
+        train, minority = labelled_split(trainer, evaluation, "train"), _left_out(data, label).x
         if len(minority) < self.few:
             raise NotComputable(
                 f"MinorityAugmentation.few is {self.few} but class {label} has {len(minority)} samples: lower it"
@@ -91,3 +95,10 @@ class MinorityAugmentation(ScoreCallback):
             f"synthetic: decoded codes added up to {self.per_class}; mean of {self.repeats} repeats"
         )
         return sums
+
+
+def _left_out(data: BaseDataModule, label: int) -> ArrayDataset:
+    """The training samples of the class that the splits do not hold, binarised if these are."""
+    whole = data.load().train
+    samples = whole.subset((whole.y == label).nonzero().flatten())
+    return binarised(samples, torch.Generator().manual_seed(data.split_seed)) if data.binarise else samples

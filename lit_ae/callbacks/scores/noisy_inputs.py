@@ -6,6 +6,7 @@ from torch import Tensor
 
 from lit_ae import plots
 from lit_ae.data.containers import ArrayDataset
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import datamodule, on_device, reconstruction_module, save_figure, scored_split
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -44,6 +45,8 @@ class NoisyInputs(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "NoisyInputs.{}", seed=seed)
+        require_at_least(1, "NoisyInputs.{}", max_images=max_images, n=n)
         self.corruption = corruption or GaussianNoise()
         self.max_images, self.n, self.seed = max_images, n, seed
 

@@ -36,12 +36,12 @@ class PairedTest(Callback):
             return
         parent = tracking.get_run(parent_id)
         declared = [c for c in json.loads(parent.tags["comparisons"]) if own.model in (c["a"], c["b"])]
-        siblings = [  # of the compared rows alone: reading all runs of a study would take longer with each of them
+        siblings = tracking.newest(  # of the compared rows alone: reading all takes longer with each run of a study
             run
             for model in sorted({c[side] for c in declared for side in "ab" if c["test"] == "paired"})
             for run in tracking.children(own.tags["study"], parent_id, kind="run", model=model)
             if run.status in ("FINISHED", "RUNNING")  # two runs may finish at the same time
-        ]
+        )
         for comparison in declared:
             metric, a, b = comparison["metric"], comparison["a"], comparison["b"]
             other = comparison.get("b_metric") or metric

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from lit_ae.errors import SettingError
+from lit_ae.errors import SettingError, require_at_least
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
@@ -41,6 +41,7 @@ class ReconstructionScores(PassCallback, ScoreCallback):
 
     def __init__(self, noise: float = 0.2, seed: int = 0, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "ReconstructionScores.{}", seed=seed)
         if not 0 <= noise < math.inf:
             raise SettingError(f"ReconstructionScores.noise is {noise}: it must be 0 (no noisy inputs) or positive")
         self.noise, self.seed = noise, seed

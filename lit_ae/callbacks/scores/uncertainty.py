@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lit_ae import plots
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import first_images, first_labels, is_drawn, save_figure
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
@@ -143,6 +144,9 @@ class Uncertainty(ScoreCallback):
         self, draws: int = 32, n: int = 10, max_images: int = 1000, seed: int = 0, every_n_epochs: int = 0
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(0, "Uncertainty.{}", seed=seed)
+        require_at_least(1, "Uncertainty.{}", n=n, max_images=max_images)
+        require_at_least(2, "Uncertainty.{}", draws=draws)
         self.draws, self.n, self.max_images, self.seed = draws, n, max_images, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lit_ae import plots
 from lit_ae.data.containers import ArrayDataset
 from lit_ae.data.rows import PART
-from lit_ae.errors import NotComputable, SettingError
+from lit_ae.errors import NotComputable, SettingError, require_at_least
 from lit_ae.evaluation.access import datamodule, on_device, save_figure, split_name
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
@@ -64,6 +64,7 @@ class ValidSet(ScoreCallback):
         every_n_epochs: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "ValidSet.{}", n=n)
         if lowest_entropy is not None and not 0 < lowest_entropy < 1:
             raise SettingError(
                 f"ValidSet.lowest_entropy is {lowest_entropy}: it must lie between 0 and 1, both excluded"
@@ -80,6 +81,8 @@ class ValidSet(ScoreCallback):
         images = data.valid_set()
         if split_name(trainer) == "val":
             images = images[~_are_in(images, data.split("test"))]
+            if not len(images):
+                raise NotComputable("all valid images are in the test split")
         unseen = ~_are_in(images, data.split("train"))
         valid = on_device(images, trainer.lightning_module)
         n = self.n or len(valid)

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lit_ae import plots
+from lit_ae.errors import require_at_least
 from lit_ae.evaluation.access import first_images, first_labels, is_drawn, save_figure
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
@@ -31,6 +32,7 @@ class ZeroedDimensions(ScoreCallback):
 
     def __init__(self, dimensions: int = 6, n: int = 8, max_images: int = 100, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
+        require_at_least(1, "ZeroedDimensions.{}", dimensions=dimensions, n=n, max_images=max_images)
         self.dimensions, self.n, self.max_images = dimensions, n, max_images
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:

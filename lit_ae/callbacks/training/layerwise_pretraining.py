@@ -56,7 +56,7 @@ class LayerwisePretraining(Callback):
         self, epochs: int = 5, method: Literal["autoencoder", "rbm"] = "autoencoder", lr: float = 1e-3, steps: int = 1,
         dropout: float = 0.0,
     ) -> None:  # fmt: skip
-        for setting, value in (("epochs", epochs), ("lr", lr)):
+        for setting, value in (("epochs", epochs), ("lr", lr), ("steps", steps)):
             if value <= 0:
                 raise SettingError(f"LayerwisePretraining.{setting} is {value}: it must be positive")
         if not 0 <= dropout < 1:

@@ -61,14 +61,15 @@ def silhouette(codes: Tensor, clusters: "NDArray[np.int32]", seed: int, most: in
     Over at most `most` random codes, since its cost grows with N².
 
     Raises:
-        NotComputable: these codes are all in one cluster.
+        NotComputable: these codes are all in one cluster, or each in one of its own.
     """
     import numpy as np
     from sklearn.metrics import silhouette_score
 
     some = np.random.default_rng(seed).permutation(len(codes))[:most]
-    if len(np.unique(clusters[some])) < 2:
-        raise NotComputable(f"the {len(some)} codes of the silhouette are all in one cluster")
+    if not 2 <= len(np.unique(clusters[some])) < len(some):
+        how = "all in one cluster" if len(np.unique(clusters[some])) < 2 else "each in a cluster of its own"
+        raise NotComputable(f"the {len(some)} codes of the silhouette are {how}")
     return float(silhouette_score(codes.detach().cpu().double().numpy()[some], clusters[some]))
 
 

@@ -98,7 +98,7 @@ def nearest_distances(a: Tensor, b: Tensor) -> Tensor:
 
 def spread(rows: Tensor, n: int) -> Tensor:
     """n of the rows [N, …] at equal steps, or all if there are no more than n."""
-    return rows[:: max(1, len(rows) // n)][:n]
+    return rows if len(rows) <= n else rows[torch.arange(n, device=rows.device) * len(rows) // n]
 
 
 def median_ratio(distances: Tensor, reference: Tensor) -> float:
