@@ -5,9 +5,9 @@ from pathlib import Path
 
 HEAD = """# Faults
 
-What was done to commands, studies and their files, and what was left of the values that an undisturbed run logs.
-`lost` and `doubled` count values of metrics; `recovered` counts the times after which the same command, if need be
-after the remedy that its message names, ended with bit-identical metrics, and no run was left RUNNING.
+Each fault was done to a running command or to its files. `lost` and `doubled` count values of metrics that are missing
+or logged twice compared with an undisturbed run. `recovered` counts the times that the same command, given again after
+the remedy that its message names, if any, ended with bit-identical metrics and left no run in the state RUNNING.
 
 This page is written by `make test-faults TABLE=docs/faults.md`: do not edit it.
 """

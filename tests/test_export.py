@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -180,6 +181,11 @@ def test_the_difference_is_absolute_below_one_and_relative_above():
     assert difference(torch.tensor([0.5]), torch.tensor([0.25])) == 0.25
     assert difference(torch.tensor([90.0]), torch.tensor([100.0])) == pytest.approx(0.1)
     assert difference(torch.zeros(2), torch.zeros(3)) == float("inf")
+
+
+def test_the_documentation_s_table_has_every_family():
+    page = (Path(__file__).parents[1] / "docs" / "export.md").read_text("utf-8")
+    assert re.findall(r"^\| (\w+) \| (?:all|decoder) \|", page, re.MULTILINE) == MODELS
 
 
 @pytest.mark.slow

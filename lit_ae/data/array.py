@@ -41,7 +41,8 @@ class Array(BaseDataModule):
         grey: whether a folder's images are converted to grey.
         background: grey value from 0 (black) to 255 that shows through transparent pixels of a folder's images.
         layout: which axis of a 4-dimensional array holds the channels; `auto`: the one of size 1 or 3, if only one is.
-        labels: the column of a table that holds the labels; null: `y`, `label`, `class` or `target`, if there is one.
+        labels: the column of a table that holds the labels; null: `y`, `label`, `labels`, `class` or
+            `target`, in upper or lower case, if there is one.
         val_share: share of all samples that becomes the val split.
         test_share: share of all samples that becomes the test split.
         kwargs: as for `BaseDataModule`.

@@ -20,8 +20,8 @@ KINDS = ("circle", "square", "triangle")
 class Shapes(BaseDataModule):
     """White shapes on black, 28 x 28: 3 kinds x 8 sizes (7 to 14 px) x every position inside, 8,340 images.
 
-    All images differ, since each shape touches all four sides of its size x size box. (The original report, whose
-    renderer is lost, counts 8,002.) The report trains on 90 % and validates on 10 %; here a test split is kept apart
+    All images differ, since each shape touches all four sides of its size x size box. (The original publication, whose
+    renderer is lost, counts 8,002.) It trains on 90 % and validates on 10 %; here a test split is kept apart
     from the split on which choices are made: train 80 % (6,672 images), val 10 % (834), test 10 % (834).
     Factors: kind of shape (0 circle, 1 square, 2 triangle; it is also the label), size in px, and x and y of the
     box's centre in px from the top left. With `hues` every shape also occurs in each of so many colours, and the hue in

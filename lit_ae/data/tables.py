@@ -33,7 +33,7 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
 
     Args:
         path: the file; the first line of a text file names the columns.
-        label_column: the column with the labels; if null `y`, `label`, `labels`, `class` or `target`.
+        label_column: the column with the labels; if null `y`, `label`, `labels`, `class` or `target`, in any case.
 
     Raises:
         SettingError: the file is broken or empty, the labels are missing or not clear, or a feature is no number, not

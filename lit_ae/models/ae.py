@@ -6,6 +6,6 @@ from lit_ae.models.base import ReconstructionModule
 class AE(ReconstructionModule):
     """Deterministic autoencoder: z = f(x), x_hat = g(z), no penalty.
 
-    Hinton & Salakhutdinov 2006, without their pretraining. The first report calls it DAE, an abbreviation that usually
-    means the denoising autoencoder.
+    Hinton & Salakhutdinov 2006, without their pretraining. The publication on stochastic autoencoders calls it DAE, an
+    abbreviation that usually means the denoising autoencoder.
     """

@@ -22,11 +22,11 @@ NAMES: dict[Strategy, str] = {
 
 
 class ActiveLearning(ScoreCallback):
-    """`active_learning/{accuracy_STRATEGY,area}`: a classifier on codes that chooses its labels.
+    """`active_learning/{accuracy_STRATEGY,area}`: a classifier on codes that chooses the samples to be labelled.
 
-    `accuracy_variance`, `accuracy_random` and so on are accuracies at the last budget with the labels that a strategy
+    `accuracy_variance`, `accuracy_random` and so on are accuracies at the last budget with the samples that a strategy
     chooses (`learning_curve`); higher is better. `area`, or `area_STRATEGY` of one that is not the first, is the mean
-    difference from random labels over all budgets; positive: choosing is better. All are means over repeats, which
+    difference from random samples over all budgets; positive: choosing is better. All are means over repeats, which
     differ in pool, start and random choice. Figure `active-learning` shows the accuracies by number of labels, with a
     band from the lowest to the highest repeat. Codes are centred and divided by one common standard deviation,
     so that dimensions with a small variance keep it.

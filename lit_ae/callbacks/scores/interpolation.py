@@ -33,15 +33,15 @@ class Interpolation(ScoreCallback):
     45 dB, not 28. If it were the distance of codes to the nearer end, it would be symmetric about α = ½ and double from
     α = 0.2 to 0.4, but it grows by factors of 1.68 and 1.56. Mixing before encoding gives factors of 1.2 to 1.6 (MNIST,
     three MLP families). PSNR against the nearer end's reconstruction would be about 17 dB at α = 0.4, not 23; PSNR
-    against a mix of both ends' reconstructions cannot be ruled out by the table. The report's infinite mean needs only
+    against a mix of both ends' reconstructions cannot be ruled out by the table. The published infinite mean needs only
     one infinite pair, so it does not prove that its decoder ignored the code.
 
     `interpolation_path_ratio`: see `path_ratio`, over 20 steps. A conditional model is given the class of the nearer
     end.
 
     Args:
-        pairs: number of pairs; 20 in the report.
-        steps: number of steps of α from 0 to 1; 5 in the report.
+        pairs: number of pairs; 20 as published.
+        steps: number of steps of α from 0 to 1; 5 as published.
         shown: number of pairs in the figure.
         seed: seed of the choice of pairs.
         every_n_epochs: as for `ScoreCallback`.

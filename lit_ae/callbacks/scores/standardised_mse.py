@@ -1,4 +1,4 @@
-"""The first report's error on standardised pixels."""
+"""The error on standardised pixels, as the figures on stochastic autoencoders were published."""
 
 import torch
 from lightning.pytorch import LightningModule, Trainer

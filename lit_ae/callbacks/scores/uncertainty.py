@@ -124,11 +124,12 @@ def calibration(
 class Uncertainty(ScoreCallback):
     """`uncertainty`, the mean variance of a pixel over K draws of the code, and a figure of the same name.
 
-    It is the variance due to the noise of the code (aleatoric); the first report calls it epistemic. It is 0 for a
-    model whose code has no noise. The variance due to what the model has not learnt (epistemic) is
-    `uncertainty_dropout`, the same over K dropout masks, for networks with dropout; see also `EnsembleUncertainty`. The
-    sum of both is compared with the squared error: `calibration/{pearson,spearman,image_spearman,error}` and figure
-    `calibration`. All are variances of the mean image and do not include the pixel noise of the likelihood.
+    It is the variance due to the noise of the code (aleatoric); the publication on stochastic autoencoders calls it
+    epistemic. It is 0 for a model whose code has no noise. The variance due to what the model has not learnt
+    (epistemic) is `uncertainty_dropout`, the same over K dropout masks, for networks with dropout; see also
+    `EnsembleUncertainty`. The sum of both is compared with the squared error:
+    `calibration/{pearson,spearman,image_spearman,error}` and figure `calibration`. All are variances of the mean image
+    and do not include the pixel noise of the likelihood.
 
     Args:
         draws: number K of draws.

@@ -37,7 +37,8 @@ class ValidSet(ScoreCallback):
     section 3.1), images become more faithful but less varied.
 
     With `rounded`, the same scores are also logged as `NAME/SAMPLER/rounded` for the first few images with each pixel
-    rounded to 0 or 1: a reading of the shapes report's lost formulas, in which its "coverage" is `valid_share`.
+    rounded to 0 or 1: a reading of the lost formulas of the publication on shapes, whose "coverage" is then
+    `valid_share`.
 
     Args:
         threshold: Euclidean distance over pixels in [0, 1] within which a generated image counts as a valid one.
