@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import h5py
 import numpy as np
+import pandas
 import pytest
 import torch
 import torchvision
@@ -18,7 +19,7 @@ from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
 
-from lit_ae.data import ArrayDataset, BaseDataModule, download, hdf5
+from lit_ae.data import ArrayDataset, BaseDataModule, download, hdf5, numpy_files
 from lit_ae.data.array import Array
 from lit_ae.data.cifar10 import CIFAR10
 from lit_ae.data.containers import SPLITS
@@ -553,8 +554,13 @@ def test_names_may_be_capitals_and_unlabelled_samples_have_no_class(tmp_path: Pa
     np.savez(tmp_path / "xy.npz", X=x, Y=np.array([3, -1, 7, -1] * 5))
     data = Array(tmp_path / "xy.npz")
     assert (data.num_classes, data.class_names) == (2, ("3", "7"))
-    with pytest.raises(SettingError, match=r"leave_out is 7, which is no class of the training data \(0: 3, 1: 7\)"):
-        Array(tmp_path / "xy.npz", leave_out=7).split("train")
+    less = Array(tmp_path / "xy.npz", leave_out=7)
+    assert sorted(less.split("train").y.unique().tolist()) == [-1, 0], (
+        "7 is the label in the file, and the second class"
+    )
+    assert less.left_out == 1
+    with pytest.raises(SettingError, match=r"leave_out is 1, which is no class of the data \(3, 7\)"):
+        Array(tmp_path / "xy.npz", leave_out=1).split("train")
     samples, y = whole(data)
     assert y.tolist() == [[0, -1, 1, -1][int(first) // 2 % 4] for first in samples[:, 0]]
     np.savez(tmp_path / "none.npz", x=x, y=np.full(20, np.nan))
@@ -584,6 +590,96 @@ def test_table_with_labels(tmp_path: Path) -> None:
     }
     with pytest.raises(SettingError, match="columns 'label' hold no numbers"):
         Array(tmp_path / "table.csv", labels="first")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("y,a,b,y", "several columns called 'y'"),  # pandas calls the second y.1, which would be a feature
+        ("a, a ,b,y", "several columns called 'a'"),
+    ],
+)
+def test_columns_of_one_name_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "table.csv").write_text("\n".join([text, *(f"{i},{i / 2},{i / 3},{i % 2}" for i in range(20))]))
+    with pytest.raises(SettingError, match=message):
+        Array(tmp_path / "table.csv")
+
+
+def test_an_index_of_parquet_is_not_lost(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"a": np.arange(20.0), "id": np.arange(20), "y": np.arange(20) % 2, "age": np.arange(20)})
+    path = tmp_path / "table.parquet"
+    frame[["a", "id", "y"]].set_index(["id", "y"]).to_parquet(path)
+    assert Array(path).num_classes == 2
+    frame[["a", "y"]].rename(columns={"y": "kind"}).set_index("kind").to_parquet(path)
+    assert Array(path, labels="kind").num_classes == 2
+    frame[["a", "age"]].set_index("age").to_parquet(path)
+    with pytest.raises(SettingError, match=r"'age' is in the index: make it a column \(reset_index\)"):
+        Array(path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "npy"])
+def test_differences_that_float32_would_lose_are_refused(tmp_path: Path, ending: str) -> None:
+    """Unix seconds within a minute are all the same number in float32."""
+    seconds = 1_700_000_000 + np.arange(60)
+    path = tmp_path / f"x.{ending}"
+    x = np.stack([np.arange(60), seconds], 1)
+    write = {
+        "csv": lambda: path.write_text("\n".join(["a,time", *(f"{a},{b}" for a, b in x)])),
+        "npy": lambda: np.save(path, x),
+    }
+    write[ending]()
+    with pytest.raises(SettingError, match=r"(column 'time'|feature 1) has values too far from 0"):
+        Array(path)
+    x[:, 1] = 1990 + np.arange(60)
+    write[ending]()
+    assert sorted(whole(Array(path))[0][:, 1].tolist()) == list(range(1990, 2050))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings_", "message"),
+    [
+        ("x.npy", {"size": (4, 4)}, r"--data\.size has no meaning for a \.npy file"),
+        ("x.npy", {"grey": True}, r"--data\.grey has no meaning for a \.npy file"),
+        ("x.npy", {"labels": "y"}, r"--data\.labels has no meaning for a \.npy file"),
+        ("x.npz", {"labels": "kinds"}, r"--data\.labels is 'kinds', and .* has the arrays \['species', 'x'\]"),
+        ("x.csv", {"layout": "channels_last"}, r"--data\.layout has no meaning for a \.csv file"),
+        ("folder", {"labels": "y"}, r"--data\.labels has no meaning for a folder"),
+    ],
+)
+def test_settings_of_another_kind_of_file_are_refused(tmp_path: Path, name: str, settings_: dict, message: str) -> None:
+    x = np.random.default_rng(0).random((20, 3))
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", x=x, species=np.arange(20) % 2)
+    (tmp_path / "x.csv").write_text("\n".join(["a,b", *(f"{i},{i / 2}" for i in range(20))]))
+    images(tmp_path / "folder" / "cat")
+    with pytest.raises(SettingError, match=message):
+        Array(tmp_path / name, **settings_)
+    assert Array(tmp_path / "x.npz", labels="species").num_classes == 2
+
+
+def test_a_file_that_is_just_mapped_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its header the file is above the limit, and its values are not."""
+    x = np.arange(20 * 64).reshape(20, 8, 8) % 2 == 0
+    np.save(tmp_path / "x.npy", x)
+    monkeypatch.setattr(numpy_files, "IN_MEMORY", x.nbytes)
+    samples = Array(tmp_path / "x.npy").split("train").x[:]
+    assert samples.dtype == torch.uint8
+    assert samples.unique().tolist() == [0, 255]
+
+
+def test_everything_is_binarised_and_in_the_order_of_the_file(tmp_path: Path) -> None:
+    x = np.tile(np.arange(20, dtype=np.uint8)[:, None, None] * 12, (1, 5, 5))
+    np.save(tmp_path / "x.npy", x)
+    found = Array(tmp_path / "x.npy", binarise=True).everything().x
+    assert set(found.unique().tolist()) == {0, 255}
+    assert (found[0] == 0).all()
+    path = dense(tmp_path / "genes.h5", counts(), 10.0 * (np.arange(CELLS) % 4))
+    genes = Genes(path, n_genes=None)
+    samples, y = whole(genes)
+    cells = genes.everything()
+    assert cells.y.tolist() == (np.arange(CELLS) % 4).tolist()
+    assert torch.equal(cells.x[:][torch.from_numpy(genes._order())], samples)
+    assert torch.equal(cells.y[torch.from_numpy(genes._order())], y)
 
 
 def images(folder: Path, n: int = 5, size: tuple[int, int] = (4, 6)) -> None:
@@ -633,6 +729,14 @@ def test_class_folders_may_be_numbers(tmp_path: Path) -> None:
     assert data.class_names == ("0", "2", "10")
     x, y = whole(data)
     assert sorted(y[x[:, 1, 0, 0] == 2].tolist()) == [2] * 5  # the folder with a name of two letters
+
+
+def test_class_folders_may_be_called_like_missing_values(tmp_path: Path) -> None:
+    for name in ("None", "crack", "-1"):
+        images(tmp_path / name)
+    data = Array(tmp_path, val_share=0.2, test_share=0.2)
+    assert data.class_names == ("-1", "None", "crack")
+    assert whole(data)[1].min() == 0
 
 
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
@@ -686,6 +790,11 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         ({"x": np.full((9, 5, 5), 255.0)}, r"pixels from 255 to 255: scale them to \[0, 1\]"),
         ({"x": np.zeros((9, 4)), "y": np.zeros(8)}, r"labels of shape \[8\]"),
         ({"x": np.zeros((3, 4))}, "leave a split empty"),
+        (
+            {"x": np.zeros((9, 2)), "y": np.array([-1, 1] * 4 + [1])},
+            "no other labels than -1, which means unlabelled, and",
+        ),
+        ({"x": np.zeros((9, 2)), "x_test": np.zeros((9, 2))}, "has the array 'x_test', which would be left out"),
         ({"x": np.array([{}, {}])}, "cannot be read as .npy or .npz"),
     ],
 )

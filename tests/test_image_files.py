@@ -206,6 +206,9 @@ def test_tiffs_of_both_byte_orders(order, tmp_path):
             np.dstack([DEEP] * 4),
             {"bits": 16, "samples": 4, "photometric": 2, "extra": [ALPHA_TAG]},
         ),
+        ("more bands", np.dstack([RGB, GREY]), {"bits": 8, "samples": 4, "photometric": 2, "extra": [(338, 0)]}),
+        ("more bands", np.dstack([RGB, GREY]), {"bits": 8, "samples": 4, "photometric": 2}),
+        ("more bands", np.dstack([GREY, GREY]), {"bits": 8, "samples": 2, "extra": [(338, 0)]}),
         ("", GREY.astype(np.float64), {"bits": 64, "extra": [FLOAT]}),
     ],
 )

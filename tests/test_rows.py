@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from lit_ae import tracking
-from lit_ae.data import Array, Digits, array, rows
+from lit_ae.data import Array, Digits, numpy_files, rows
 from lit_ae.data.containers import ArrayDataset
 from lit_ae.data.rows import Rows, add_content
 from lit_ae.errors import SettingError
@@ -32,7 +32,7 @@ def both(path: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[
     """The data in memory, and as views of one array."""
     found = []
     for limit in (2**60, 0):
-        monkeypatch.setattr(array, "IN_MEMORY", limit)
+        monkeypatch.setattr(numpy_files, "IN_MEMORY", limit)
         found.append(Array(path, batch_size=7, eval_batch_size=11, **settings))
         found[-1].split("train")
     assert isinstance(found[0].split("val").x, torch.Tensor)
@@ -65,9 +65,9 @@ def test_views_of_a_mapped_file_are_the_same_data(kind: str, tmp_path: Path, mon
 )
 def test_variants_of_the_data(settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "xy.npz", x=ARRAYS["bytes"][:90], y=np.arange(90) % 3)
-    monkeypatch.setattr(array, "IN_MEMORY", 0)
+    monkeypatch.setattr(numpy_files, "IN_MEMORY", 0)
     mapped = Array(tmp_path / "xy.npz", **settings)
-    monkeypatch.setattr(array, "IN_MEMORY", 2**60)
+    monkeypatch.setattr(numpy_files, "IN_MEMORY", 2**60)
     assert Array(tmp_path / "xy.npz", **settings).digest() == mapped.digest()
 
 
@@ -104,7 +104,7 @@ def test_neither_splits_nor_checks_nor_an_epoch_hold_the_array(tmp_path: Path, m
     """An eighth of its bytes is enough for all that an epoch needs."""
     n, size = 24_000, 400
     np.save(tmp_path / "x.npy", RANDOM.integers(0, 256, (n, size), dtype=np.uint8))
-    monkeypatch.setattr(array, "IN_MEMORY", 0)
+    monkeypatch.setattr(numpy_files, "IN_MEMORY", 0)
     np.save(tmp_path / "few.npy", RANDOM.integers(0, 256, (50, size), dtype=np.uint8))
     Array(tmp_path / "few.npy").digest()  # imports, which are not the data's
     tracemalloc.start()
@@ -136,13 +136,13 @@ def test_values_that_are_refused_far_from_the_start(
     x = RANDOM.random((3000, 4))
     values(x)
     np.save(tmp_path / "x.npy", x)
-    monkeypatch.setattr(array, "IN_MEMORY", 0)
+    monkeypatch.setattr(numpy_files, "IN_MEMORY", 0)
     with pytest.raises(SettingError, match=message):
         Array(tmp_path / "x.npy")
 
 
 def test_images_that_are_refused_far_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(array, "IN_MEMORY", 0)
+    monkeypatch.setattr(numpy_files, "IN_MEMORY", 0)
     x = RANDOM.random((3000, 4, 5))
     x[2001, 1, 1] = -0.5
     np.save(tmp_path / "x.npy", x)
@@ -200,7 +200,7 @@ def test_scores_of_views_are_those_of_data_in_memory(
     own = ["--data=Array", "--data.path=xy.npz", "--data.limit=150"]
     found = []
     for limit in (2**60, 0):
-        monkeypatch.setattr(array, "IN_MEMORY", limit)
+        monkeypatch.setattr(numpy_files, "IN_MEMORY", limit)
         assert lit_ae("fit", *settings("vae"), *own) == 0
         assert lit_ae("test", *settings("vae"), *own, "--config", scores, "--config", "others.yaml") == 0
         run = max(tracking.search("lit_ae", kind="single"), key=lambda run: run.start)

@@ -1,29 +1,23 @@
 """Your own arrays, tables or folders of images."""
 
-import re
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from lit_ae.data import image_files, tables
+from lit_ae.data import image_files, numpy_files, tables
 from lit_ae.data.base import BaseDataModule
-from lit_ae.data.containers import ArrayDataset, Splits, no_labels, refuse_not_finite
-from lit_ae.data.labels import as_labels
+from lit_ae.data.containers import COLLAPSED, ArrayDataset, Splits, collapsed, no_labels, refuse_not_finite
+from lit_ae.data.labels import Labels, as_labels
+from lit_ae.data.numpy_files import Layout
 from lit_ae.data.rows import Raw, Rows, mapping, parts_of
-from lit_ae.data.subsets import seeded_split, share_sizes
+from lit_ae.data.subsets import binarised, seeded_split, share_sizes
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.settings.memory import require_memory
 
-Layout = Literal["auto", "channels_first", "channels_last"]
-CHANNELS = (1, 3)
-IN_MEMORY = 2**26  # bytes of a .npy file that are read at once; a larger one is mapped, and its splits are views of it
 ROUNDING = 1e-6  # what rounding may add to pixels in [0, 1]
-LABEL_NAMES = r"(y|labels?|targets?|class|classes)(_train)?"  # of arrays that are labels but are not called `y`
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
@@ -41,8 +35,8 @@ class Array(BaseDataModule):
         grey: whether a folder's images are converted to grey.
         background: grey value from 0 (black) to 255 that shows through transparent pixels of a folder's images.
         layout: which axis of a 4-dimensional array holds the channels; `auto`: the one of size 1 or 3, if only one is.
-        labels: the column of a table that holds the labels; null: `y`, `label`, `labels`, `class` or
-            `target`, in upper or lower case, if there is one.
+        labels: the column of a table, or the array of a .npz file, that holds the labels; null: `y`, for a table also
+            `label`, `labels`, `class` or `target`, in upper or lower case, if there is one.
         val_share: share of all samples that becomes the val split.
         test_share: share of all samples that becomes the test split.
         kwargs: as for `BaseDataModule`.
@@ -88,53 +82,43 @@ class Array(BaseDataModule):
 
     def everything(self) -> ArrayDataset:
         """All samples in the order of the file, or of the folder's sorted paths; a single one is enough."""
-        return self._all
+        generator = torch.Generator().manual_seed(self.split_seed)
+        return binarised(self._all, generator) if self.binarise else self._all
 
     def _read(self) -> ArrayDataset:
         if self.path.is_dir():
+            self._refuse_ignored("folder")
             return self._from_folder()
         if not self.path.is_file():
             raise SettingError(
                 f"--data.path {self.path} does not exist: give a .npy, .npz, .csv, .tsv or .parquet file or a folder "
                 "of images"
             )
-        if self.path.suffix.lower() in tables.ENDINGS:
+        kind = self.path.suffix.lower()
+        self._refuse_ignored(kind.removeprefix("."))
+        if kind in tables.ENDINGS:
             table = tables.read_table(self.path, self.labels)
             self.feature_names = table.names
-            return self._dataset(table.x, table.labels)
-        try:
-            large = self.path.stat().st_size > IN_MEMORY
-            content = np.load(self.path, mmap_mode="r" if large else None, allow_pickle=False)
-            named = {"x": content} if isinstance(content, np.ndarray) else dict(content)
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise SettingError(
-                f"--data.path {self.path} cannot be read as .npy or .npz ({type(error).__name__}): write it with "
-                "numpy.save or numpy.savez, without objects, or give a table or a folder of images"
-            ) from error
-        x, y = self._array(named, "x"), self._array(named, "y")
-        assert x is not None
-        likely = [key for key in named if re.fullmatch(LABEL_NAMES, key.lower())]
-        if y is None and likely:
-            raise SettingError(
-                f"--data.path {self.path} has no array `y` but {likely[0]!r}: name the labels `y`, or leave them out"
-            )
-        if np.issubdtype(x.dtype, np.floating):
-            refuse_not_finite(x, f"--data.path {self.path}")  # here the index is that in the file
-        if x.dtype == np.uint8 and max((part.max(initial=0) for part in parts_of(x)), default=0) == 1:
-            raise SettingError(
-                f"--data.path {self.path} holds bytes from 0 to 1, where 255 means white: give truth values (bool), or "
-                "floats"
-            )
-        return self._dataset(self._images_first(x), y)
+            return self._dataset(table.x, self._labels(table.labels, len(table.x)))
+        x, y = numpy_files.read_arrays(self.path, self.labels, self.layout)
+        return self._dataset(x, self._labels(y, len(x)))
 
-    def _array(self, named: dict[str, Raw], name: str) -> Raw | None:
-        """The array of this name, written small or large."""
-        found = [key for key in named if key.lower() == name]
-        if len(found) > 1:
-            raise SettingError(f"--data.path {self.path} has the arrays {', '.join(found)}: keep one of them")
-        if not found and name == "x":
-            raise SettingError(f"--data.path {self.path} has no array `x` but {sorted(named)}: name the samples `x`")
-        return named[found[0]] if found else None
+    def _labels(self, values: Any, n: int) -> Labels | None:
+        return None if values is None else as_labels(values, n, self._where)
+
+    def _refuse_ignored(self, kind: str) -> None:
+        """Refuse settings that the kind of file (its ending, or `folder`) makes no use of."""
+        images, table = kind == "folder", kind in ("csv", "tsv", "parquet")
+        ignored = {
+            "size": self.size is not None and not images,
+            "grey": self.grey and not images,
+            "background": self.background and not images,
+            "layout": self.layout != "auto" and (images or table),
+            "labels": self.labels is not None and not table and kind != "npz",
+        }
+        if name := next((name for name, wrong in ignored.items() if wrong), None):
+            what = "a folder" if images else f"a .{kind} file"
+            raise SettingError(f"--data.{name} has no meaning for {what} such as --data.path {self.path}: leave it out")
 
     def _from_folder(self) -> ArrayDataset:
         files = image_files.image_files(self.path)
@@ -161,45 +145,26 @@ class Array(BaseDataModule):
                 "give one of them, or one folder for each class"
             )
         x = image_files.stacked(images)
-        return self._dataset(x[:, None] if self.grey else x.transpose(0, 3, 1, 2), folders if any(folders) else None)
+        labels = as_labels(folders, len(files), self._where, all_named=True) if any(folders) else None
+        return self._dataset(x[:, None] if self.grey else x.transpose(0, 3, 1, 2), labels)
 
-    def _dataset(self, x: Raw, labels: Any) -> ArrayDataset:
+    @property
+    def _where(self) -> str:
+        return f"--data.path {self.path}"
+
+    def _dataset(self, x: Raw, labels: Labels | None) -> ArrayDataset:
         """Vectors [N, D] or images [N, C, H, W] with their labels [N], if there are any."""
-        where = f"--data.path {self.path}"
-        refuse_unfit(x, where)
+        refuse_unfit(x, self._where)
         values = x if mapping(x) else as_stored(x)
         y = no_labels(len(x))
         if labels is not None:
-            y, names = as_labels(labels, len(x), where)
+            y, names = labels
             self.num_classes = len(names)
             self.class_names = () if names == tuple(map(str, range(len(names)))) else names
         else:
             self.num_classes = 0
-        return ArrayDataset(Rows(values, as_stored) if values.nbytes > IN_MEMORY else torch.from_numpy(values), y)
-
-    def _images_first(self, x: Raw) -> Raw:
-        """Vectors [N, D] as they are, images as [N, C, H, W]."""
-        where = f"--data.path {self.path} has shape {list(x.shape)}"
-        if x.ndim not in (2, 3, 4) or 0 in x.shape:
-            raise SettingError(f"{where}: give images [N, H, W], [N, H, W, C] or [N, C, H, W], or vectors [N, D]")
-        if x.ndim == 2:
-            return x
-        if x.ndim == 3:
-            if x.shape[2] <= 4:
-                raise SettingError(
-                    f"{where}, which would be images {x.shape[2]} pixels wide: give images as [N, H, W] or "
-                    "[N, H, W, C] (one image as [1, H, W, C]), vectors as [N, D]"
-                )
-            return x[:, None]
-        axes = {"channels_first": [1], "channels_last": [3]}.get(self.layout, [1, 3])
-        fitting = [axis for axis in axes if x.shape[axis] in CHANNELS]
-        if len(fitting) != 1:
-            why = "both axes could hold the channels" if fitting else "no such axis has 1 or 3 channels"
-            remedy = "set --data.layout to channels_first or channels_last" if fitting else "give grey or RGB images"
-            if not fitting and 4 in (x.shape[1], x.shape[3]):
-                remedy = "leave out the transparency (alpha), or compose the images on a background"
-            raise SettingError(f"{where}: {why}; {remedy}")
-        return x if fitting == [1] else x.transpose(0, 3, 1, 2)
+        large = mapping(x) is not None or values.nbytes > numpy_files.IN_MEMORY
+        return ArrayDataset(Rows(values, as_stored) if large else torch.from_numpy(values), y)
 
 
 def refuse_unfit(x: Raw, where: str) -> None:
@@ -218,6 +183,8 @@ def refuse_unfit(x: Raw, where: str) -> None:
         )
     refuse_not_finite(x, where)
     if not image:
+        if (place := collapsed(x)) is not None:
+            raise SettingError(f"{where}: feature {place} {COLLAPSED}")
         return
     lows, highs = zip(*((part.min(), part.max()) for part in parts_of(x)), strict=True)
     low, high = np.float32(min(lows)), np.float32(max(highs))

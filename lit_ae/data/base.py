@@ -16,7 +16,7 @@ from lit_ae.data.containers import SPLITS, ArrayDataset, Batch, Shape, SplitName
 from lit_ae.data.epoch_order import EpochOrder, TrainingLoader
 from lit_ae.data.redrawn_pixels import RedrawnPixels
 from lit_ae.data.rows import PART, add_content
-from lit_ae.data.subsets import binarised, joined, labelled_subset, without_class
+from lit_ae.data.subsets import binarised, class_number, joined, labelled_subset, without_class
 from lit_ae.errors import SettingError, require_at_least
 
 ROOM = 0.1  # of a GPU's free memory, which a split may take there
@@ -36,7 +36,8 @@ class BaseDataModule(LightningDataModule, ABC):
         limit: keep only the first `limit` samples of every split, for quick runs.
         labels_per_class: keep only this many training samples of each class, drawn by the run's seed
             (`seed_everything`).
-        leave_out: a class that is removed from the train and val splits and kept in the test split, as an anomaly.
+        leave_out: a class that is removed from the train and val splits and kept in the test split, as an anomaly; a
+            label of the data if these are numbers, else the class's number from 0 up.
         binarise: draw each pixel of an image once as 0 or 1, with its grey value as the probability of 1, in every
             split (Salakhutdinov & Murray 2008; this is how likelihoods are compared in the literature). `every_epoch`:
             training draws them anew in each epoch, as Burda et al. 2016 do; all scores are still of pixels drawn once.
@@ -81,6 +82,7 @@ class BaseDataModule(LightningDataModule, ABC):
         self.binarise, self.all_samples = binarise, all_samples
         self.predicted: SplitName | Literal["all"] = "test"
         self.steps_a_call = 1  # batches that the training loader joins into one
+        self.left_out = -1  # number of the class that `leave_out` names, once the data are there
         self._splits: Splits | None = None
         self._redrawn: RedrawnPixels | None = None  # what training takes in place of the train split
         self._on_device: dict[ArrayDataset, ArrayDataset] = {}  # copies of splits in a GPU's memory
@@ -94,7 +96,8 @@ class BaseDataModule(LightningDataModule, ABC):
         if self._splits is None and not (stage == "predict" and self.predicted == "all"):
             splits = Splits(*[joined(self.load())] * 3) if self.all_samples else self.load()
             if self.leave_out is not None:
-                splits = without_class(splits, self.leave_out, self.class_names)
+                self.left_out = class_number(self.leave_out, self.class_names)
+                splits = without_class(splits, self.left_out, self.class_names)
             if self.limit is not None:
                 splits = Splits(*(part.subset(torch.arange(len(part))[: self.limit]) for part in splits))
             if self.labels_per_class is not None:

@@ -158,3 +158,21 @@ def as_batch(batch: Any, dtype: torch.dtype = torch.float32) -> Batch:
 def no_labels(n: int, device: torch.device | None = None) -> Tensor:
     """Labels [n] that say that no sample has one: -1 each."""
     return torch.full((n,), -1, device=device)
+
+
+COLLAPSED = "has values too far from 0 for their differences to be kept in float32: subtract its mean"
+COARSE = 1e-3  # of a feature's range, the largest error of a value in float32 that is taken
+
+
+def collapsed(x: Any) -> int | None:
+    """The first feature of vectors [N, D] of any numbers that float32 would round by more than 1/1000 of its range."""
+    if not len(x) or x.dtype.itemsize < 4 or x.dtype == np.float32:
+        return None
+    low, high, error = (np.full(x.shape[1], value) for value in (np.inf, -np.inf, 0.0))
+    for part in parts_of(x):
+        values = part.astype(np.float64)
+        low, high = np.minimum(low, values.min(0)), np.maximum(high, values.max(0))
+        error = np.maximum(error, np.abs(values - values.astype(np.float32)).max(0))
+    wrong = np.flatnonzero(error > COARSE * (high - low))
+    wrong = wrong[high[wrong] > low[wrong]]
+    return int(wrong[0]) if len(wrong) else None

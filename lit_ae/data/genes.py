@@ -16,6 +16,7 @@ from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import ArrayDataset, Splits
 from lit_ae.data.download import cache_root, data_root
 from lit_ae.data.hdf5 import Counts, open_counts
+from lit_ae.data.rows import Rows
 from lit_ae.data.subsets import share_sizes
 from lit_ae.errors import SettingError
 from lit_ae.settings.whole_files import whole_file
@@ -165,10 +166,20 @@ class Genes(BaseDataModule):
         values.flush()
         np.save(self._kept, kept)
 
-    def load(self) -> Splits:
-        """Map the prepared values into memory; they are computed first if they are missing."""
+    def _values(self) -> npt.NDArray[np.float32]:
+        """The prepared values [N, D] in the order train, val, test, mapped; they are computed if they are missing."""
         self.prepare_data()
-        values = np.memmap(self.cached, np.float32, "r", shape=(len(self._y), *self.input_shape))
+        return np.memmap(self.cached, np.float32, "r", shape=(len(self._y), *self.input_shape))
+
+    def everything(self) -> ArrayDataset:
+        """All cells in the order of the file."""
+        place = np.empty(len(self._y), dtype=np.int64)
+        place[self._order()] = np.arange(len(place))
+        return ArrayDataset(Rows(self._values(), lambda rows: rows, place), self._y)
+
+    def load(self) -> Splits:
+        """Map the prepared values into memory."""
+        values = self._values()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*not writable.*")  # nothing writes into a data set
             x = torch.from_numpy(values)

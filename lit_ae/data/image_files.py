@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ UNREAD = {".dcm", ".dng", ".exr", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".ps
 HIDDEN = (".", "__MACOSX", "@eaDir")  # what names of files and folders that are no data begin with
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # of ITU-R 601-2
+COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}  # samples of a pixel by a TIFF's PhotometricInterpretation
 WITHOUT_RANGE = {
     "I": "32-bit whole numbers",
     "LAB": "CIE L*a*b* colours",
@@ -107,6 +108,8 @@ def refuse_misread(image: "Image", path: Path) -> None:
     what = None
     if set(tags.get(339, (1,))) - {1, 3}:  # SampleFormat: neither unsigned nor floats
         what = "signed numbers"
+    elif _extra_bands(tags):
+        what = "more bands than colours and transparency"
     elif bits not in (1, 2, 4, 8, 16, 32):
         what = f"values of {bits} bits"
     elif tags.get(262) == 0 and bits > 8:  # PhotometricInterpretation, which Pillow applies to bytes alone
@@ -119,6 +122,14 @@ def refuse_misread(image: "Image", path: Path) -> None:
         what = "transparent pixels of 16 bits"
     if what is not None:
         raise SettingError(f"{path} holds {what}, which cannot be read to 1/255: save it as PNG with 8 bits a channel")
+
+
+def _extra_bands(tags: Mapping[int, Any]) -> bool:
+    """Whether a TIFF has samples that its tags name neither a colour (PhotometricInterpretation) nor alpha."""
+    extra = tags.get(338, ())  # ExtraSamples: 0 for one of no known meaning
+    extra = extra if isinstance(extra, tuple) else (extra,)
+    colours = COLOURS.get(tags.get(262, -1))
+    return 0 in extra or (colours is not None and tags.get(277, 1) > colours + len(extra))
 
 
 def _decoded(image: "Image", path: Path, stored_as: str | None, grey: bool, background: int) -> Pixels:

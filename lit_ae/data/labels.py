@@ -39,7 +39,7 @@ class Labels(NamedTuple):
     names: tuple[str, ...]  # of the classes, as they occur
 
 
-def as_labels(values: Any, n: int, where: str) -> Labels:
+def as_labels(values: Any, n: int, where: str, all_named: bool = False) -> Labels:
     """Labels of n samples: whole numbers, texts or truth values; the classes are those that occur, in order.
 
     -1, NaN, None, masked values and empty texts mean unlabelled, and so do the texts that pandas takes as missing, such
@@ -49,9 +49,11 @@ def as_labels(values: Any, n: int, where: str) -> Labels:
         values: array-like [n].
         n: number of samples.
         where: what names them in a message, such as `--data.path labels.npy`.
+        all_named: whether every text is the name of a class, also `None` or `-1`.
 
     Raises:
-        SettingError: another shape, fractions, whole numbers below -1, or values of another kind.
+        SettingError: another shape, fractions, whole numbers below -1, no others than -1 and 1, or values of another
+            kind.
     """
     given = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     array, missing = np.asarray(given), np.ma.getmaskarray(given)
@@ -61,10 +63,14 @@ def as_labels(values: Any, n: int, where: str) -> Labels:
         remedy = "the index of the 1 in each row" if array.ndim == 2 and array.shape[0] == n else "a label each"
         raise SettingError(f"{where} has {n} samples but labels of shape {list(array.shape)}: give {remedy}")
     if array.dtype.kind in "USO":
-        texts = [None if masked else _text(value, where) for value, masked in zip(array, missing, strict=True)]
+        texts = [
+            None if masked else str(value) if all_named else _text(value, where)
+            for value, masked in zip(array, missing, strict=True)
+        ]
         missing = np.array([text is None for text in texts], dtype=bool)
         keys: npt.NDArray[Any] = np.array([text or "" for text in texts])
-        if all(text is None or re.fullmatch("-?[1-9][0-9]{0,17}|0", text) for text in texts):
+        sign = "" if all_named else "-?"
+        if all(text is None or re.fullmatch(f"{sign}[1-9][0-9]{{0,17}}|0", text) for text in texts):
             array = np.array([-1 if text is None else int(text) for text in texts], dtype=np.int64)
     if array.dtype.kind in "iub":
         missing = missing | (array == -1) if array.dtype.kind == "i" else missing
@@ -85,6 +91,11 @@ def as_labels(values: Any, n: int, where: str) -> Labels:
     elif array.dtype.kind not in "USO":
         raise SettingError(f"{where} has labels of type {array.dtype}: give whole numbers or names")
     classes, own = np.unique(keys[~missing], return_inverse=True)
+    signs = array.dtype.kind in "if" and missing.any() and bool((array[missing] == -1).all())
+    if signs and classes.tolist() == [1]:
+        raise SettingError(
+            f"{where} has no other labels than -1, which means unlabelled, and 1: give two classes as 0 and 1"
+        )
     y = np.full(n, -1, dtype=np.int64)
     y[~missing] = own
     return Labels(torch.from_numpy(y), tuple(str(name) for name in classes.tolist()))

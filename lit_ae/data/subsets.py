@@ -34,12 +34,25 @@ def joined(parts: Sequence[ArrayDataset]) -> ArrayDataset:
     )
 
 
+def class_number(label: int, names: Sequence[str]) -> int:
+    """The number from 0 up of the class that a label names, where the labels are numbers; else the label itself.
+
+    Raises:
+        SettingError: the labels are numbers, and this is none of them.
+    """
+    if not names or not all(name.isdecimal() for name in names):
+        return label
+    if str(label) not in names:
+        raise SettingError(f"--data.leave_out is {label}, which is no class of the data ({', '.join(names)})")
+    return names.index(str(label))
+
+
 def without_class(splits: Splits, label: int, names: Sequence[str] = ()) -> Splits:
     """The splits without the samples of one class in train and val; test keeps them.
 
     Args:
         splits: the splits.
-        label: the class.
+        label: number of the class.
         names: of the classes, for the message; empty if the numbers are the names.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lit_ae.data.containers import COLLAPSED, collapsed
 from lit_ae.errors import SettingError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
         SettingError: the file is broken or empty, the labels are missing or not clear, or a feature is no number, not
             finite, or only numbers the rows.
     """
-    frame = _frame(path)
+    frame = _frame(path, label_column)
     known = _names(frame, path)
     frame = frame.set_axis(known, axis=1)
     likely = [name for name in known if name.lower() in LABELS]
@@ -71,17 +72,18 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
             f"--data.path {path}: {len(rows)} values are missing or infinite, the first, {first}, in row "
             f"{rows[0] + 1}, column {features[columns[0]]!r}: fill them in or drop them"
         )
+    if (place := collapsed(x)) is not None:
+        raise SettingError(f"--data.path {path}: column {features[place]!r} {COLLAPSED}")
     labels = None if chosen is None else frame[chosen].to_numpy()
     return Table(x.astype(np.float32), labels, tuple(features))
 
 
-def _frame(path: Path) -> "DataFrame":
+def _frame(path: Path, label_column: str | None) -> "DataFrame":
     import pandas as pd
 
     try:
         if path.suffix.lower() == ".parquet":
-            frame = pd.read_parquet(path)
-            return frame.reset_index() if str(frame.index.name).lower() in LABELS else frame
+            return _with_index(pd.read_parquet(path), path, label_column)
         with path.open(encoding="utf-8-sig") as file:
             line = file.readline()
         mark, name = ("\t", "tabs") if path.suffix.lower() == ".tsv" else (",", "commas")
@@ -90,7 +92,10 @@ def _frame(path: Path) -> "DataFrame":
             raise SettingError(f"--data.path {path} is separated by {other!r}: write it with {name} and decimal points")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more values than names
-            return pd.read_csv(path, sep=mark, index_col=False)
+            head = pd.read_csv(path, sep=mark, index_col=False, header=None, nrows=1, dtype=str, keep_default_na=False)
+            frame = pd.read_csv(path, sep=mark, index_col=False)
+        _refuse_twice([name.strip() for name in head.iloc[0]], path)  # pandas would call the second NAME.1
+        return frame
     except ImportError as error:
         raise SettingError(
             f"{path}: .parquet needs the package pyarrow: pip install pyarrow, or give a .csv"
@@ -113,8 +118,7 @@ def _names(frame: "DataFrame", path: Path) -> list[str]:
             f"--data.path {path}: column {names.index(unnamed[0]) + 1} has no name: give it one, or leave it out if it "
             "only numbers the rows (pandas: to_csv(index=False))"
         )
-    if len(set(names)) < len(names):
-        raise SettingError(f"--data.path {path} has columns of the same name: give each a name of its own")
+    _refuse_twice(names, path)
     numbers = [float(name) for name in names if NUMBER.fullmatch(name)]
     # Columns may be numbered, or named by a wavelength; a first sample is seldom 0, 1, 2, ... or rising in 8 features
     numbered = len(numbers) < len(names) and numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
@@ -124,6 +128,25 @@ def _names(frame: "DataFrame", path: Path) -> list[str]:
             f"--data.path {path}: the first line holds numbers where names of columns should be: add a line of names"
         )
     return names
+
+
+def _refuse_twice(names: list[str], path: Path) -> None:
+    if twice := next((name for name in names if name and names.count(name) > 1), None):
+        raise SettingError(f"--data.path {path} has several columns called {twice!r}: give each a name of its own")
+
+
+def _with_index(frame: "DataFrame", path: Path, label_column: str | None) -> "DataFrame":
+    """The table with levels of its index as columns if they are the labels; other numbers there might be a feature."""
+    levels = [name for name in frame.index.names if name is not None]
+    labels = [name for name in levels if str(name).lower() in LABELS or str(name) == label_column]
+    for name in levels:
+        values = frame.index.get_level_values(name)
+        if name not in labels and values.dtype.kind in "iufb" and str(name).lower() not in ROWS:
+            raise SettingError(
+                f"--data.path {path}: {name!r} is in the index: make it a column (reset_index), or leave it out if it "
+                "is no feature (reset_index(drop=True))"
+            )
+    return frame.reset_index(level=labels) if labels else frame
 
 
 def _some(names: list[str]) -> str:

@@ -52,7 +52,7 @@ class Anomaly(ScoreCallback):
         if data.leave_out is None:
             raise NotComputable("no class was left out of training: set data.leave_out")
         test_split = labelled_split(trainer, evaluation, split_name(trainer))
-        anomalous = test_split.y == data.leave_out
+        anomalous = test_split.y == data.left_out
         if anomalous.all() or not anomalous.any():
             raise NotComputable(
                 f"{int(anomalous.sum())} of {len(anomalous):,} labelled test samples are of class {data.leave_out}"

@@ -55,16 +55,16 @@ class MinorityAugmentation(ScoreCallback):
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Means over repeats, and the figure of the first."""
         data, module = datamodule(trainer), reconstruction_module(trainer)
-        label = data.leave_out
-        if label is None:
+        if data.leave_out is None:
             raise NotComputable("no class was left out of training: set data.leave_out")
         test = labelled_split(trainer, evaluation, split_name(trainer))
+        label, name = data.left_out, data.leave_out
         if not (test.y == label).any():
-            raise NotComputable(f"none of the {len(test):,} labelled scored samples is of class {label}")
+            raise NotComputable(f"none of the {len(test):,} labelled scored samples is of class {name}")
         train, minority = labelled_split(trainer, evaluation, "train"), _left_out(data, label).x
         if len(minority) < self.few:
             raise NotComputable(
-                f"MinorityAugmentation.few is {self.few} but class {label} has {len(minority)} samples: lower it"
+                f"MinorityAugmentation.few is {self.few} but class {name} has {len(minority)} samples: lower it"
             )
         x_test, (codes, _) = on_device(test.x[:], module).cpu(), labelled_train_codes(trainer, evaluation)
         sums: dict[str, float] = {}
@@ -82,15 +82,15 @@ class MinorityAugmentation(ScoreCallback):
                 x = torch.cat([on_device(train.x[rest], module).cpu(), few, more])
                 y = torch.cat([train.y[rest], torch.full((len(x) - len(rest),), label)])
                 found = recall_and_accuracy(x, y, x_test, test.y, label)
-                for name, value in zip(("recall", "accuracy"), found, strict=True):
-                    key = f"minority/{name}_{way}"
+                for kind, value in zip(("recall", "accuracy"), found, strict=True):
+                    key = f"minority/{kind}_{way}"
                     sums[key] = sums.get(key, 0.0) + value / self.repeats
             if seed == self.seed:
                 shown = {"real": few[torch.arange(self.n) % self.few], "synthetic": added["synthetic"][: self.n]}
-                title = f"Class {label}: {self.few} real samples (top, repeated) and synthetic samples made from them"
+                title = f"Class {name}: {self.few} real samples (top, repeated) and synthetic samples made from them"
                 save_figure(trainer, plots.image_rows(list(shown.items()), title), "minority")
         evaluation.protocol["minority"] = (
-            f"logistic regression on pixels; {self.few} samples of class {label}, which the model has not seen, and "
+            f"logistic regression on pixels; {self.few} samples of class {name}, which the model has not seen, and "
             f"{self.per_class} of each other class; oversampled: the {self.few} repeated up to {self.per_class}; "
             f"synthetic: decoded codes added up to {self.per_class}; mean of {self.repeats} repeats"
         )
