@@ -4,7 +4,9 @@ import errno
 import json
 import os
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -144,3 +146,46 @@ def test_a_run_whose_process_is_gone_becomes_killed_and_can_go_on(store, lit_ae,
     alive = tracking.create_run("lit_ae", "of this process", here)
     assert lit_ae(*fit, "--resume=true") == 0
     assert {run.id: run.status for run in the_runs()} == {left.id: "FINISHED", alive: "RUNNING"}
+
+
+def table(rows, name="table.csv", kinds="ab"):
+    """A table whose first rows are always the same."""
+    values = np.random.default_rng(0).random((rows, 4))
+    lines = [",".join([*map(str, row), kinds[i % 2]]) for i, row in enumerate(values)]
+    Path(name).write_text("\n".join(["p,q,r,s,label", *lines]))
+
+
+def own_data(*more):
+    return ("--data=Array", "--data.path=table.csv", *more)
+
+
+def test_data_that_have_changed_are_not_taken_for_those_of_the_training(store, lit_ae, settings, capsys):
+    """With a row more, samples of the training would be among those of the test."""
+    model = [*settings("vae")[:2], "--model.likelihood.output=linear", "--trainer.enable_progress_bar=false"]
+    table(40)
+    assert lit_ae("fit", *model, *own_data(), "--trainer.max_epochs=1") == 0
+    run = the_runs()[0]
+    assert lit_ae("test", *model, *own_data(), "--trainer.max_epochs=1") == 0
+    tested = the_runs()[0].metrics["test/loss"]
+    table(41)
+    capsys.readouterr()
+    said = f"the data of array have changed since run {run.id} was trained"
+    assert lit_ae("test", *model, *own_data(), "--trainer.max_epochs=1") != 0
+    assert said in capsys.readouterr().err
+    assert the_runs()[0].metrics["test/loss"] == tested
+    assert lit_ae("fit", *model, *own_data(), "--trainer.max_epochs=2", f"--run_id={run.id}") != 0
+    assert said in capsys.readouterr().err
+    other = own_data("--data.val_share=0.2")  # other settings: the user wants other data
+    assert lit_ae("test", *model, *other, "--trainer.max_epochs=1", f"--run_id={run.id}") == 0
+
+
+def test_a_conditional_model_is_not_tested_on_other_classes(store, lit_ae, settings, capsys):
+    """As many classes fit the weights, and would be taken for those of the training."""
+    model = [*settings("conditional_vae")[:2], "--model.likelihood.output=linear", "--trainer.max_epochs=1"]
+    table(40)
+    assert lit_ae("fit", *model, *own_data()) == 0
+    table(40, "other.csv", kinds="bc")
+    capsys.readouterr()
+    found = lit_ae("test", *model, "--data=Array", "--data.path=other.csv", f"--run_id={the_runs()[0].id}")
+    assert found != 0
+    assert "was trained on the classes a, b and the data have b, c" in capsys.readouterr().err

@@ -761,6 +761,8 @@ def test_scores_of_codes_and_images_are_those_of_their_metrics():
         (lambda s, x: s.probe(x.flatten(1), [1] * 10, x.flatten(1), [1] * 10), "train_y holds a single class"),
         (lambda s, x: s.probe(x.flatten(1), [1] * 10, x.flatten(1)[:, :3], [1] * 10), "64 and 3 dimensions"),
         (lambda s, x: s.disentanglement(x[:, 0, 0], x[:, 0, 0, :2], x[:, 0, 0], x[:, 0, 0, :3]), "2 and 3 columns"),
+        (lambda s, x: s.disentanglement(*[x[:, 0, 0]] * 4, nominal=[-1]), "nominal has -1: give numbers of columns"),
+        (lambda s, x: s.disentanglement(*[x[:, 0, 0]] * 4, nominal=[True]), "nominal has True: give numbers"),
         (lambda s, x: s.detection([1.0, 2.0], [0, 3]), "True and False"),
         (lambda s, x: s.detection([1.0, 2.0], [1, 1]), "some of either kind|both kinds|anomal"),
         (lambda s, x: s.train_distance_ratio(x[:, 0, 0], x[:, 0, 0], x[:, 0, 0, :3]), "fake and train"),

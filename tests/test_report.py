@@ -905,6 +905,18 @@ def test_scores_of_other_settings_are_reported_with_the_remedy(runs, tmp_path):
     assert "1 run has scores that were made with other settings of the scores. To renew them without training" in head
 
 
+def test_data_that_changed_between_runs_are_told(runs, tmp_path):
+    for run in runs:
+        run.params.update({"data": "Array", "data.path": "mine.csv"})
+        run.tags["data_digest"] = "before"
+    assert "have changed" not in build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    runs[0].tags["data_digest"] = "after"
+    head = build_report(study(), "full", tmp_path).markdown.read_text("utf-8").partition("## Table 1")[0]
+    assert "the data have changed between runs, so that their values cannot be compared: AE seed 0: after; " in head
+    runs[0].params["data.limit"] = "100"  # other settings of the data
+    assert "have changed" not in build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+
+
 def test_row_of_fewer_seeds_lacks_none_and_says_its_number(runs, tmp_path):
     models = study().models
     models["GAN"] = dataclasses.replace(models["GAN"], profile_seeds={"full": 3})  # runs of two more are there

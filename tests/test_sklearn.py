@@ -64,6 +64,14 @@ def test_parts_are_trained_as_epochs(digits):
     assert parts.n_iter_ == 3
 
 
+def test_the_threshold_is_that_of_all_rows_also_with_early_stopping(digits):
+    model = AutoencoderOutlierDetector("AE", 4, max_iter=3, early_stopping=True, contamination=0.1, random_state=0)
+    flagged = (model.fit_predict(digits) == -1).mean()
+    assert flagged == pytest.approx(0.1, abs=1 / len(digits))
+    assert hasattr(model, "validation_loss_curve_")
+    assert not hasattr(model.set_params(early_stopping=False).fit(digits), "validation_loss_curve_")
+
+
 def test_early_stopping_keeps_the_best_epoch(digits):
     model = AutoencoderTransformer(
         "AE", 4, max_iter=60, early_stopping=True, n_iter_no_change=2, learning_rate=0.02, random_state=0

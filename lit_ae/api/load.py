@@ -29,7 +29,8 @@ def load(source: str | Path, **settings: Any) -> Any:
     code) from the config.yaml of its run. To train it further, call `.train()` first.
 
     Args:
-        source: id of an MLflow run, path of a checkpoint, or folder of a run's artifacts or of one checkpoint.
+        source: id of an MLflow run, for the checkpoint that it is scored with; path of a checkpoint; or folder of a
+            run's artifacts or of checkpoints, for its last.ckpt or its only one.
         settings: constructor arguments that replace the stored ones, as for the constructor itself.
 
     Raises:

@@ -146,7 +146,13 @@ class TrackedModule(Resumable, StoredSettings):
         """Store family and settings for `load_from_checkpoint` and `lit_ae.load`, and what a training goes on with."""
         self.store_settings(checkpoint)
         self.store_progress(checkpoint)
+        checkpoint["class_names"] = self._class_names()
         checkpoint["tracked"] = {"waiting": self._waiting.get("train", {}), "sums": self._sums.get("train", {})}
+
+    def _class_names(self) -> list[str] | None:
+        """Names of the data's classes, empty if they are 0, 1, ...; None without a data module that has them."""
+        names = getattr(getattr(self._trainer, "datamodule", None), "class_names", None)
+        return None if names is None else list(names)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Refuse another family's checkpoint; a training goes on with the stored random states and sums of terms.
@@ -168,7 +174,17 @@ class TrackedModule(Resumable, StoredSettings):
                     f"ckpt_path does not fit the model: {name} is {tuple(tensor.shape)} here and {found} there; "
                     "give the config that the checkpoint was trained with"
                 )
+        known, here = checkpoint.get("class_names"), self._class_names()
+        if "num_classes" in self.init_args and known is not None and here is not None and known != here:
+            raise SettingError(
+                f"ckpt_path was trained on the classes {_listed(known)} and the data have {_listed(here)}: give data "
+                "with the same classes in the same order"
+            )
         self.restore_progress(checkpoint)
         if self.is_trained and (tracked := checkpoint.get("tracked")):
             self._waiting["train"] = {name: list(parts) for name, parts in tracked["waiting"].items()}
             self._sums["train"] = {name: (total, count) for name, (total, count) in tracked["sums"].items()}
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "0, 1, ..."

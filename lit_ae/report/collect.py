@@ -86,7 +86,7 @@ def collect(study: Study, profile_name: str) -> Collected:
     left_out = _left_out(runs)
     _check_metrics(study, runs, left_out, remedy if problems else None)
     problems += _outdated(runs, wanted, remedy)
-    problems += _not_finite(study, runs) + _differing_precision(runs)
+    problems += _not_finite(study, runs) + _differing_precision(runs) + _differing_data(runs)
     protocol, environment = (_entries(runs, f"{name}.json") for name in ("protocol", "environment"))
     return Collected(study, profile_name, profile, runs, problems, protocol, environment, left_out)
 
@@ -205,6 +205,23 @@ def _differing_precision(runs: Runs) -> list[str]:
     if len({name for names in used.values() for name in names}) < 2:
         return []
     return [f"the runs were not all computed in the same precision: {differing(used)}"]
+
+
+def _differing_data(runs: Runs) -> list[str]:
+    """Runs whose settings of the data are the same and whose data are not: a file has changed between them."""
+    digests: dict[tuple[tuple[str, str], ...], dict[str, list[str]]] = {}
+    for model, own in runs.items():
+        for run in own.values():
+            settings = tuple(sorted((k, str(v)) for k, v in run.params.items() if k == "data" or k.startswith("data.")))
+            chosen = any(key == "data.labels_per_class" for key, _ in settings)  # by each run's seed
+            if settings and not chosen and (digest := run.tags.get("data_digest")):
+                digests.setdefault(settings, {}).setdefault(digest, []).append(f"{model} seed {run.seed}")
+    return [
+        "the data have changed between runs, so that their values cannot be compared: "
+        + "; ".join(f"{', '.join(names)}: {digest}" for digest, names in found.items())
+        for found in digests.values()
+        if len(found) > 1
+    ]
 
 
 def _entries(runs: Runs, path: str) -> Entries:

@@ -1,6 +1,7 @@
 """What codes say about classes, generative factors and the dimension of the data."""
 
 from collections.abc import Collection
+from numbers import Integral
 
 from torch import Tensor
 
@@ -11,9 +12,9 @@ from lit_ae.scores.arrays import codes as checked
 def clustering(codes: Array, y: Array, clusters: int | None = None, seed: int = 0) -> dict[str, float]:
     """Agreement of KMeans clusters of the codes with classes; higher is better for all four.
 
-    `silhouette` of the clusters in [-1, 1] (Rousseeuw 1987), `ari`, the adjusted Rand index (Hubert & Arabie 1985; 0
-    for chance, 1 at best), `nmi`, the normalised mutual information in [0, 1], and `clustering_accuracy` in [0, 1]
-    under the best assignment of clusters to classes (Xie et al. 2016, equation 10).
+    `silhouette` of the clusters in [-1, 1] (Rousseeuw 1987; of at most 10,000 of the codes), `ari`, the adjusted Rand
+    index (Hubert & Arabie 1985; 0 for chance, 1 at best), `nmi`, the normalised mutual information in [0, 1], and
+    `clustering_accuracy` in [0, 1] under the best assignment of clusters to classes (Xie et al. 2016, equation 10).
 
     Args:
         codes: [N, D].
@@ -58,7 +59,7 @@ def probe(
         y: their classes [M].
         seed: seed of the random choice of training codes, if not all of them are used.
         max_train: largest number of training codes for the regression; None: all.
-        k: number of neighbours.
+        k: number of neighbours, which are searched among at most 10,000 training codes.
 
     Raises:
         ValueError: arrays that do not fit, or training codes of a single class.
@@ -97,11 +98,11 @@ def disentanglement(
         train_factors: their factors [N, F].
         codes: [M, D].
         factors: their factors [M, F].
-        nominal: columns of factors whose numbers have no order, such as a kind of shape.
+        nominal: numbers of the columns of factors whose values have no order, such as a kind of shape.
         seed: seed of the random forests.
 
     Raises:
-        ValueError: arrays that do not fit, or no factor that varies.
+        ValueError: arrays that do not fit, no factor that varies, or a nominal column that there is not.
 
     >>> import lit_ae, numpy as np
     >>> factors = np.random.default_rng(0).integers(0, 5, size=(400, 2))
@@ -121,6 +122,9 @@ def disentanglement(
         raise ValueError(
             f"train_factors and factors have {known.shape[1]} and {v.shape[1]} columns: they must be the same"
         )
+    columns = v.shape[1]
+    if wrong := [f for f in nominal if isinstance(f, bool) or not isinstance(f, Integral) or not 0 <= f < columns]:
+        raise ValueError(f"nominal has {wrong[0]!r}: give numbers of columns of the factors, from 0 to {columns - 1}")
     pairs = (learnt, known, z, v)
     return {
         "mig": mutual_information_gap(z, v),

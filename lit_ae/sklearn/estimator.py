@@ -71,11 +71,12 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
         x = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
         self._refuse_parameters()
         self._random = check_random_state(self.random_state)
-        held_out = x[:0]
+        train, held_out = x, x[:0]
         if self.early_stopping:
-            x, held_out = train_test_split(x, test_size=self.validation_fraction, random_state=self._random)
+            train, held_out = train_test_split(x, test_size=self.validation_fraction, random_state=self._random)
         self._start()
-        self._train(x, held_out, self.max_iter)
+        self._train(train, held_out, self.max_iter)
+        self._after_training(x)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -95,6 +96,7 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
             self._random = check_random_state(self.random_state)
             self._start()
         self._train(x, x[:0], 1)
+        self._after_training(x)
         return self
 
     def _start(self) -> None:
@@ -114,6 +116,7 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
             except SettingError as error:
                 raise ValueError(str(error)) from error
         self._history = History()
+        self.__dict__.pop("validation_loss_curve_", None)  # of a training before
 
     def _train(self, x: NDArray[Any], held_out: NDArray[Any], epochs: int) -> None:
         patience = Patience(self.n_iter_no_change, self.tol) if len(held_out) else None
@@ -137,10 +140,9 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
         self.loss_ = self.loss_curve_[-1]
         if patience:
             self.validation_loss_curve_ = list(self._history.validation_losses)
-        self._after_training(x)
 
     def _after_training(self, x: NDArray[Any]) -> None:
-        """What a subclass computes from the training rows [N, features] once the model is trained."""
+        """What a subclass computes from the rows [N, features] that it was given, once the model is trained."""
 
     def _seed(self) -> int:
         return int(self._random.randint(np.iinfo(np.int32).max))

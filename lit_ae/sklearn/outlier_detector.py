@@ -14,9 +14,10 @@ from lit_ae.sklearn.estimator import AutoencoderEstimator
 class AutoencoderOutlierDetector(OutlierMixin, AutoencoderEstimator):  # type: ignore[misc]
     """Outliers are the rows with the largest squared error of their reconstruction.
 
-    The threshold is that of a share `contamination` of the training rows. Rows are not scaled: as for `MLPRegressor`,
-    put a `StandardScaler` or `MinMaxScaler` before it. Nothing is written to MLflow or to a file. It passes all checks
-    of `sklearn.utils.estimator_checks.check_estimator`, without exemption.
+    The threshold is that of a share `contamination` of the rows of `fit`, also of those held out for early stopping, or
+    of the last `partial_fit`. Rows are not scaled: as for `MLPRegressor`, put a `StandardScaler` or `MinMaxScaler`
+    before it. Nothing is written to MLflow or to a file. It passes all checks of
+    `sklearn.utils.estimator_checks.check_estimator`, without exemption.
 
     Args:
         family: name of a family, such as "AE", "VAE", "DenoisingAE" or "WAE", or its class.
