@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from torch.utils.data import DataLoader, TensorDataset
 
+from lit_ae import load
 from lit_ae.data.containers import SPLITS, Batch
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
@@ -55,6 +56,26 @@ def test_encoder_starts_as_it_was_trained_and_gives_the_mean_code(saved, family)
     assert torch.equal(module(x), module.head(source.encode(x).mu))
     probs = module.predict_step(Batch(x, torch.zeros(4)), 0)
     assert probs.sum(1).allclose(torch.ones(4))
+
+
+@pytest.mark.parametrize(("family", "freeze"), [("AE", True), ("VAE", False)])
+def test_a_checkpoint_holds_all_that_it_needs(saved, family, freeze, tmp_path):
+    """The autoencoder's file may be gone by the time the classifier is loaded, as a download of a worker is."""
+    source = tmp_path / "source.ckpt"
+    source.write_bytes((saved / f"{family}.ckpt").read_bytes())
+    module, run = Classifier(num_classes=10, pretrained=str(source), freeze=freeze, **NET), trainer(1)
+    run.fit(module, datamodule=Digits(limit=60))
+    run.save_checkpoint(tmp_path / "classifier.ckpt")
+    source.unlink()
+    loaded, x = load(tmp_path / "classifier.ckpt"), torch.rand(4, 1, 28, 28)
+    assert torch.equal(loaded(x), module.eval()(x))
+
+
+def test_a_code_of_another_size_is_refused(saved):
+    """The 20 outputs of the VAE's encoder are not those of a code of 20, nor the AE's 10 two of 5."""
+    for family, size in (("VAE", 20), ("AE", 5)):
+        with pytest.raises(SettingError, match=rf"latent_dim is {size}, and .* has a code of 10 dimensions"):
+            Classifier(num_classes=10, pretrained=str(saved / f"{family}.ckpt"), **(NET | {"latent_dim": size}))
 
 
 @pytest.mark.parametrize("freeze", [True, False])

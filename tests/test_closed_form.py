@@ -1,5 +1,7 @@
 """PCA: against NumPy's singular values, and through the trainer."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -61,3 +63,10 @@ def test_more_components_than_features_are_refused():
         PCA((1, 8, 8), latent_dim=65)
     with pytest.raises(SettingError, match="select some"):
         PCA((20_000,), latent_dim=65)
+
+
+def test_a_scaled_loss_is_refused():
+    module = PCA(input_shape=(4,), latent_dim=2)
+    module._trainer = SimpleNamespace(precision="16-mixed", datamodule=None)
+    with pytest.raises(SettingError, match=r"trainer\.precision is 16-mixed, which scales a loss, and PCA has none"):
+        module.setup("fit")

@@ -1,11 +1,13 @@
 """DEC: its two distributions against the definition, and a run whose clusters are more distinct than before."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from sklearn.metrics import normalized_mutual_info_score
+from torch.utils.data import DataLoader, TensorDataset
 
 from lit_ae.callbacks.scores.cluster_assignments import ClusterAssignments
 from lit_ae.callbacks.scores.clustering import Clustering
@@ -15,6 +17,7 @@ from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.metrics.codes.clustering import clustering_accuracy
 from lit_ae.models.ae import AE
 from lit_ae.models.dec import DEC, sharpened, student_t
+from lit_ae.models.training_pass import training_batches
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.objectives.likelihoods import Gaussian
 
@@ -141,3 +144,17 @@ def test_settings_out_of_range_are_refused(setting):
 
 def test_accuracy_is_that_of_the_best_assignment():
     assert clustering_accuracy([2, 2, 0, 0, 1], [0, 0, 1, 1, 1]) == pytest.approx(4 / 5)
+
+
+def test_passes_over_a_plain_loader_have_one_order():
+    """Otherwise the clusters of different samples would be compared, and training would never stop by itself."""
+    x = torch.rand(40, 1, 4, 4)
+    module = AE(input_shape=(1, 4, 4), latent_dim=2)
+    loader = DataLoader(TensorDataset(x), batch_size=8, shuffle=True)
+    module._trainer = SimpleNamespace(datamodule=None, train_dataloader=loader)
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    first, second = (torch.cat([batch.x for batch in training_batches(module)]) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, x)
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 import types
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from lit_ae.studies.load import load_study
 from lit_ae.studies.order import Durations, next_job
 from lit_ae.studies.plan import reconcile
 from lit_ae.studies.run_job import JobSpec
+from lit_ae.studies.spec import Comparison
 from lit_ae.tracking import owner
 
 ARGS = ["--data.limit=40", "--trainer.max_epochs=3", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
@@ -304,6 +306,56 @@ def test_jobs_as_commands(store, lit_ae, capsys):
     assert f"--dependency=afterok:${start} " in after
     assert "--model C" in after
     assert lines.index(after) > [line.partition("=")[0] for line in lines].index(start)
+
+
+def test_a_chain_of_starts_stands_in_its_order(store, lit_ae, capsys):
+    """However long each run takes."""
+    rows = {"A": {"config": "vae"}, "B": {"config": "iwae", "start": "A"}, "C": {"config": "iwae", "start": "B"}}
+    rows["C"]["cost"] = 9
+    write_study(rows, seeds=[0])
+    assert lit_ae("study", "jobs", "small.yaml", "--format", "slurm") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("--dependency=afterok:")[2].partition(" ")[0] for line in lines] == ["", "$run0", "$run1"]
+
+
+def test_more_comparisons_than_a_tag_holds_are_left_to_the_report(store):
+    study, profile = write_study({"A": {"config": "ae"}, "B": {"config": "vae"}})
+    few = [Comparison("test/mse", "A", "B")] * 3
+    run = parent.open_parent(dataclasses.replace(study, comparisons=few), profile)
+    assert len(json.loads(tracking.get_run(run).tags["comparisons"])) == 3
+    many = dataclasses.replace(study, comparisons=few * 100)
+    assert tracking.get_run(parent.open_parent(many, profile)).tags["comparisons"] == "[]"
+
+
+def test_runs_that_have_ended_keep_their_status_when_a_command_is_stopped(store):
+    """Ctrl-C while a report is written: a run of the next study may have ended since."""
+    study, profile = write_study({"A": {"config": "ae"}, "B": {"config": "vae"}}, seeds=[0])
+
+    class Engine:
+        several_machines, size, threads = False, 2, 1
+
+        def start(self, jobs):
+            self.futures = []
+
+        def submit(self, spec):
+            future = Future()
+            self.futures.append(future)
+            if len(self.futures) == 1:
+                tracking.end_run(spec.run_id, "FINISHED")
+                future.set_result("")
+            return future
+
+        def outcome(self, future):
+            raise KeyboardInterrupt
+
+        def cancel(self, futures):
+            self.cancelled = list(futures)
+
+    engine = Engine()
+    with pytest.raises(KeyboardInterrupt):
+        list(runner.run_studies([(study, profile)], engine))
+    assert engine.cancelled == engine.futures[1:]
+    assert sorted(run.status for run in tracking.search("small", kind="run")) == ["FINISHED", "KILLED"]
 
 
 def test_runs_done_one_by_one_are_those_of_the_study(store, lit_ae, capsys):

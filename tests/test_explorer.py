@@ -324,3 +324,12 @@ def test_an_interrupt_ends_the_server_of_the_command(monkeypatch, lit_ae, capsys
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/ in a browser; Ctrl-C ends the server", said[0])
     assert said[1:] == ["ended"]
+
+
+def test_large_values_of_vectors_are_kept():
+    """An income of 120,000 is infinite in float16."""
+    data = Made((9,))
+    data.split("test").x[0, 0] = 120_000.0
+    assert unpacked(page._samples(data, 5)["x"])[0, 0] == 120_000
+    data.split("test").x[0, 0] = 0.5
+    assert unpacked(page._samples(data, 5)["x"]).dtype == np.float16

@@ -13,6 +13,7 @@ from lightning.pytorch import Trainer, seed_everything
 from torch import nn
 
 from lit_ae import tracking
+from lit_ae.callbacks.figures.class_samples import ClassSamples
 from lit_ae.callbacks.figures.code_distributions import CodeDistributions
 from lit_ae.callbacks.figures.factor_correlation import FactorCorrelation
 from lit_ae.callbacks.figures.latent_plot import LatentPlot, embed
@@ -140,6 +141,12 @@ def test_figures_that_the_data_can_have(kind, expected):
     if kind == "one class":
         assert "samples of at least two classes" in protocol["left_out"]["Interpolation"]
         assert protocol["left_out"]["CodeDistributions"] == "all samples have the same label"
+
+
+def test_samples_by_class_are_of_images_alone():
+    for kind, shown_ in (("labels", {"samples-by-class"}), ("vectors", set())):
+        data = Made(kind)
+        assert run(model(ConditionalVAE, data, num_classes=CLASSES), data, ClassSamples())[1].keys() == shown_
 
 
 def test_a_model_without_an_encoder_has_none():

@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from lit_ae.data.containers import Batch
 from lit_ae.errors import SettingError
 from lit_ae.models import VAE, iwae
+from lit_ae.models.checkpoints import load_others
 from lit_ae.models.iwae import IWAE
+from lit_ae.models.vamp_prior_vae import VampPriorVAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.objectives.importance import log_density
 from lit_ae.objectives.likelihoods import Bernoulli, Gaussian
@@ -242,3 +244,17 @@ def test_training_goes_on_from_the_weights_of_a_vae(tmp_path):
     trained(model(VAE, code=3), "vae.ckpt", 0)
     with pytest.raises(SettingError, match=r"model\.pretrained .* does not fit MLPEncoder"):
         trained(model(k=3, pretrained=path), "iwae.ckpt", 1)
+
+
+def test_training_goes_on_from_all_that_the_families_share(tmp_path):
+    """Also from what is in neither encoder nor decoder, such as the pseudo-inputs of a VampPrior."""
+    source, target = (model(VampPriorVAE, components=4) for _ in range(2))
+    with torch.no_grad():
+        source.pseudo_inputs.fill_(0.25)
+        source.encoder.layers[0].weight.fill_(1.0)
+    state = {"state_dict": source.state_dict(), "pytorch-lightning_version": pl.__version__}
+    torch.save(state, tmp_path / "source.ckpt")
+    load_others(target, str(tmp_path / "source.ckpt"))
+    assert (target.pseudo_inputs == 0.25).all()
+    name = "encoder.layers.0.weight"
+    assert not torch.equal(target.state_dict()[name], source.state_dict()[name])

@@ -12,6 +12,8 @@ from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
 from lit_ae.models.ae import AE
 from lit_ae.models.rbm import RBM
+from lit_ae.models.sparse_ae import SparseAE
+from lit_ae.models.vae import VAE
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.nets.conv import ConvEncoder
 from lit_ae.objectives.likelihoods import Gaussian
@@ -95,6 +97,13 @@ def test_nets_that_cannot_be_paired_are_refused(digits):
         fit(autoencoder(decoder_widths=(24, 47)), digits, LayerwisePretraining())
     with pytest.raises(SettingError, match=r"LayerwisePretraining\.epochs is 0"):
         LayerwisePretraining(0)
+    for family in (VAE, SparseAE):  # a mean and a log variance; a sigmoid on the code
+        module = family(
+            input_shape=(1, 28, 28), latent_dim=6, likelihood=Gaussian(), encoder=partial(MLPEncoder, widths=[8]),
+            decoder=partial(MLPDecoder, widths=[8]),
+        )  # fmt: skip
+        with pytest.raises(SettingError, match=f"from which {family.__name__} makes its code first"):
+            fit(module, digits, LayerwisePretraining())
     for dropout in (-0.1, 1.0):
         with pytest.raises(SettingError, match=rf"LayerwisePretraining\.dropout is {dropout}"):
             LayerwisePretraining(dropout=dropout)

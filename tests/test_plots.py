@@ -113,6 +113,19 @@ def test_embedding_names_every_class_in_legend_and_plot():
     assert axes.get_ylabel()
 
 
+def test_legend_and_labels_of_many_classes_stay_in_the_figure():
+    names = [f"class number {i}" for i in range(47)]
+    points, labels = torch.randn(470, 2), torch.arange(470) % 47
+    figure = plots.embedding(points, labels, "codes", class_names=names)
+    figure.draw_without_rendering()
+    box = figure.axes[0].get_legend().get_window_extent()
+    assert 0 <= box.y0 < box.y1 <= figure.bbox.y1
+    assert box.x1 <= figure.bbox.x1
+    figure = plots_codes.distributions(points, labels, ["z 0", "z 1"], "label", "t", names)
+    assert figure.get_figwidth() < 25
+    assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {90}
+
+
 def test_embedding_refuses_other_shapes():
     with pytest.raises(ValueError, match="points must be"):
         plots.embedding(torch.randn(5, 3), torch.zeros(5), "t")

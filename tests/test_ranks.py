@@ -143,5 +143,11 @@ def test_diagram_shows_ranks_groups_and_the_critical_difference(tmp_path):
     assert path.stat().st_size > 1000
     figure.draw_without_rendering()
     assert all(text.get_window_extent().x0 >= 0 for text in texts.values()), "a label is cut off"
+    long = {"Denoising autoencoder (salt and pepper)": 1.5, "Conditional variational autoencoder": 2.5}
+    figure = critical_difference_diagram(long, 1.0, [], "Long labels")
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert min(box.x0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
     with pytest.raises(ValueError, match="at least 2 labels"):
         critical_difference_diagram({"AE": 1.0}, 1.0, [], "")

@@ -459,3 +459,10 @@ def test_key_made_of_a_label_is_taken_by_mlflow(store):
     run_id = tracking.create_run("keys", "a run", {})
     tracking.log_metrics(run_id, {key: 0.5})
     assert tracking.get_run(run_id).metrics == {key: 0.5}
+
+
+def test_a_deleted_experiment_is_told_with_its_remedy(store):
+    found = tracking.experiment_id("gone")
+    tracking.client().delete_experiment(found)
+    with pytest.raises(SettingError, match=rf"'gone' has been deleted: .*--experiment-id {found}`.*`mlflow gc`"):
+        tracking.create_run("gone", "run", {})

@@ -1,5 +1,7 @@
 """Huber and categorical likelihoods, L1 on the weights."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -50,6 +52,25 @@ def test_l1_penalty_is_the_gradient_of_the_sum_of_weights(digits):  # noqa: F811
     assert all(torch.allclose(expected[key], found[key], atol=1e-7) for key in expected)
     assert not torch.equal(found["encoder.layers.0.weight"], without["encoder.layers.0.weight"])
     assert torch.equal(found["encoder.layers.0.bias"], without["encoder.layers.0.bias"])
+
+
+def test_l1_penalty_is_multiplied_by_the_scale_that_a_fused_optimiser_divides_by():
+    """And it is on weights of layers, not on other parameters with several axes."""
+    layer, centres = torch.nn.Linear(3, 2), torch.nn.Parameter(torch.ones(4, 2))
+    module = torch.nn.Module()
+    module.layer, module.centres = layer, centres
+    for p in module.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer = SimpleNamespace(param_groups=[{"params": list(module.parameters())}], _step_supports_amp_scaling=True)
+    trained = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=SimpleNamespace(get_scale=lambda: 1024.0)))
+    penalty = L1Penalty(0.01)
+    penalty.on_fit_start(trained, module)
+    penalty.on_before_optimizer_step(trained, module, optimizer)
+    assert torch.allclose(layer.weight.grad, 10.24 * layer.weight.sign())
+    assert not centres.grad.any()
+    optimizer._step_supports_amp_scaling = False  # Lightning has divided the gradients before
+    penalty.on_before_optimizer_step(trained, module, optimizer)
+    assert torch.allclose(layer.weight.grad, 10.25 * layer.weight.sign())
 
 
 def test_l1_penalty_takes_both_players(digits):  # noqa: F811

@@ -67,3 +67,14 @@ def load_pretrained(part: nn.Module, state: dict[str, Tensor], path: str) -> Non
             f"model.pretrained {path} does not fit {type(part).__name__}: "
             "give the networks and the latent_dim that it was trained with"
         ) from error
+
+
+def load_others(module: nn.Module, path: str) -> None:
+    """Load what a checkpoint holds beside encoder and decoder as far as the model has it, such as pseudo-inputs."""
+    own, saved = module.state_dict(), read_checkpoint(path, "model.pretrained")["state_dict"]
+    found = {
+        name: value
+        for name, value in saved.items()
+        if name in own and own[name].shape == value.shape and not name.startswith(("encoder.", "decoder."))
+    }
+    module.load_state_dict(found, strict=False)

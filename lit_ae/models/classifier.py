@@ -1,6 +1,7 @@
 """A classifier on the encoder of an autoencoder: what pretraining without labels is worth."""
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 from lit_ae.data.containers import Batch, Shape
 from lit_ae.errors import SettingError, require_at_least
-from lit_ae.models.checkpoints import load_pretrained, saved_part
+from lit_ae.models.checkpoints import load_pretrained, read_checkpoint, saved_part
+from lit_ae.models.stored_settings import SETTINGS
 from lit_ae.models.tracked import Stage, TrackedModule
 from lit_ae.models.training_pass import labels_of_stage, refuse_unlabelled, training_labels
 from lit_ae.nets import EncoderFactory, default_encoder, warn_if_narrow
@@ -30,8 +32,10 @@ class Classifier(TrackedModule):
         optimizer: optimiser; null: Adam with a learning rate of 1e-3.
         encoder: builds the encoder from (input_shape, out_features), as for the autoencoder; null: an MLP with one
             hidden layer of 256 units, or of latent_dim if that is larger.
-        pretrained: checkpoint of the autoencoder.
+        pretrained: checkpoint of the autoencoder. The classifier's own checkpoints do not need it any more.
         freeze: whether only the linear layer is trained.
+        heads: numbers that the encoder gives for each code dimension, the mean first; 2 for that of a variational
+            family. With `pretrained` it is that of the checkpoint.
 
     Raises:
         SettingError: data without labels, `latent_dim` below 1, a checkpoint that does not fit, or `freeze` without a
@@ -47,23 +51,31 @@ class Classifier(TrackedModule):
         encoder: EncoderFactory | None = None,
         pretrained: str | None = None,
         freeze: bool = False,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         if num_classes < 2:
             raise SettingError("model Classifier needs labels and the data set has none: choose a labelled data set")
-        require_at_least(1, "model.{}", latent_dim=latent_dim)
+        require_at_least(1, "model.{}", latent_dim=latent_dim, heads=heads)
         if freeze and not pretrained:
             raise SettingError("model.freeze keeps a trained encoder as it is: give its checkpoint as model.pretrained")
         self.latent_dim, self.frozen = latent_dim, freeze
         self.optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3)
         state = saved_part(pretrained, "encoder") if pretrained else {}
-        # A variational encoder gives the mean first and then the log variance
-        heads = len(list(state.values())[-1]) // latent_dim if state else 1
-        self.encoder = (encoder or default_encoder(latent_dim))(tuple(input_shape), max(1, heads) * latent_dim)
+        if pretrained:
+            _refuse_other_size(pretrained, latent_dim)
+            heads = max(1, len(list(state.values())[-1]) // latent_dim)
+        self.heads = heads
+        self.encoder = (encoder or default_encoder(latent_dim))(tuple(input_shape), heads * latent_dim)
         warn_if_narrow(self.encoder, "model.encoder", latent_dim)
         if pretrained:
             load_pretrained(self.encoder, state, pretrained)
         self.head = nn.Linear(latent_dim, num_classes)
+
+    def store_settings(self, checkpoint: dict[str, Any]) -> None:
+        """As for all models, without the autoencoder's checkpoint, whose weights this one holds."""
+        super().store_settings(checkpoint)
+        checkpoint[SETTINGS] |= {"pretrained": None, "freeze": False, "heads": self.heads}
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, K] of x [B, *shape]."""
@@ -119,3 +131,13 @@ class Classifier(TrackedModule):
         """Keep a frozen encoder in evaluation mode: no dropout, and the running statistics of norms stay."""
         if self.frozen:
             self.encoder.eval()
+
+
+def _refuse_other_size(path: str, latent_dim: int) -> None:
+    """Refuse an autoencoder whose code has another size; a variational encoder of half the size has as many outputs."""
+    stored = read_checkpoint(path, "model.pretrained").get(SETTINGS, {}).get("latent_dim")
+    if stored is not None and stored != latent_dim:
+        raise SettingError(
+            f"model.latent_dim is {latent_dim}, and model.pretrained {path} has a code of {stored} dimensions: give "
+            "the latent_dim that it was trained with"
+        )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from lit_ae.data.containers import Batch
+from lit_ae.errors import SettingError
 from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.training_pass import training_batches
 
@@ -14,6 +15,19 @@ class ClosedFormModule(ReconstructionModule, ABC):
     """Solved in one pass before the first epoch, which then only scores the training data and is the last epoch."""
 
     automatic_optimization = False
+
+    def setup(self, stage: str) -> None:
+        """Refuse a scaled loss, which needs gradients.
+
+        Raises:
+            SettingError: `trainer.precision` is 16-mixed.
+        """
+        super().setup(stage)
+        if stage == "fit" and str(self.trainer.precision) == "16-mixed":
+            raise SettingError(
+                f"trainer.precision is 16-mixed, which scales a loss, and {type(self).__name__} has none to be trained "
+                "by: choose 32-true or bf16-mixed"
+            )
 
     @abstractmethod
     def solve(self, batches: Iterator[Batch]) -> None:

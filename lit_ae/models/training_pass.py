@@ -19,10 +19,12 @@ def training_batches(module: LightningModule) -> Iterator[Batch]:
     """One pass over the whole training split on the module's device, in an order shuffled by the run's seed.
 
     With one of this project's data modules the order is the same at every call and in every process, so that all
-    processes compute the same from it. Another loader may draw its order from the global generator; its state is left
-    as it was, so that a training that goes on from a checkpoint draws the same numbers.
+    processes compute the same from it. Another loader may draw its order from the global generator: that is seeded for
+    the pass, so that its order is the same at every call, too, and its state is then as it was, so that a training that
+    goes on from a checkpoint draws the same numbers.
     """
     before = random_states()
+    torch.manual_seed(0)
     batches = iter(next(_passes(module)))
     first = next(batches, None)  # by now a loader has drawn
     set_random_states(before)

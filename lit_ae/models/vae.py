@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent, ReconstructionModule, Terms
-from lit_ae.models.checkpoints import load_pretrained, saved_part
+from lit_ae.models.checkpoints import load_others, load_pretrained, saved_part
 from lit_ae.objectives.divergences import kl_standard_normal_by_dimension
 from lit_ae.objectives.schedules import Schedule
 
@@ -54,6 +54,7 @@ class VAE(ReconstructionModule):
         if self.pretrained and not self.trainer.ckpt_path:
             for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
                 load_pretrained(part, saved_part(self.pretrained, name), self.pretrained)
+            load_others(self, self.pretrained)
         self.steps = self.steps_in_all() if self.annealing else math.inf
         if self.annealing and math.isinf(self.steps):
             raise SettingError("model.annealing needs a training of known length: set trainer.max_epochs")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from lit_ae.plots.style import PALETTE, Array, as_numpy, styled, text_width, wrap
 
 COLUMNS = 5  # columns of panels
+WIDE = 4.0  # inches of labels below a panel, from which on they are turned
 
 
 def distributions(
@@ -39,7 +40,8 @@ def distributions(
     ticks = [group_names[int(value)] if group_names else f"{value:g}" for value in values]
     columns = min(COLUMNS, len(names))
     rows = math.ceil(len(names) / columns)
-    panel = max(1.7, 0.1 * sum(map(len, ticks)), 0.2 * len(values))  # inches
+    turned = len(values) > 1 and 0.1 * sum(map(len, ticks)) > WIDE
+    panel = max(1.7, 0.2 * len(values), 0.0 if turned else 0.1 * sum(map(len, ticks)))  # inches
     with styled():
         figure = Figure(figsize=(0.7 + panel * columns, 0.7 + 1.7 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
@@ -53,7 +55,7 @@ def distributions(
             parts["cmedians"].set(color="black", linewidth=1.6)
             axes.axhline(0, color="#999999", linewidth=0.6, zorder=0)
             axes.set_title(name)
-            axes.set_xticks(range(len(values)), ticks)
+            axes.set_xticks(range(len(values)), ticks, rotation=90 if turned else 0)
         for axes in panels:  # the remaining ones, which have no dimension
             axes.set_visible(False)
         figure.supxlabel(group_label, fontsize=9)

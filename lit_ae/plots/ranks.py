@@ -30,10 +30,10 @@ def critical_difference_diagram(
     ordered = sorted(mean_ranks.items(), key=lambda item: item[1])
     k, half = len(ordered), (len(ordered) + 1) // 2
     with styled():
-        width = 6.4
         parts = ordered[:half], ordered[half:]
-        margins = [max(text_width(f"{label}  0.00", 9) for label, _ in part) for part in parts]
-        left, right = (min(0.3, (margin + 0.3) / width) for margin in margins)
+        margins = [max(text_width(f"{label}  0.00", 9) for label, _ in part) + 0.3 for part in parts]  # inches
+        width = max(6.4, sum(margins) + 2.6)
+        left, right = (margin / width for margin in margins)
         lines = 0.8 + 0.5 * len(groups) + half  # below the axis
         height = STEP * (lines + 4) + 0.5
         figure = Figure(figsize=(width, height))

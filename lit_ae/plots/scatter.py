@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lit_ae.plots.images import Pixels
 from lit_ae.plots.style import PALETTE, Array, as_numpy, styled, wrap
 
+ROWS = 18  # labels in a column of the legend
 MARKERS = ("o", "^", "s", "D")  # of the first ten labels, the next ten and so on
 
 
@@ -30,7 +31,8 @@ def embeddings(
     in the legend, so that it can be read without colour. Raises ValueError for other shapes.
     """
     y = as_numpy(labels).astype(np.int64)
-    width = 6.0 if len(panels) == 1 else 0.9 + 3.4 * len(panels)
+    columns = -(-len(np.unique(y)) // ROWS)  # of the legend
+    width = (6.0 if len(panels) == 1 else 0.9 + 3.4 * len(panels)) + 1.1 * (columns - 1)
     with styled():
         figure = Figure(figsize=(width, 4.8 if len(panels) == 1 else 3.9), layout="constrained")
         for axes, (name, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
@@ -40,7 +42,7 @@ def embeddings(
             axes.set_title(wrap(title, 0.8 * width))
         else:
             figure.suptitle(wrap(title, width))
-        key = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="label", handletextpad=0.2)
+        key = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="label", handletextpad=0.2, ncols=columns)
         for handle in key.legend_handles:
             handle.set(sizes=[30.0], alpha=1.0)
     return figure

@@ -10,6 +10,7 @@ from lit_ae import tracking
 from lit_ae.errors import SettingError
 from lit_ae.studies.spec import Profile, Study
 
+TAG_LENGTH = 5000  # MLflow's limit on a tag's value, of older versions too
 SETTLING = 1.0  # seconds after which two processes that claimed a study at the same moment see which was the last
 
 
@@ -21,7 +22,13 @@ def open_parent(study: Study, profile: Profile) -> str:
         run_id = tracking.create_run(study.name, f"{study.name} {profile.name}", tags)
     else:
         run_id = found.id
-    comparisons = json.dumps([{**asdict(c), "seeds": study.common_seeds(c, profile)} for c in study.comparisons])
+    needed = ("metric", "a", "b", "b_metric", "test")
+    declared = [
+        {**{key: getattr(c, key) for key in needed}, "seeds": study.common_seeds(c, profile)} for c in study.comparisons
+    ]
+    comparisons = json.dumps(declared)
+    if len(comparisons) > TAG_LENGTH:  # MLflow would cut it off: then only the report makes the tests
+        comparisons = "[]"
     columns = json.dumps([column.metric for column in study.columns])
     tracking.set_tags(run_id, {"comparisons": comparisons, "seeds": json.dumps(profile.seeds), "columns": columns})
     tracking.log_json(run_id, asdict(study), "study.json")

@@ -68,10 +68,12 @@ def run_studies(
             underway[-1].plan.durations.of_cost_1 = of_cost_1
         yield from _drive(underway, executor)
     finally:
-        executor.cancel([future for one in underway for future in one.running])
+        going_on = [future for one in underway for future in one.running if not future.done()]
+        executor.cancel(going_on)
         for one in underway:
-            for _, spec, _ in one.running.values():
-                tracking.end_run(spec.run_id, "KILLED")
+            for future, (_, spec, _) in one.running.items():
+                if future in going_on:
+                    tracking.end_run(spec.run_id, "KILLED")
             one.end("KILLED")
 
 

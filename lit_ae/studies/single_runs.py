@@ -27,8 +27,8 @@ def commands(study: Study, profile: Profile, file: Path, form: str) -> Iterator[
     plan = reconcile(study, profile, open_parent(study, profile))
     duration = plan.durations.expected
     seeds = list(profile.seeds)
-    order = sorted(plan.todo, key=lambda job: (seeds.index(job.seed), job.start is not None, -duration(job.model)))
     depth = {label: _depth(study, label) for label in study.models}
+    order = sorted(plan.todo, key=lambda job: (seeds.index(job.seed), depth[job.model], -duration(job.model)))
     names: dict[tuple[str, int, str], str] = {}
     for i, job in enumerate(sorted(order, key=lambda job: depth[job.model]) if form == "shell" else order):
         words = ["lit-ae", "study", "job", str(file), "--profile", profile.name, "--model", job.model]

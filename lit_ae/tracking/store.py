@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lit_ae.errors import SettingError
 from lit_ae.settings.imports import importing
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ def client() -> "MlflowClient":
 
 
 def experiment_id(name: str) -> str:
-    """Id of the experiment `name`; a new one is created with its artifacts beside the store."""
+    """Id of the experiment `name`; a new one is created with its artifacts beside the store.
+
+    Raises:
+        SettingError: the experiment has been deleted, and not for good.
+    """
     from mlflow.exceptions import MlflowException
 
     found = client().get_experiment_by_name(name)
@@ -75,4 +80,9 @@ def experiment_id(name: str) -> str:
             found = client().get_experiment_by_name(name)
             if found is None:
                 raise
+    if found.lifecycle_stage == "deleted":
+        raise SettingError(
+            f"the MLflow experiment {name!r} has been deleted: restore it with `mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}`, or remove it for good with `mlflow gc`"
+        )
     return str(found.experiment_id)

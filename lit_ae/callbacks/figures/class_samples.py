@@ -22,6 +22,8 @@ class ClassSamples(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
     """
 
+    needs_images = True
+
     def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
         require_at_least(1, "ClassSamples.{}", n=n)

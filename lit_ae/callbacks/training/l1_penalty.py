@@ -2,9 +2,12 @@
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 from torch.optim import Optimizer
 
 from lit_ae.errors import SettingError
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class L1Penalty(Callback):
@@ -26,11 +29,20 @@ class L1Penalty(Callback):
         if weight <= 0:
             raise SettingError(f"L1Penalty.weight is {weight}: it must be positive")
         self.weight = weight
+        self.weights: set[int] = set()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note which parameters are weights of layers: pseudo-inputs, cluster centres and the like are not."""
+        self.weights = {id(part.weight) for part in pl_module.modules() if isinstance(part, LAYERS)}
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Add λ sign(w) to the gradients of all tensors at once."""
         parameters = (p for group in optimizer.param_groups for p in group["params"])
-        moved = [p for p in parameters if p.ndim > 1 and p.grad is not None]
+        moved = [p for p in parameters if id(p) in self.weights and p.grad is not None]
+        scaler, alpha = getattr(trainer.precision_plugin, "scaler", None), self.weight
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            # A fused optimiser takes gradients that are still multiplied by the loss's scale, and divides them itself
+            alpha *= scaler.get_scale()
         if moved:
             with torch.no_grad():
-                torch._foreach_add_([p.grad for p in moved], torch._foreach_sign(moved), alpha=self.weight)
+                torch._foreach_add_([p.grad for p in moved], torch._foreach_sign(moved), alpha=alpha)

@@ -30,7 +30,7 @@ def blocks(layers: nn.Sequential) -> list[nn.Sequential]:
 
 
 class LayerwisePretraining(Callback):
-    """Greedy layer-wise pretraining of any MLP autoencoder, before the trainer's epochs train it as a whole.
+    """Greedy layer-wise pretraining of an MLP autoencoder, before the trainer's epochs train it as a whole.
 
     `autoencoder`: each encoder layer and its mirror image in the decoder reconstruct the activations of the layer below
     (Bengio et al. 2007, section 3; Vincent et al. 2010 without noise), the first pair with the model's own likelihood,
@@ -48,8 +48,9 @@ class LayerwisePretraining(Callback):
             trained, so that it is a denoising autoencoder (Xie et al. 2016, equations 6 to 9).
 
     Raises:
-        SettingError: `epochs` or `lr` not positive; `dropout` not in [0, 1); the networks are not MLPs that mirror each
-            other; `rbm` with a scaled input.
+        SettingError: `epochs`, `lr` or `steps` not positive; `dropout` not in [0, 1); the networks are not MLPs that
+            mirror each other, or the code is not the encoder's output (a variational family, or an activation of the
+            code); `rbm` with a scaled input.
     """
 
     def __init__(
@@ -68,6 +69,12 @@ class LayerwisePretraining(Callback):
         if stage != "fit":
             return
         (first, _), *_ = layer_pairs(pl_module)
+        assert isinstance(pl_module, ReconstructionModule)
+        if not _code_is_output(pl_module):
+            raise SettingError(
+                "LayerwisePretraining trains the output of the encoder's last layer as the code, from which "
+                f"{type(pl_module).__name__} makes its code first: choose a family that does not, such as AE"
+            )
         if self.method == "rbm" and isinstance(first[0], Scale):
             raise SettingError(
                 f"LayerwisePretraining.method is rbm and model.encoder.input_scale {first[0].factor}: an RBM takes "
@@ -124,6 +131,17 @@ class LayerwisePretraining(Callback):
         losses = descend(module, optimizer(rbm.parameters()), loss, self.epochs)
         rbm.hand_down(up, down)
         return losses
+
+
+def _code_is_output(module: ReconstructionModule) -> bool:
+    """Whether the mean code is the encoder's output as it is, without a second half and without an activation."""
+    x = torch.full((1, *module.input_shape), 0.5).to(next(module.encoder.parameters()))
+    training = module.training
+    with torch.no_grad(), torch.random.fork_rng([module.device] if module.device.type == "cuda" else []):
+        module.eval()
+        output, code = module.encoder(x), module.encode(x).mu
+        module.train(training)
+    return output.shape == code.shape and bool(torch.allclose(output, code))
 
 
 def layer_pairs(module: LightningModule) -> list[tuple[nn.Sequential, nn.Sequential]]:
