@@ -59,6 +59,7 @@ def test_l1_penalty_is_multiplied_by_the_scale_that_a_fused_optimiser_divides_by
     layer, centres = torch.nn.Linear(3, 2), torch.nn.Parameter(torch.ones(4, 2))
     module = torch.nn.Module()
     module.layer, module.centres = layer, centres
+    module.normed = torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(2, 2))
     for p in module.parameters():
         p.grad = torch.zeros_like(p)
     optimizer = SimpleNamespace(param_groups=[{"params": list(module.parameters())}], _step_supports_amp_scaling=True)
@@ -67,6 +68,7 @@ def test_l1_penalty_is_multiplied_by_the_scale_that_a_fused_optimiser_divides_by
     penalty.on_fit_start(trained, module)
     penalty.on_before_optimizer_step(trained, module, optimizer)
     assert torch.allclose(layer.weight.grad, 10.24 * layer.weight.sign())
+    assert module.normed.parametrizations.weight.original.grad.all()
     assert not centres.grad.any()
     optimizer._step_supports_amp_scaling = False  # Lightning has divided the gradients before
     penalty.on_before_optimizer_step(trained, module, optimizer)

@@ -9,6 +9,8 @@ from lit_ae.errors import SettingError
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
+WEIGHTS = ("weight", "parametrizations.weight.original")  # the second of a layer with spectral norm
+
 
 class L1Penalty(Callback):
     """Adds the gradient of λ Σ |w| over all weight matrices and filters (not biases and norms) before each step.
@@ -33,7 +35,8 @@ class L1Penalty(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note which parameters are weights of layers: pseudo-inputs, cluster centres and the like are not."""
-        self.weights = {id(part.weight) for part in pl_module.modules() if isinstance(part, LAYERS)}
+        layers = [part for part in pl_module.modules() if isinstance(part, LAYERS)]
+        self.weights = {id(p) for layer in layers for name, p in layer.named_parameters() if name in WEIGHTS}
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Add λ sign(w) to the gradients of all tensors at once."""
