@@ -27,6 +27,11 @@ DATA = {"nmn": "one_hot"}  # models that are not for images
 QUICK = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=1")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the file whose study takes longest: at the end two processes may share its tests, and both run it."""
+    items.sort(key=lambda item: item.path.name != "test_runner.py")
+
+
 def pytest_collection_finish(session):
     """From now on garbage is searched for among new objects alone."""
     gc.freeze()
