@@ -211,6 +211,8 @@ def test_distributions_have_a_panel_a_dimension_and_a_violin_a_group():
     assert (equal.get_title(), spread.get_title(), figure.get_supxlabel()) == ("z 4", "z 7", "shape")
     medians = [segment[0, 1] for segment in spread.collections[-1].get_segments()]
     assert medians == pytest.approx([-0.75, 0.25, 1.0])
+    figure = plots_codes.distributions(torch.rand(20, 6), torch.arange(20) % 2, list("abcdef"), "g", "t")
+    assert [axes.get_title() for axes in figure.axes if axes.get_visible()] == list("abcdef"), "no empty panel"
     with pytest.raises(ValueError, match=r"codes must be \[N, 1\]"):
         plots_codes.distributions(codes, torch.zeros(5), ["z"], "g", "t")
 

@@ -45,7 +45,7 @@ def distributions(
     with styled():
         figure = Figure(figsize=(0.7 + panel * columns, 0.7 + 1.7 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
-        for axes, name, column in zip(panels, names, z.T, strict=False):
+        for name, column, axes in zip(names, z.T, panels, strict=False):  # the panels last: one more would be taken
             parts = axes.violinplot(
                 [column[of == value] for value in values], range(len(values)), showextrema=False, showmedians=True,
                 widths=0.9,
