@@ -129,12 +129,15 @@ def test_shipped_scores_make_every_figure_and_log_each_score_once(scored):
     assert {len(scored.history(key)) for key in scored.metrics} == {1}
 
 
-def test_same_seed_gives_bit_identical_metrics_and_another_does_not(scored, store, lit_ae, settings, scores):
-    """Also with fewer figures, of which there is then no PDF."""
+def test_same_seed_gives_bit_identical_metrics_and_another_does_not(scored, store, lit_ae, settings, scores, capsys):
+    """Also with fewer figures, of which there is then no PDF; one that nothing draws is named."""
     for seed in (0, 1):
-        shown = "--figures=[reconstructions,tsne]"
+        shown = "--figures=[reconstructions,tsne,umpa]"
         assert lit_ae("fit", *settings("sae", LIMIT, seed), shown) == 0
         assert lit_ae("test", *settings("sae", LIMIT, seed), "--config", scores, shown) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "umpa" in line and "callbacks" in line]
+    assert len(told) == 2  # once for each test
+    assert all("names umpa, which" in line and "reconstructions, " in line for line in told)
     (again,) = tracking.search("lit_ae", seed="0")
     assert (figures(again), again.artifact("vector")) == ({"reconstructions", "tsne"}, None)
     (other,) = tracking.search("lit_ae", seed="1")

@@ -359,7 +359,7 @@ def test_the_tab_key_goes_through_everything_in_the_order_of_the_page_and_is_see
     assert found[1:] == [
         *("map", "colour", "choose", "closer", "farther", "whole", "marks", "kind 0", "kind 1", "kind 2"),
         *["choose this sample"] * 8,  # the nearest neighbours
-        *("reset", *(f"code dimension {d + 1}" for d in order), "sampler", "draw", "pad", "clear", "file"),
+        *("reset", *(f"code dimension {d}" for d in order), "sampler", "draw", "pad", "clear", "file"),
     ]
     assert found[0] == "To the map"
 

@@ -323,7 +323,7 @@ def test_a_rectangle_gives_mean_spread_shares_and_csv(opened, vae, data, codes):
     table = list(csv.DictReader(io.StringIO(saved.value.path().read_text("utf-8"))))
     assert [int(row["index"]) for row in table] == group
     assert [int(row["label"]) for row in table] == y.tolist()
-    found = np.array([[float(row[f"z_{d + 1}"]) for d in range(16)] for row in table])
+    found = np.array([[float(row[f"z_{d}"]) for d in range(16)] for row in table])
     assert np.allclose(found, z, atol=1e-5)
 
 

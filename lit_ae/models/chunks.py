@@ -25,12 +25,16 @@ def in_chunks(
     `work` is called for one part after the other on the model's device and without gradients; stored bytes are passed
     as floats in [0, 1].
     """
-    parts = []
+    results: Tensor | None = None  # in one piece of memory: see `KeptRows`
     with torch.no_grad():
-        for start in range(0, len(x), size):
+        for start in range(0, max(1, len(x)), size):
             labels = None if y is None else y[start : start + size].to(module.device)
-            parts.append(work(model_input(x[start : start + size], module), labels).float().cpu())
-        return torch.cat(parts) if parts else work(model_input(x[:], module), y).float().cpu()
+            part = work(model_input(x[start : start + size], module), labels).float().cpu()
+            if results is None:
+                results = part.new_empty(len(x), *part.shape[1:])
+            results[start : start + size] = part
+    assert results is not None
+    return results
 
 
 def model_input(x: Tensor, module: "TrackedModule") -> Tensor:

@@ -34,6 +34,7 @@ class RunLogger(Logger):
     def __init__(self, wanted: Collection[str] | None = None) -> None:
         super().__init__()
         self.wanted = wanted
+        self.offered: set[str] = set()  # names of the figures that there could be, whether wanted or not
         self.run_id: str | None = None
         self.epochs_before = 0  # epochs of training behind the weights of a separate test
         self.resumed_after = 0  # epochs after which this training goes on in the same run
@@ -94,6 +95,7 @@ class RunLogger(Logger):
 
     def draws(self, name: str) -> bool:
         """Whether the run is to have a figure of that name."""
+        self.offered.add(name)
         return self.wanted is None or name in self.wanted
 
     @rank_zero_only

@@ -140,6 +140,21 @@ class Tracking(Callback):
             weights = self.kept or self._of_an_earlier_training(logger.run_id, trainer)
             logger.log_protocol({"weights": weights.rsplit(" (epoch", 1)[0]})
 
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Name the wanted figures that nothing draws, such as those whose name is misspelt."""
+        logger = run_logger(trainer)
+        if not (logger and logger.run_id and logger.wanted and trainer.is_global_zero):
+            return
+        run = tracking.get_run(logger.run_id)
+        unknown = [
+            name for name in logger.wanted if name not in logger.offered and not run.artifact(f"figures/{name}.png")
+        ]
+        if unknown:
+            print(
+                f"--figures names {', '.join(unknown)}, which none of the run's callbacks draws for these data; they "
+                f"draw {', '.join(sorted(logger.offered)) or 'no figure'}"
+            )
+
     def _of_an_earlier_training(self, run_id: str, trainer: Trainer) -> str:
         run, path = tracking.get_run(run_id), Path(str(trainer.ckpt_path)).as_posix()
         if trainer.ckpt_path and not ("scored_weights" in run.tags and path.endswith(run.checkpoint_name)):

@@ -11,6 +11,7 @@ from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback
 from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.kept_rows import KeptRows
 from lit_ae.metrics.reconstruction.psnr import psnr
 from lit_ae.models.base import Reconstruction
 
@@ -34,12 +35,12 @@ class Denoising(PassCallback, ScoreCallback):
         super().__init__(every_n_epochs)
         require_at_least(1, "Denoising.{}", n=n)
         self.n = n
-        self._ratios: list[Tensor] = []  # of each batch: of noisy and of denoised images [b, 2]
+        self._ratios = KeptRows()  # of noisy and of denoised images [n, 2]
         self._shown: list[tuple[str, Tensor]] = []
 
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the pass before."""
-        self._ratios, self._shown = [], []
+        self._ratios, self._shown = KeptRows(), []
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
         """Take in one batch."""
@@ -50,7 +51,7 @@ class Denoising(PassCallback, ScoreCallback):
             parts = {"clean": outputs.x, "noisy": noisy, "denoised": denoised}
             self._shown = [(label, part[: self.n].detach().clamp(0, 1).cpu()) for label, part in parts.items()]
         ratios = [psnr(images.detach(), outputs.x) for images in (noisy, denoised)]
-        self._ratios.append(torch.stack(ratios, 1).cpu())
+        self._ratios.add(torch.stack(ratios, 1))
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """Both means, and the figure."""
@@ -58,7 +59,7 @@ class Denoising(PassCallback, ScoreCallback):
             return {}
         title = "Clean (top), noisy (middle) and denoised (bottom)"
         save_figure(trainer, plots.image_rows(self._shown, title), "denoising")
-        ratios = gather_in_order(torch.cat(self._ratios), trainer)
+        ratios = gather_in_order(self._ratios.all(), trainer)
         values = {"psnr_noisy": ratios[:, 0], "psnr_denoised": ratios[:, 1]}
         for name, decibels in values.items():
             evaluation.keep_samples(name, decibels)

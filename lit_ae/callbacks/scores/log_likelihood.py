@@ -73,10 +73,11 @@ class LogLikelihood(ScoreCallback):
         binary = isinstance(likelihood, Bernoulli)
         if binary:
             self._check(x)
-        own = range(trainer.global_rank, len(x), trainer.world_size)
-        blocks = torch.tensor(own, dtype=torch.long).split(max(1, CHUNK // self.k))
-        parts = [self._log_p(module, x[block], y[block], block.tolist(), binary) for block in blocks if len(block)]
-        log_p = gather_in_order(torch.cat([torch.empty(0), *parts]), trainer).double().mean().item()
+        own = torch.arange(trainer.global_rank, len(x), trainer.world_size)
+        found = torch.empty(len(own))  # in one piece of memory: see `KeptRows`
+        for block in torch.arange(len(own)).split(max(1, CHUNK // self.k)):
+            found[block] = self._log_p(module, x[own[block]], y[own[block]], own[block].tolist(), binary)
+        log_p = gather_in_order(found, trainer).double().mean().item()
         size = x[0].numel()
         if isinstance(likelihood, Gaussian):
             what = f"Gaussian density over pixels in [0, 1] with variance {gaussian_variance(likelihood, size):g}"

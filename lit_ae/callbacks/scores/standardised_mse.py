@@ -9,6 +9,7 @@ from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback
 from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.metrics.kept_rows import KeptRows
 from lit_ae.metrics.reconstruction.standardised import mse_standardised, vary
 from lit_ae.models.base import Reconstruction
 from lit_ae.models.chunks import in_chunks
@@ -26,11 +27,11 @@ class StandardisedMSE(PassCallback, ScoreCallback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._errors: list[Tensor] = []  # of each batch: the error and its floor [b, 2]
+        self._errors = KeptRows()  # the error and its floor [n, 2]
 
     def begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the pass before."""
-        self._errors = []
+        self._errors = KeptRows()
 
     def read(self, trainer: Trainer, outputs: Reconstruction) -> None:
         """Take in one batch, unless all pixels are equal."""
@@ -38,7 +39,7 @@ class StandardisedMSE(PassCallback, ScoreCallback):
         if vary(data.pixel_mean, data.pixel_std):
             x = outputs.x
             errors = [mse_standardised(x, found, data.pixel_mean, data.pixel_std) for found in (outputs.x_hat, x)]
-            self._errors.append(torch.stack(errors, 1).detach().cpu())
+            self._errors.add(torch.stack(errors, 1))
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
         """The means; that of the validation split is logged as such."""
@@ -50,7 +51,7 @@ class StandardisedMSE(PassCallback, ScoreCallback):
 
         validation = in_chunks(module, errors, val.x, val.y).mean().item()
         module.log("val/mse_standardised", validation)
-        found = gather_in_order(torch.cat(self._errors), trainer)
+        found = gather_in_order(self._errors.all(), trainer)
         values = {"mse_standardised": found[:, 0], "mse_standardised_floor": found[:, 1]}
         for name, each in values.items():
             evaluation.keep_samples(name, each)

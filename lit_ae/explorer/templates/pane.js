@@ -102,15 +102,15 @@ class Pane {
     for (const [rank, d] of run.order.entries()) {
       const middle = run.mean.data[d], half = WIDE * Math.max(run.spread.data[d], 1e-3);
       const slider = element("input", {type: "range", min: middle - half, max: middle + half, step: "any", value: middle});
-      slider.setAttribute("aria-label", `code dimension ${d + 1}`);
+      slider.setAttribute("aria-label", `code dimension ${d}`);
       slider.addEventListener("input", () => {
         const z = this.z.slice();
         z[d] = +slider.value;
         this.place = null;
         this.drawMarks();
-        this.show(z, `dimension ${d + 1} at ${number(z[d])}`);
+        this.show(z, `dimension ${d} at ${number(z[d])}`);
       });
-      const row = element("label", {}, `z ${d + 1}`, slider, element("output", {}, number(middle)));
+      const row = element("label", {}, `z ${d}`, slider, element("output", {}, number(middle)));
       row.hidden = rank >= FIRST;
       box.append(row);
       this.sliders.set(d, slider);
@@ -263,7 +263,7 @@ class Pane {
     this.part("how").textContent = map.points
       ? "A click on an empty place decodes the mean of the five nearest codes, weighted by closeness: this map has no inverse."
       : map.dims
-        ? `Axes: dimensions ${map.dims.map(d => (d === null ? "none" : d + 1)).join(" and ")}. A click on an empty place ` +
+        ? `Axes: dimensions ${map.dims.map(d => d ?? "none").join(" and ")}. A click on an empty place ` +
           "decodes it; the other dimensions stay as on the sliders."
         : "A click on an empty place decodes the code there in the plane of the two principal components.";
     this.drawPoints();
@@ -649,7 +649,7 @@ class Pane {
   csv(indices) {
     const quoted = text => `"${String(text).replaceAll('"', '""')}"`;
     const values = Object.entries(this.run.values), {facts} = this;
-    const head = ["index", "label", ...values.map(([name]) => quoted(name)), ...Array.from({length: this.size}, (_, d) => `z_${d + 1}`)];
+    const head = ["index", "label", ...values.map(([name]) => quoted(name)), ...Array.from({length: this.size}, (_, d) => `z_${d}`)];
     const lines = indices.map(i => [i, facts.y && facts.y.data[i] >= 0 ? quoted(facts.classes[facts.y.data[i]]) : "",
       ...values.map(([, array]) => array.data[i]), ...this.code(i)].join(","));
     return [head.join(","), ...lines].join("\n") + "\n";
