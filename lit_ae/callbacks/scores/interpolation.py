@@ -28,13 +28,14 @@ class Interpolation(ScoreCallback):
     where no unit switches, or if the decoder ignores the code. Such a pair counts as 100 dB, and the protocol gives
     their number; if all pairs are such, PSNR is infinite and not logged.
 
-    The sparse and contractive report defines neither quantity, so this is our interpretation. Its L2 cannot be a
-    distance between images in [0, 1]: 157 is above their largest distance, 28, and a mean of 0.1453 would mean at least
-    45 dB, not 28. If it were the distance of codes to the nearer end, it would be symmetric about α = ½ and double from
-    α = 0.2 to 0.4, but it grows by factors of 1.68 and 1.56. Mixing before encoding gives factors of 1.2 to 1.6 (MNIST,
-    three MLP families). PSNR against the nearer end's reconstruction would be about 17 dB at α = 0.4, not 23; PSNR
-    against a mix of both ends' reconstructions cannot be ruled out by the table. The published infinite mean needs only
-    one infinite pair, so it does not prove that its decoder ignored the code.
+    The original publication on sparse and contractive autoencoders defines neither quantity, so this is our
+    interpretation. Its L2 cannot be a distance between images in [0, 1]: 157 is above their largest distance, 28, and a
+    mean of 0.1453 would mean at least 45 dB, not 28. If it were the distance of codes to the nearer end, it would be
+    symmetric about α = ½ and double from α = 0.2 to 0.4, but it grows by factors of 1.68 and 1.56. Mixing before
+    encoding gives factors of 1.2 to 1.6 (MNIST, three MLP families). PSNR against the nearer end's reconstruction would
+    be about 17 dB at α = 0.4, not 23; PSNR against a mix of both ends' reconstructions cannot be ruled out by the
+    table. The published infinite mean needs only one infinite pair, so it does not prove that its decoder ignored the
+    code.
 
     `interpolation_path_ratio`: see `path_ratio`, over 20 steps. A conditional model is given the class of the nearer
     end.
