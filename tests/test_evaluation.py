@@ -20,6 +20,7 @@ from lit_ae.callbacks.scores.standardised_mse import StandardisedMSE
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import ArrayDataset, Splits
 from lit_ae.evaluation.access import scored_split, whole_split_is_scored
+from lit_ae.evaluation.code_sources import code_sources
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.models.conditional_vae import ConditionalVAE
@@ -30,7 +31,8 @@ from lit_ae.models.nmn import NMN
 from lit_ae.models.vae import VAE
 from lit_ae.objectives.likelihoods import Bernoulli
 from lit_ae.plots.style import styled
-from lit_ae.samplers import Normal
+from lit_ae.samplers import FittedGaussian, Mixture, Normal
+from lit_ae.samplers.gibbs import Gibbs
 from lit_ae.settings.files import config_folder
 from lit_ae.tracking.logger import RunLogger
 
@@ -197,6 +199,13 @@ def test_versions_are_stored_with_scores_of_the_whole_split(limit, expected):
     (values,) = run.test(VAE(input_shape=data.input_shape, latent_dim=4), datamodule=data, verbose=False)
     assert "test/newer" not in values
     assert logger.versions == expected
+
+
+def test_the_protocol_says_where_each_sampler_has_its_codes_from():
+    samplers = {"normal": Normal(), "gaussian": FittedGaussian(), "mixture_300": Mixture(300), "gibbs": Gibbs(None)}
+    fitted = "fitted to the mean codes of the training split: gaussian, mixture_300"
+    assert code_sources(samplers) == f"normal: N(0, I); gibbs: drawn by the model; {fitted}"
+    assert code_sources({"normal": Normal()}) == "normal: N(0, I)"
 
 
 # -- validation ------------------------------------------------------------------------------------------------------

@@ -177,6 +177,12 @@ def test_interpolation_prints_every_alpha_and_logs_what_is_finite():
     assert again == scores
 
 
+def test_the_protocol_names_no_labels_where_there_are_none():
+    data = Made("unlabelled")
+    protocol = run(model(VAE, data), data, Interpolation(pairs=4))[2]
+    assert protocol["interpolation"].startswith("4 random pairs of samples; decoded mixed codes")
+
+
 def test_linear_model_mixes_codes_as_images():
     data = Made()
     scores, figures, protocol = run(PCA(data.input_shape, 5), data, Interpolation(pairs=4), epochs=1)
@@ -188,7 +194,7 @@ def test_linear_model_mixes_codes_as_images():
 
 
 def test_protocol_reports_a_decoder_that_ignores_the_code():
-    """The report's contractive run: infinite PSNR together with an L2 above 0."""
+    """As the published contractive run: infinite PSNR together with an L2 above 0."""
     data = Made()
     module = model(AE, data)
     for layer in module.decoder.modules():

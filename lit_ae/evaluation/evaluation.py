@@ -21,6 +21,7 @@ from lit_ae.evaluation.access import (
     split_name,
     whole_split_is_scored,
 )
+from lit_ae.evaluation.code_sources import code_sources
 from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.pass_callback import PassCallback, is_due
 from lit_ae.metrics.kept_rows import KeptRows
@@ -136,8 +137,7 @@ class Evaluation(PassCallback):
             for sampler in samplers:
                 with self.leaving_out(f"{sampler.name} sampler"):
                     self._fitted[sampler.name] = sampler.fit(codes, self.seed)
-            names = ", ".join(self._fitted)
-            self.protocol["samplers"] = f"fitted to the mean codes of the training split: {names}" if fitted else names
+            self.protocol["samplers"] = code_sources(self._fitted)
         return self._fitted
 
     def generate(self, trainer: Trainer, sampler: Sampler, n: int) -> Tensor:

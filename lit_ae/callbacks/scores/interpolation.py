@@ -20,13 +20,14 @@ PATH = 20  # steps along the path whose length is measured
 class Interpolation(ScoreCallback):
     """`interpolation_psnr/α`, `interpolation_l2/α`, `interpolation_path_ratio`, and figure `interpolation`.
 
-    For pairs of samples with different labels, codes that are mixed before decoding, z_α = (1 - α) E(x1) + α E(x2), are
-    compared with the codes of images that are mixed before encoding, z'_α = E((1 - α) x1 + α x2). PSNR is that of
-    D(z_α) against D(z'_α) in dB for pixels in [0, 1], the mean of the pairs' own values; L2 is ‖z_α - z'_α‖ in units of
-    the code, the mean over pairs. At α = 0 and 1 both are the same, so that PSNR is infinite and L2 zero: these are not
-    logged. In between, a pair's PSNR is infinite if encoder or decoder is linear along its path, as a ReLU network is
-    where no unit switches, or if the decoder ignores the code. Such a pair counts as 100 dB, and the protocol gives
-    their number; if all pairs are such, PSNR is infinite and not logged.
+    For pairs of samples with different labels (without labels, for random pairs), codes that are mixed before decoding,
+    z_α = (1 - α) E(x1) + α E(x2), are compared with the codes of images that are mixed before encoding,
+    z'_α = E((1 - α) x1 + α x2). PSNR is that of D(z_α) against D(z'_α) in dB for pixels in [0, 1], the mean of the
+    pairs' own values; L2 is ‖z_α - z'_α‖ in units of the code, the mean over pairs. At α = 0 and 1 both are the same,
+    so that PSNR is infinite and L2 zero: these are not logged. In between, a pair's PSNR is infinite if encoder or
+    decoder is linear along its path, as a ReLU network is where no unit switches, or if the decoder ignores the code.
+    Such a pair counts as 100 dB, and the protocol gives their number; if all pairs are such, PSNR is infinite and not
+    logged.
 
     The original publication on sparse and contractive autoencoders defines neither quantity, so this is our
     interpretation. Its L2 cannot be a distance between images in [0, 1]: 157 is above their largest distance, 28, and a
@@ -96,9 +97,9 @@ class Interpolation(ScoreCallback):
                 values[f"interpolation_psnr/{alphas[k]:g}"] = decibels[k]
             else:
                 evaluation.leave_out("all pairs agree up to rounding", f"interpolation_psnr/{alphas[k]:g}")
+        kind = "pairs of samples with different labels" if (split.y >= 0).any() else "random pairs of samples"
         note = (
-            f"{len(a)} pairs of samples with different labels; decoded mixed codes against decoded codes of mixed "
-            "images; PSNR in dB, L2 between codes"
+            f"{len(a)} {kind}; decoded mixed codes against decoded codes of mixed images; PSNR in dB, L2 between codes"
         )
         exact = [f"{agree[k]} at α = {alphas[k]:g}" for k in inner if agree[k]]
         if exact:
