@@ -1,4 +1,4 @@
-"""The convolutional networks of the report on sparse and contractive AEs: pooling, and transposed convolutions."""
+"""The networks of the original publication on sparse and contractive autoencoders: pooling, transposed convolutions."""
 
 import math
 from itertools import pairwise
