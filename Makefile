@@ -35,7 +35,7 @@ setup: $(READY) ## create .venv and install everything into it
 reproduce: $(READY) ## run every report's study, or one (REPORT=...), and write tables and figures (PROFILE=quick|full)
 	$(BIN)/lit-ae study run $(if $(REPORT),experiments/$(REPORT).yaml,$(wildcard experiments/*.yaml)) --profile $(PROFILE) $(if $(WORKERS),--workers $(WORKERS))
 
-readme: $(READY) ## fill the tables of README.md from the committed reports
+readme: $(READY) ## render the committed reports anew and fill the tables of README.md
 	$(BIN)/python experiments/readme.py
 
 # worksteal keeps neighbouring tests, which share fixtures, in one process.

@@ -1,8 +1,11 @@
-"""`make readme`: fill in the tables of README.md from the committed reports, between two comments such as
+"""`make readme`: render the committed reports from their JSON, and fill in the tables of README.md from them.
+
+A table stands between two comments:
 
 <!-- table: full/stochastic --> ... <!-- /table -->    is Table 1 of experiments/reports/full/stochastic.md
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -30,6 +33,18 @@ def filled(readme: str, root: Path = ROOT) -> str:
     return PLACE.sub(lambda place: place[1] + table_of(place[2], root) + place[3], readme)
 
 
+def render_reports(folder: Path = ROOT / REPORTS / "full") -> None:
+    """Write the Markdown, LaTeX and index of a folder anew from each report's JSON, by the templates of today."""
+    from lit_ae.report.render import FORMAT, write_index, write_page
+
+    for path in sorted(folder.glob("*.json")):
+        page = json.loads(path.read_text("utf-8"))
+        if page["format"] == FORMAT:
+            write_page(page, folder)
+    write_index(folder)
+
+
 if __name__ == "__main__":
+    render_reports()
     path = ROOT / "README.md"
     path.write_text(filled(path.read_text("utf-8")), "utf-8")

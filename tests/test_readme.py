@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lit_ae.report import render
+
 ROOT = Path(__file__).parent.parent
+REPORTS = sorted((ROOT / "experiments" / "reports" / "full").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,18 @@ def test_the_committed_readme_is_up_to_date(readme):
     assert readme.filled(text) == text, "run `make readme`"
 
 
+@pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
+def test_a_committed_report_is_what_its_data_say(path, tmp_path):
+    """Its Markdown and LaTeX are rendered from its JSON, as index.html is: they cannot contradict each other."""
+    page = json.loads(path.read_text("utf-8"))
+    assert page["format"] == render.FORMAT
+    render.write_page(page, tmp_path)
+    for ending in (".json", ".md", ".tex"):
+        name = path.with_suffix(ending).name
+        assert (tmp_path / name).read_text("utf-8") == path.with_suffix(ending).read_text("utf-8"), "run `make readme`"
+
+
 def test_committed_reports_link_no_explorer_pages_which_are_not_committed():
-    for path in (ROOT / "experiments" / "reports" / "full").glob("*.json"):
+    for path in REPORTS:
         found = json.loads(path.read_text("utf-8"))
         assert not (isinstance(found, dict) and found.get("explorers")), f"{path.name}: write it without --explorer"
