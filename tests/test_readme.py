@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def test_a_missing_table_is_said(readme, root, name, said):
 def test_the_committed_readme_is_up_to_date(readme):
     text = (ROOT / "README.md").read_text("utf-8")
     assert readme.filled(text) == text, "run `make readme`"
+
+
+def test_the_readme_names_the_studies_whose_full_report_is_not_committed():
+    told = re.search(r"Those of\s(.+?)\sare still to be made", (ROOT / "README.md").read_text("utf-8"), re.S)
+    studies = {path.stem for path in (ROOT / "experiments").glob("*.yaml")}
+    assert set(re.findall(r"`(\w+)`", told[1])) == studies - {path.stem for path in REPORTS}
 
 
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
