@@ -52,6 +52,14 @@ def test_each_family_has_equation_use_reference_configs_and_a_picture(pages):
     assert max(sizes) <= 25_000
 
 
+def test_equations_have_no_command_without_its_backslash_and_advice_names_scores_that_there_are():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name, told in yaml.safe_load((ROOT / "docs" / "families.yaml").read_text("utf-8")).items():
+        symbols = re.sub(r"\\(text|mathrm|mathcal|mathbb)\{[^}]*\}", "", told["equation"])
+        assert not re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}", symbols), name
+        assert all(f"`{score}`" in readme for score in re.findall(r"`test/(\w+)`", told["when"])), name
+
+
 def test_each_score_has_its_range_and_its_pitfall(pages):
     found = parts(pages.scores())
     assert len(found) >= 28

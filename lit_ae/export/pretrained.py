@@ -21,7 +21,7 @@ def save_pretrained(model: TrackedModule, folder: str | Path, run_id: str | None
     """Write weights, settings and a model card into a new or empty folder.
 
     The weights are `model.safetensors`, which cannot hold code; the settings `config.json`; the card `README.md` has
-    the scores, protocol and data of the run. `huggingface-cli upload NAME FOLDER` publishes the folder.
+    the scores, protocol and data of the run. `hf upload NAME FOLDER` publishes the folder.
 
     Args:
         model: a trained model.
