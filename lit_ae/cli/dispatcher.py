@@ -21,7 +21,7 @@ One run; its settings come from YAML files, later ones overriding earlier ones, 
   fit         train:     lit-ae fit --config vae --config digits
   test        score:     lit-ae test --config vae --config digits --config scores
   validate    compute the losses of the validation split
-  predict     compute codes and reconstructions of the test split
+  predict     compute codes and reconstructions of a split, or of your own file (--split)
   --config takes a file, or a name that `lit-ae list` lists; `lit-ae fit --help` lists all settings.
 
 A study (models x seeds) and its report; EXPERIMENT is a file, or a name that `lit-ae list experiments` lists:

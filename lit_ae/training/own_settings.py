@@ -19,7 +19,7 @@ def add_settings(parser: LightningArgumentParser, subcommand: str) -> None:
         "--run_id",
         type=str | None,
         default=None,
-        help="MLflow run to write to; `test` also takes its last checkpoint",
+        help="MLflow run to write to; `test` loads the checkpoint that the run is scored with",
     )
     parser.add_argument(
         "--steps_per_call",
