@@ -166,7 +166,7 @@ class Stretched(BaseDataModule):
         return Splits(train, val, test)
 
 
-def model(name="VAE"):
+def model(name="VAE", **settings):
     from functools import partial
 
     from lit_ae import models
@@ -176,7 +176,7 @@ def model(name="VAE"):
     torch.manual_seed(0)
     return getattr(models, name)(
         input_shape=(4,), latent_dim=2, likelihood=Gaussian("sum", "linear"), optimizer=torch.optim.Adam,
-        encoder=partial(MLPEncoder, widths=[]), decoder=partial(MLPDecoder, widths=[]),
+        encoder=partial(MLPEncoder, widths=[]), decoder=partial(MLPDecoder, widths=[]), **settings,
     ).eval()  # fmt: skip
 
 
@@ -236,6 +236,13 @@ def test_nothing_is_scored_without_anomalies_and_the_protocol_says_why(monkeypat
     found, said, figures = run_test(model(), data, monkeypatch)
     assert (found, figures) == ({}, {})
     assert said == "0 of 30 labelled test samples are of class 1"
+
+
+@pytest.mark.parametrize("name", ["ConditionalAE", "ConditionalVAE"])
+def test_a_family_that_is_given_the_class_is_not_scored(monkeypatch, name):
+    found, said, figures = run_test(model(name, num_classes=2), Stretched(leave_out=1), monkeypatch)
+    assert (found, figures) == ({}, {})
+    assert said == f"{name} is given a sample's class, which tells whether the sample is an anomaly"
 
 
 def test_ranks_together_give_one_process_s_scores(monkeypatch):

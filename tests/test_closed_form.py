@@ -7,9 +7,11 @@ import pytest
 import torch
 from test_families import trainer
 
+from lit_ae.data.containers import Batch
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
 from lit_ae.models.pca import PCA
+from lit_ae.training.precision import precision_for
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,18 @@ def test_more_components_than_features_are_refused():
         PCA((1, 8, 8), latent_dim=65)
     with pytest.raises(SettingError, match="select some"):
         PCA((20_000,), latent_dim=65)
+
+
+def test_half_precision_does_not_reach_the_projection():
+    """The mean of these features is 100 times their spread."""
+    x = 1000 + 10 * torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
+    module = PCA((64,), latent_dim=40)
+    with torch.no_grad():
+        module.solve(iter([Batch(x, torch.zeros(200))]))
+        expected = module(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(module(x), expected)
+    assert precision_for(PCA((2048,), latent_dim=512), "auto") == "32-true"
 
 
 def test_a_scaled_loss_is_refused():

@@ -93,6 +93,22 @@ def test_codes_without_labels_get_the_training_frequencies(name):
     assert drawn.sum() == 300
 
 
+def test_samples_without_labels_have_all_classes_however_they_are_decoded(monkeypatch):
+    module, seen = conditional("conditional_ae"), []
+    shares = torch.arange(1, 11) / 55
+    module.decoder.frequencies.copy_(shares)
+    monkeypatch.setattr(module, "decode", lambda z, y: seen.extend(y.tolist()) or z)
+    for batch_size in (1, 7, 1000):
+        seen.clear()
+        module.sample(1001, seed=3, batch_size=batch_size)
+        counts = torch.bincount(torch.tensor(seen), minlength=10)
+        assert (counts - 1001 * shares).abs().max() < 1
+    seen.clear()
+    for seed in range(400):
+        module.sample(1, seed=seed)
+    assert torch.allclose(torch.bincount(torch.tensor(seen), minlength=10) / 400, shares, atol=0.06)
+
+
 @pytest.mark.parametrize("name", BOTH)
 def test_generated_images_of_two_processes_are_those_of_one(name):
     """Also where n codes are decoded in several chunks."""

@@ -31,7 +31,7 @@ from lit_ae.models.nmn import NMN
 from lit_ae.models.vae import VAE
 from lit_ae.objectives.likelihoods import Bernoulli
 from lit_ae.plots.style import styled
-from lit_ae.samplers import FittedGaussian, Mixture, Normal
+from lit_ae.samplers import FittedGaussian, Mixture, Normal, TwoStageVAE
 from lit_ae.samplers.gibbs import Gibbs
 from lit_ae.settings.files import config_folder
 from lit_ae.tracking.logger import RunLogger
@@ -202,9 +202,12 @@ def test_versions_are_stored_with_scores_of_the_whole_split(limit, expected):
 
 
 def test_the_protocol_says_where_each_sampler_has_its_codes_from():
-    samplers = {"normal": Normal(), "gaussian": FittedGaussian(), "mixture_300": Mixture(300), "gibbs": Gibbs(None)}
-    fitted = "fitted to the mean codes of the training split: gaussian, mixture_300"
-    assert code_sources(samplers) == f"normal: N(0, I); gibbs: drawn by the model; {fitted}"
+    fitted = {"gaussian": FittedGaussian(), "mixture_300": Mixture(300), "two_stage": TwoStageVAE()}
+    assert code_sources({"normal": Normal(), **fitted, "gibbs": Gibbs(None)}) == (
+        "normal: N(0, I); gibbs: drawn by the model; "
+        "fitted to the mean codes of the training split: gaussian, mixture_300; "
+        "fitted to draws of the codes of the training split: two_stage"
+    )
     assert code_sources({"normal": Normal()}) == "normal: N(0, I)"
 
 

@@ -94,10 +94,7 @@ def test_loss_and_terms_against_a_naive_computation(likelihood):
     bound = log_w.logsumexp(0) - math.log(7)
     constant = CONSTANT if isinstance(likelihood, Gaussian) else 0
     assert torch.allclose(r.loss + constant, -bound, atol=1e-4)
-    weights = log_w.softmax(0)
-    assert torch.allclose(r.nll + constant, -(weights * log_p_x).sum(0), atol=1e-4)
-    rest = (weights * (math.log(7) + weights.log() + q.log_prob(z).sum(2) - prior.log_prob(z).sum(2))).sum(0)
-    assert torch.allclose(r.penalty, rest, atol=1e-4)
+    assert torch.allclose(r.nll + constant, -log_p_x.mean(0), atol=1e-4), "as for the VAE, whatever the weights are"
     assert torch.allclose(r.loss, r.nll + r.penalty, atol=1e-5)
 
 

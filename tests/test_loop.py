@@ -386,7 +386,7 @@ BY_STEP = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("why", BY_STEP)
 def test_lightnings_own_step_is_kept(why, tmp_path):
-    settings = {"max_epochs": 2, **BY_STEP[why]}
+    settings = {"max_epochs": 1, **BY_STEP[why]}
     ends = []
     for steps in (None, 1):
         folder = tmp_path / f"{steps}"

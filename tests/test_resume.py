@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 from torch.utils.data import DataLoader
 
 from lit_ae.data.digits import Digits
+from lit_ae.data.epoch_order import shared_seed
 from lit_ae.models.ae import AE
 from lit_ae.models.dec import DEC
 from lit_ae.models.denoising_ae import DenoisingAE
@@ -211,6 +212,27 @@ def test_states_of_all_generators_come_back_from_a_file(tmp_path):
     assert draws() != expected
     set_random_states(torch.load(tmp_path / "states", weights_only=True))
     assert draws() == expected
+
+
+def test_each_process_draws_noise_of_its_own_and_shares_the_order_of_the_samples():
+    def draws(rank):
+        torch.manual_seed(7)
+        module = AE(input_shape=(1, 28, 28), **SMALL)
+        module._trainer = SimpleNamespace(global_rank=rank)
+        torch.manual_seed(7)
+        module.on_train_epoch_start()
+        first = torch.rand(()).item()
+        module.on_train_epoch_start()
+        return first, torch.rand(()).item()
+
+    found = [draws(rank) for rank in range(3)]
+    torch.manual_seed(7)
+    assert found[0] == (torch.rand(()).item(), torch.rand(()).item()), "one process alone draws as before"
+    assert len({value for pair in found for value in pair}) == 6
+    assert draws(1) == found[1]
+    torch.manual_seed(7)
+    several = SimpleNamespace(world_size=2, strategy=SimpleNamespace(broadcast=lambda seed: 5))
+    assert [shared_seed(trainer) for trainer in (None, SimpleNamespace(world_size=1), several)] == [7, 7, 5]
 
 
 def test_loading_a_model_leaves_random_numbers_alone(tmp_path):

@@ -126,12 +126,31 @@ def test_constant_dimensions_and_the_codes_scale(make):
 
 
 @every_kind
-def test_few_codes_take_no_more_than_200_passes(make, monkeypatch):
+@pytest.mark.parametrize(("least", "steps"), [(1, 57), (70, 70)])
+def test_few_codes_take_no_more_than_200_passes_or_a_least_number_of_steps(make, monkeypatch, least, steps):
+    monkeypatch.setattr(learned, "LEAST", least)
     sampler, seen = make(steps=5000), []
     kept = type(sampler)._loss
     monkeypatch.setattr(type(sampler), "_loss", lambda self, *a: seen.append(len(a[1])) or kept(self, *a))
     sampler.fit(torch.randn(20, 2, generator=generator()))  # of which 18 are trained on, in batches of 64
-    assert sum(n == 64 for n in seen) == 57  # 200 * 18 / 64, rounded up
+    assert sum(n == 64 for n in seen) == steps  # of 200 passes: 200 * 18 / 64, rounded up
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        Flow(transforms=4, steps=300, batch_size=128, lr=1e-2, width=32),
+        Flow(transforms=2, kind="spline", steps=150, batch_size=128, lr=5e-3, width=32),
+    ],
+    ids=["affine", "spline"],
+)
+def test_a_single_dimension_is_learned_with_its_peaks(flow):
+    """A coupling changes one half of the dimensions given the other, of which there is none."""
+    codes = torch.randn(600, 1, generator=generator()) * 0.1 + torch.arange(600).unsqueeze(1) % 2 * 4 + 5
+    z = flow.fit(codes @ torch.tensor([[1.0, -2.0]])).sample(2000, generator())[:, :1]
+    torch.testing.assert_close(z.mean(0), codes.mean(0), atol=0.3, rtol=0)
+    torch.testing.assert_close(z.std(0), codes.std(0), atol=0.2, rtol=0)
+    assert ((z - 7).abs() < 1).double().mean() < 0.1, "between the peaks at 5 and 9"
 
 
 @every_kind

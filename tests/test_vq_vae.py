@@ -65,6 +65,16 @@ def test_code_is_the_nearest_entry_at_each_position():
     assert torch.allclose(latent.terms["commitment"], squared, atol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0, -1000.0])
+def test_code_is_the_nearest_entry_far_from_0(offset):
+    torch.manual_seed(0)
+    quantiser = VectorQuantiser(4, 128, 4).eval()
+    quantiser.codebook.mul_(0.5).add_(offset)
+    vectors = 0.5 * torch.randn(1000, 4) + offset
+    distances = (vectors.double().unsqueeze(1) - quantiser.codebook.double()).norm(dim=2)
+    assert torch.equal(quantiser.nearest(vectors).flatten(), distances.argmin(1))
+
+
 def test_gradient_passes_straight_through_and_the_commitment_adds_its_own():
     module = model(beta=0.7).eval()
     x = torch.randn(9, 6)

@@ -68,9 +68,10 @@ def test_wae_refuses_settings(settings, message):
         build("wae_mmd", **settings)
 
 
-def test_wae_refuses_batches_of_one():
-    with pytest.raises(SettingError, match=r"data\.batch_size is 1.*at least 2"):
-        trainer().fit(build("wae_mmd"), datamodule=Digits(batch_size=1, limit=4))
+@pytest.mark.parametrize("name", ["wae_mmd", "beta_tcvae", "dip_vae", "info_vae", "factor_vae"])
+def test_penalties_on_the_codes_of_a_batch_refuse_batches_of_one(name):
+    with pytest.raises(SettingError, match=r"data\.batch_size is 1, but the penalty of .* compares.*at least 2"):
+        trainer().fit(build(name), datamodule=Digits(batch_size=1, limit=4))
 
 
 # -- WAE-GAN -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.containers import SPLITS, ArrayDataset, Batch, Shape, SplitName, Splits, as_batch
-from lit_ae.data.epoch_order import EpochOrder, TrainingLoader
+from lit_ae.data.epoch_order import EpochOrder, TrainingLoader, shared_seed
 from lit_ae.data.redrawn_pixels import RedrawnPixels
 from lit_ae.data.rows import PART, add_content
 from lit_ae.data.subsets import binarised, class_number, joined, labelled_subset, without_class
@@ -101,10 +101,10 @@ class BaseDataModule(LightningDataModule, ABC):
             if self.limit is not None:
                 splits = Splits(*(part.subset(torch.arange(len(part))[: self.limit]) for part in splits))
             if self.labels_per_class is not None:
-                few = labelled_subset(splits.train, self.labels_per_class, torch.initial_seed())
+                few = labelled_subset(splits.train, self.labels_per_class, shared_seed(self.trainer))
                 splits = splits._replace(train=few)
             if self.binarise == "every_epoch":
-                self._redrawn = RedrawnPixels(splits.train, torch.initial_seed())
+                self._redrawn = RedrawnPixels(splits.train, shared_seed(self.trainer))
             if self.binarise:
                 generator = torch.Generator().manual_seed(self.split_seed)
                 splits = Splits(*(binarised(part, generator) for part in splits))
@@ -135,7 +135,7 @@ class BaseDataModule(LightningDataModule, ABC):
     def _training_loader(self, batch_size: int, **replicas: int) -> TrainingLoader:
         train = self.split("train")  # loads the data
         part = self._redrawn or train
-        order = EpochOrder(part, torch.initial_seed(), **replicas)
+        order = EpochOrder(part, shared_seed(self.trainer), **replicas)
         return self._loader(self._near(part), batch_size, order, TrainingLoader)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -5,11 +5,19 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
+from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.containers import Batch
 from lit_ae.data.redrawn_pixels import RedrawnPixels
+
+
+def shared_seed(trainer: Trainer | None) -> int:
+    """The run's seed: that of the first process, whatever noise the others draw. All processes have to ask together."""
+    seed = torch.initial_seed()
+    return trainer.strategy.broadcast(seed) if trainer is not None and trainer.world_size > 1 else seed
 
 
 def permutation(n: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:

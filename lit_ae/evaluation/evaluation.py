@@ -27,7 +27,7 @@ from lit_ae.evaluation.pass_callback import PassCallback, is_due
 from lit_ae.metrics.kept_rows import KeptRows
 from lit_ae.models.base import Reconstruction, ReconstructionModule
 from lit_ae.models.capabilities import Conditional, DrawsCodes
-from lit_ae.models.chunks import decoded, mean_codes
+from lit_ae.models.chunks import decoded, mean_codes, posteriors
 from lit_ae.samplers import FittedGaussian, Mixture, Normal, Sampler
 from lit_ae.samplers.gibbs import Gibbs
 from lit_ae.tracking.logger import run_logger
@@ -123,6 +123,13 @@ class Evaluation(PassCallback):
             require_finite(self._train_codes, "train")
         return self._train_codes
 
+    def _train_draws(self, trainer: Trainer) -> Tensor:
+        """One draw [N, D] from the posterior of each training sample; the mean codes if they have no noise."""
+        data = datamodule(trainer).split("train")
+        mu, logvar = posteriors(reconstruction_module(trainer), data.x, data.y)
+        noise = torch.randn(mu.shape, generator=torch.Generator().manual_seed(self.seed))
+        return mu if logvar is None else mu + (0.5 * logvar).exp() * noise
+
     def samplers(self, trainer: Trainer) -> dict[str, Sampler]:
         """Samplers by name, fitted to the training codes on first use."""
         if not self._fitted:
@@ -136,7 +143,8 @@ class Evaluation(PassCallback):
                 samplers = [*samplers, Gibbs(module)]
             for sampler in samplers:
                 with self.leaving_out(f"{sampler.name} sampler"):
-                    self._fitted[sampler.name] = sampler.fit(codes, self.seed)
+                    drawn = fitted and sampler.of_draws
+                    self._fitted[sampler.name] = sampler.fit(self._train_draws(trainer) if drawn else codes, self.seed)
             self.protocol["samplers"] = code_sources(self._fitted)
         return self._fitted
 

@@ -80,7 +80,10 @@ class SamplingMethods:
                     f"the sampler's codes have shape {list(z.shape[1:])} and the model's [{module.latent_dim}]: fit it "
                     "to model.embed(x) of this model"
                 )
-            return _in_parts(module, module.decode, z, _labels(module, y, n), batch_size)
+            labels = _labels(module, y, n)
+            if labels is None and isinstance(module, Conditional):
+                labels = module.drawn_labels(n, generator).cpu()
+            return _in_parts(module, module.decode, z, labels, batch_size)
 
 
 class CodingMethods(SamplingMethods):

@@ -8,6 +8,7 @@ from torch.distributions import Normal
 
 from lit_ae.errors import require_at_least
 from lit_ae.models.base import Latent, Terms
+from lit_ae.models.training_pass import refuse_batches_of_one
 from lit_ae.models.vae import VAE
 
 
@@ -37,6 +38,11 @@ class BetaTCVAE(VAE):
         """Count the training samples."""
         super().on_train_start()
         self.samples.fill_(len(self.trainer.train_dataloader.dataset))  # type: ignore[union-attr]
+
+    def on_fit_start(self) -> None:
+        """Refuse a batch size of 1."""
+        super().on_fit_start()
+        refuse_batches_of_one(self)
 
     def log_weights(self, size: int) -> Tensor:
         """Log weights [B, B] of q(z_i | x_j) in q(z_i): the estimate of appendix C, averaged over its choice of n_M."""

@@ -25,6 +25,9 @@ class Conditional(Protocol):
     def mixed_labels(self, n: int) -> Tensor:
         """Labels [n] of all classes, in their shares of the training data, for codes without labels."""
 
+    def drawn_labels(self, n: int, generator: torch.Generator) -> Tensor:
+        """The same with the shares of a chance that is drawn, so that few labels favour no class."""
+
 
 @runtime_checkable
 class AssignsClusters(Protocol):

@@ -129,6 +129,7 @@ class Classifier(TrackedModule):
 
     def on_train_epoch_start(self) -> None:
         """Keep a frozen encoder in evaluation mode: no dropout, and the running statistics of norms stay."""
+        super().on_train_epoch_start()
         if self.frozen:
             self.encoder.eval()
 

@@ -36,9 +36,13 @@ class LabelledDecoder(Decoder):
         out: Tensor = self.decoder(torch.cat([z, F.one_hot(y, self.num_classes).to(z.dtype)], 1))
         return out
 
-    def mixed_labels(self, n: int) -> Tensor:
-        """Labels [n], ascending, of all classes in their shares of the training labels."""
-        quantiles = (torch.arange(n, device=self.frequencies.device) + 0.5) / n
+    def mixed_labels(self, n: int, offset: float = 0.5) -> Tensor:
+        """Labels [n], ascending, of all classes in their shares of the training labels.
+
+        They are those of evenly spaced quantiles; an offset that is drawn from [0, 1) moves them, so that one label
+        alone has each class with its share as the probability.
+        """
+        quantiles = (torch.arange(n, device=self.frequencies.device) + offset) / n
         return torch.bucketize(quantiles, self.frequencies.cumsum(0)[:-1])
 
 
@@ -91,6 +95,12 @@ class ConditionalAE(ReconstructionModule):
         y = training_labels(self)
         refuse_unlabelled(self, y, "train", all_needed=True)
         self.decoder.frequencies.copy_(torch.bincount(y, minlength=self.classes) / len(y))
+
+    def drawn_labels(self, n: int, generator: torch.Generator) -> Tensor:
+        """Labels [n], ascending, of all classes in their shares of the training data, which differ by chance by less
+        than one label from n times the share.
+        """
+        return self.decoder.mixed_labels(n, torch.rand((), generator=generator).item())
 
     def mixed_labels(self, n: int) -> Tensor:
         """Labels [n] of all classes, in the order in which n codes without labels get them on a single device."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_ae.errors import require_at_least
 from lit_ae.models.base import Latent, Terms
+from lit_ae.models.training_pass import refuse_batches_of_one
 from lit_ae.models.vae import VAE
 
 
@@ -40,6 +41,11 @@ class DIPVAE(VAE):
         means = latent.mu - latent.mu.mean(0)
         c = means.T @ means / len(means)
         return c + torch.diag(latent.logvar.exp().mean(0)) if self.kind == "II" else c
+
+    def on_fit_start(self) -> None:
+        """Refuse a batch size of 1."""
+        super().on_fit_start()
+        refuse_batches_of_one(self)
 
     def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> tuple[Tensor, Terms]:
         """The weighted KL of each sample and the batch's penalty on C, [B]; 0 on C for a single sample."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from lit_ae.errors import require_at_least
 from lit_ae.models.adversarial_codes import AdversarialCodes
 from lit_ae.models.base import Latent, Terms
+from lit_ae.models.training_pass import refuse_batches_of_one
 from lit_ae.models.vae import VAE
 from lit_ae.nets.precision import full
 
@@ -31,6 +32,11 @@ class FactorVAE(AdversarialCodes, VAE):
         super().__init__(free_bits=0.0, **kwargs)
         require_at_least(0, "model.{}", gamma=gamma)
         self.gamma = gamma
+
+    def on_fit_start(self) -> None:
+        """Refuse a batch size of 1."""
+        super().on_fit_start()
+        refuse_batches_of_one(self)
 
     def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> tuple[Tensor, Terms]:
         """The weighted KL plus γ times D's logit of the code, and both by themselves; all [B]."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent, Terms
+from lit_ae.models.training_pass import refuse_batches_of_one
 from lit_ae.models.vae import VAE
 from lit_ae.objectives.divergences import Kernel, mmd
 
@@ -47,6 +48,11 @@ class InfoVAE(VAE):
         if bandwidth is not None and bandwidth <= 0:
             raise SettingError(f"model.bandwidth is {bandwidth}: it must be positive, or null for the batch's median")
         self.alpha, self.scale, self.kernel, self.bandwidth = alpha, scale, kernel, bandwidth
+
+    def on_fit_start(self) -> None:
+        """Refuse a batch size of 1."""
+        super().on_fit_start()
+        refuse_batches_of_one(self)
 
     def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> tuple[Tensor, Terms]:
         """The weighted sum of both divergences, and each by itself; all [B]. MMD² of a single sample counts as 0."""

@@ -18,8 +18,7 @@ AT_ONCE = 10_000  # codes that are decoded in one pass
 class IWAE(VAE):
     """Loss -log 1/K Σ_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q(z | x), at every stage (Burda et al. 2016, equation 8).
 
-    `nll` is Σ_k w_k (-log p(x | z_k)) with the normalised importance weights w_k, and `penalty` the rest of the loss,
-    Σ_k w_k log(K w_k q(z_k | x) / p(z_k)): the two terms of the VAE, for the distribution of the codes after weighting.
+    `nll` is the mean of -log p(x | z_k) over the draws, which is the VAE's term, and `penalty` the rest of the loss.
 
     Args:
         k: number K of draws of the code for each sample; the bound on log p(x) rises with it, and K = 1 is the VAE's.
@@ -47,7 +46,7 @@ class IWAE(VAE):
         nll = torch.cat([self.nll_of(x, y, some) for some in z.split(max(1, AT_ONCE // len(x)))])  # [K, B]
         log_w = self.log_prior(z) - q.log_prob(z).sum(2) - nll
         loss = math.log(self.k) - log_w.logsumexp(0)
-        nll = (log_w.softmax(0) * nll).sum(0)
+        nll = nll.mean(0)
         with torch.no_grad():
             x_hat, _, mse = self.likelihood.fit(self.raw(latent.mu, y), x)
         terms = {"mse": mse, "kl": self.kl(latent), **latent.terms}

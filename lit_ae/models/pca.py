@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lit_ae.data.containers import Batch, Shape
 from lit_ae.errors import SettingError
+from lit_ae.models.base import Latent
 from lit_ae.models.closed_form import ClosedFormModule
 from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.nets.precision import full_precision
 from lit_ae.objectives.likelihoods import Gaussian, Pixels
 
 MAX_FEATURES = 16_384  # whose covariance takes 2 GB
@@ -39,6 +41,16 @@ class PCA(ClosedFormModule):
             raise SettingError(f"model.latent_dim is {latent_dim} but samples have {features} features: lower it")
         if features > MAX_FEATURES:
             raise SettingError(f"PCA takes at most {MAX_FEATURES:,} features, the data have {features:,}: select some")
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Latent:
+        """Codes V(x - m) [B, D]; in half precision the difference of Vx and Vm would lose most of its digits."""
+        with full_precision(x.device):
+            return super().encode(x, y)
+
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstructions Vᵀz + m [B, *input_shape] of codes [B, D]."""
+        with full_precision(z.device):
+            return super().raw(z, y)
 
     def solve(self, batches: Iterator[Batch]) -> None:
         """Mean and covariance in double precision, then one symmetric eigenproblem."""

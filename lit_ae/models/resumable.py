@@ -55,6 +55,7 @@ class Resumable(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self._before: dict[str, float] | None = None  # values logged before, in the first epoch after a checkpoint
+        self._draws_own = False  # whether this process draws other random numbers than the others of the training
 
     def store_progress(self, checkpoint: dict[str, Any]) -> None:
         """Put random states, logged values and due steps of schedules into a checkpoint; called in every process."""
@@ -86,6 +87,15 @@ class Resumable(LightningModule):
         states = checkpoint.get(KEY, [])
         if len(states) == self.trainer.world_size:
             set_random_states(states[self.trainer.global_rank])
+            self._draws_own = True
+
+    def on_train_epoch_start(self) -> None:
+        """Let each further process draw noise of its own: all begin with one seed, and would draw the same."""
+        rank = self.trainer.global_rank
+        if rank and not self._draws_own:
+            (seed,) = np.random.SeedSequence([torch.initial_seed(), rank]).generate_state(1, np.uint64)
+            torch.manual_seed(int(seed))
+        self._draws_own = True
 
     def finish_epoch(self) -> None:
         """At the end of the first epoch after a checkpoint: let what watches a value find it, and schedules act."""

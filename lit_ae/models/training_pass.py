@@ -63,6 +63,19 @@ def refuse_unlabelled(module: LightningModule, y: Tensor, split: str, all_needed
         )
 
 
+def refuse_batches_of_one(module: LightningModule) -> None:
+    """Refuse batches of a single sample, of which a penalty on the distribution of the codes of a batch would be 0.
+
+    Raises:
+        SettingError: the batch size is 1.
+    """
+    if getattr(module.trainer.datamodule, "batch_size", 2) < 2:  # type: ignore[attr-defined]
+        raise SettingError(
+            f"data.batch_size is 1, but the penalty of {type(module).__name__} compares the samples of a batch: set it "
+            "to at least 2"
+        )
+
+
 def _passes(module: LightningModule) -> Iterator[Iterator[Batch]]:
     """Endless passes over the training split, each in another order if the loader shuffles."""
     data = module.trainer.datamodule  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent, ReconstructionModule, noisy_code
+from lit_ae.models.training_pass import refuse_batches_of_one
 from lit_ae.objectives.divergences import Kernel, mmd
 
 
@@ -43,8 +44,8 @@ class WAE(ReconstructionModule):
 
     def on_fit_start(self) -> None:
         """Refuse a batch size of 1."""
-        if getattr(self.trainer.datamodule, "batch_size", 2) < 2:  # type: ignore[attr-defined]
-            raise SettingError("data.batch_size is 1, but MMD compares the samples of a batch: set it to at least 2")
+        super().on_fit_start()
+        refuse_batches_of_one(self)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Latent:
         """Codes [B, D], with noise unless `sigma` is 0."""

@@ -48,8 +48,9 @@ class VectorQuantiser(nn.Module):
     def nearest(self, codes: Tensor) -> Tensor:
         """Index of the entry nearest to each of the vectors in codes [B, M d]: [B, M]."""
         vectors = codes.detach().reshape(-1, self.codebook.shape[1]).to(self.codebook.dtype)  # [B M, d]
+        centre = self.codebook.mean(0)  # far from 0 the rounding errors of distances would exceed their differences
         with full_precision(codes.device):
-            return torch.cdist(vectors, self.codebook).argmin(1).view(-1, len(self.counts))
+            return torch.cdist(vectors - centre, self.codebook - centre).argmin(1).view(-1, len(self.counts))
 
     def forward(self, codes: Tensor) -> Tensor:
         """The nearest entries [B, M d] of codes [B, M d], without gradient; in training the entries then move."""

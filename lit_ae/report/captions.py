@@ -49,9 +49,13 @@ def tests_caption(results: Results, reading: Reading) -> str:
     one = "initialisations and the order of batches, on one split of the data"
     own = "initialisations, the order of batches and splits of the data, of which each seed has its own"
     covered = own if results.profile.splits == "by_seed" else one
-    shared = "all seeds share it on one test set, so it does not show between them"
+    shared, overlap = "all seeds share it on one test set, so it does not show between them", ""
     if results.profile.splits == "by_seed":
         shared = "where the test set is drawn anew for each seed, the model noise contains it as well"
+        overlap = (
+            "Where the seeds split the same samples, their training sets overlap, and intervals and p-values hold for "
+            "other splits of these samples; for new samples they are too small (Nadeau and Bengio 2003). "
+        )
     n, rate = PITMAN_MORGAN_UNDER_EXPONENTIAL
     said = [
         f"Holm's correction covers the whole family of {len(reading.tests)} comparisons declared in the study file."
@@ -59,6 +63,7 @@ def tests_caption(results: Results, reading: Reading) -> str:
     if any(test.comparison.test == "paired" and not test.over_samples for test in reading.tests):
         said.append(
             f"Difference: first minus second model, mean over seeds, with its t interval; both cover {covered}. "
+            f"{overlap}"
             "Effect size: that mean divided by the standard deviation of the differences (d_z), with Hedges' "
             "correction. Detectable at 80 % power: the smallest true difference that the uncorrected t-test would "
             "detect in four of five such studies, at the measured spread. Sign-flip: exact permutation test."

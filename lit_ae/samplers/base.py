@@ -24,6 +24,7 @@ class Sampler(ABC):
 
     name: str  # of the class in files, of an instance in metric keys
     parameter_names: ClassVar[frozenset[str]]
+    of_draws: ClassVar[bool] = False  # whether it is fitted to draws from q(z|x), where codes have noise, not to means
 
     def __init__(self) -> None:
         self._parameters: dict[str, Tensor] = {}  # empty until fitted

@@ -47,12 +47,18 @@ class Flow(Learned):
         from zuko.flows import MAF, NSF
 
         flow = MAF if self.kind == "affine" else NSF
-        net: nn.Module = flow(dimension, transforms=self.transforms, hidden_features=(self.width,) * 2, passes=2)
+        hidden = (self.width,) * 2
+        net: nn.Module = flow(self._noise_size(dimension), transforms=self.transforms, hidden_features=hidden, passes=2)
         return net
+
+    def _noise_size(self, dimension: int) -> int:
+        """A coupling needs two halves, so a single dimension gets a second one of noise beside it."""
+        return max(2, dimension)
 
     def _loss(self, net: Any, codes: Tensor, generator: torch.Generator) -> Tensor:
         """Mean of -log p(z), where p(z) is the density of the noise that z comes from times the Jacobian."""
-        loss: Tensor = -net().log_prob(codes).mean()
+        beside = torch.randn(len(codes), self._noise_size(codes.shape[1]) - codes.shape[1], generator=generator)
+        loss: Tensor = -net().log_prob(torch.cat([codes, beside], 1)).mean()
         return loss
 
     def _to_codes(self, net: Any, noise: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ CHECK = 100  # steps between two evaluations on the held-out codes
 PATIENCE = 5  # evaluations without improvement after which training stops
 HELD_OUT = 2000  # held-out codes at most; a tenth of the codes if that is less
 PASSES = 200  # over the codes at most: on 1,300 codes of digits, 700 passes gave samples that were no closer to others
+LEAST = 300  # steps that may be taken however few the codes are: their samples would lie too close together
 CONSTANT = 1e-6  # a dimension whose standard deviation is below this share of its mean counts as constant
 
 
@@ -24,9 +25,9 @@ class Learned(Sampler):
 
     Codes are centred, rotated to their principal axes and scaled, so that less remains to be learned. Constant and
     linearly dependent dimensions are left out of training and reproduced exactly. Adam with a cosine learning rate
-    takes at most `steps` steps, and at most 200 passes over the codes; the weights with the lowest loss on held-out
-    codes are kept, so that few codes are not memorised. Fitting runs on the CPU and does not change the global random
-    state.
+    takes at most `steps` steps, and at most 200 passes over the codes or 300 steps; the weights with the lowest loss on
+    held-out codes are kept, so that few codes are not memorised. Fitting runs on the CPU and does not change the global
+    random state.
 
     Args:
         steps: largest number of gradient steps.
@@ -58,7 +59,7 @@ class Learned(Sampler):
 
     @abstractmethod
     def _to_codes(self, net: nn.Module, noise: Tensor) -> Tensor:
-        """Scaled codes [n, D] from noise [n, `_noise_size(D)`]."""
+        """Scaled codes [n, D] from noise [n, `_noise_size(D)`]; further columns are left out."""
 
     def _noise_size(self, dimension: int) -> int:
         """How many numbers from N(0, 1) a code of this dimension is made from."""
@@ -94,7 +95,7 @@ class Learned(Sampler):
             held_out, train = codes.tensor_split([min(HELD_OUT, -(-len(codes) // 10))])
             net = self._built(codes.shape[1], seed)
             optimizer = adam(net.parameters(), self.lr)
-            steps = min(self.steps, -(-PASSES * len(train) // self.batch_size))
+            steps = min(self.steps, max(LEAST, -(-PASSES * len(train) // self.batch_size)))
             rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
             best, weights, waited = float("inf"), torch.zeros(0), 0
             for step in _shown(range(1, steps + 1), f"fitting the {self.name} sampler"):
@@ -125,7 +126,7 @@ class Learned(Sampler):
         with torch.inference_mode(False), torch.no_grad():
             net = self._built(len(basis), seed=0).to(generator.device)
             vector_to_parameters(weights.clone(), net.parameters())
-            scaled = self._to_codes(net, noise.clone())
+            scaled = self._to_codes(net, noise.clone())[:, : len(basis)]
         return mean + scaled @ basis
 
     def _built(self, dimension: int, seed: int) -> nn.Module:

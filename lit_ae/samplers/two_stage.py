@@ -31,7 +31,8 @@ def _layers(inputs: int, width: int, outputs: int) -> nn.Sequential:
 class TwoStageVAE(Learned):
     """The second stage of a two-stage VAE: a VAE with a learned variance of its output, trained on the codes.
 
-    Dai & Wipf 2019, section 4: u from N(0, I), then a code from p(z|u), where γ is learned with the weights. Separate
+    Dai & Wipf 2019, section 4: u from N(0, I), then a code from p(z|u), where γ is learned with the weights. The codes
+    are draws from the first stage's q(z|x), which is what `Evaluation` fits it to where codes have noise. Separate
     clusters are hard for it: of six Gaussians on a circle it draws samples whose sliced Wasserstein distance to the
     truth is 4 times that of fresh samples (`FittedGaussian` 12, `Mixture` 1.2).
 
@@ -46,6 +47,7 @@ class TwoStageVAE(Learned):
     """
 
     name = "two_stage"
+    of_draws = True
 
     def __init__(self, steps: int = 5000, batch_size: int = 256, lr: float = 2e-3, width: int = 256) -> None:
         super().__init__(steps, batch_size, lr, width)

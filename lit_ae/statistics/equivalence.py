@@ -29,8 +29,8 @@ def equivalence_test(a: Mapping[int, float], b: Mapping[int, float], margin: flo
     """Two one-sided paired t-tests (TOST, Schuirmann 1987), and the Bayesian t-test with a region of equivalence.
 
     The posterior of the mean difference under the prior 1 / variance is Student's t with n - 1 degrees of freedom
-    around the measured mean (Benavoli et al. 2017, equation 8, without the correlation of overlapping training sets,
-    since each seed trains on its own).
+    around the measured mean (Benavoli et al. 2017, equation 8, without the correlation of overlapping training sets:
+    the seeds share one split, or the result holds for other splits of the same samples).
 
     Args:
         a: seed -> value of the first model.

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
+from lit_ae.models.closed_form import ClosedFormModule
 from lit_ae.tracking import machine
 
 FULL, REDUCED = "32-true", "bf16-mixed"  # values of trainer.precision
@@ -27,7 +28,7 @@ def precision_for(module: nn.Module, accelerator: object) -> str:
         module: the model.
         accelerator: the setting `trainer.accelerator`.
     """
-    if not (has_large_layers(module) and is_native(accelerator)):
+    if isinstance(module, ClosedFormModule) or not (has_large_layers(module) and is_native(accelerator)):
         return FULL
     rank_zero_info(f"trainer.precision is {REDUCED}, which this device computes natively; or set it to {FULL}")
     return REDUCED

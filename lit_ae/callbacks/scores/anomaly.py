@@ -13,6 +13,7 @@ from lit_ae.evaluation.gathering import gather_in_order
 from lit_ae.evaluation.labelled import labelled_split
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.reconstruction.anomaly import detection_scores, threshold_scores
+from lit_ae.models.capabilities import Conditional
 from lit_ae.models.chunks import in_chunks
 from lit_ae.objectives.divergences import kl_standard_normal
 from lit_ae.plots.histograms import histograms
@@ -28,7 +29,7 @@ class Anomaly(ScoreCallback):
     Gaussian, also `kl`. `auroc`, `auprc`, `fpr95`: see `detection_scores`. The threshold is a quantile of the scores of
     the validation split, which holds normal samples only; `false_positive_rate` and `recall` are those of this
     threshold. Figures `anomaly-scores` and `anomaly-scores-kl`. It needs a class that is left out (`data.leave_out`)
-    and labelled test samples of it and of others.
+    and labelled test samples of it and of others, and a family that is not given the class.
 
     Args:
         quantile: quantile of the validation scores; 1 minus the intended false positive rate.
@@ -37,6 +38,7 @@ class Anomaly(ScoreCallback):
         SettingError: `quantile` outside (0, 1).
     """
 
+    version = 2  # no score of families that are given the class
     needs_labels = True
     rank_zero = False
 
@@ -79,6 +81,9 @@ class Anomaly(ScoreCallback):
     def _scores(self, trainer: Trainer, data: ArrayDataset) -> dict[str, Tensor]:
         """Score -> its values [N] in the order of the data; each rank computes its share."""
         module = module_of(trainer)
+        if isinstance(module, Conditional):
+            family = type(module).__name__
+            raise NotComputable(f"{family} is given a sample's class, which tells whether the sample is an anomaly")
 
         def both(x: Tensor, y: Tensor | None) -> Tensor:  # [B, 1 or 2]
             mu, logvar = module.encode(x, y)[:2]
