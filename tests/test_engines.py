@@ -13,6 +13,7 @@ import yaml
 from lightning.pytorch import Callback
 
 from lit_ae import tracking
+from lit_ae.console import output
 from lit_ae.errors import SettingError
 from lit_ae.studies import attempt, parent, runner
 from lit_ae.studies.executors.ray import RayExecutor
@@ -20,6 +21,7 @@ from lit_ae.studies.jobs import Job
 from lit_ae.studies.load import load_study
 from lit_ae.studies.order import Durations, next_job
 from lit_ae.studies.plan import reconcile
+from lit_ae.studies.progress import Bar
 from lit_ae.studies.run_job import JobSpec
 from lit_ae.studies.spec import Comparison
 from lit_ae.tracking import owner
@@ -241,6 +243,17 @@ def test_runs_of_other_processes_are_collected_or_done_again(store):
     assert plan.todo == [sae]
     assert tracking.get_run(runs[1]).status == "KILLED"
     assert list(plan.elsewhere) == [runs[2]]
+
+
+def test_time_left_counts_what_the_other_workers_have_done_so_far(monkeypatch, capsys):
+    """Four jobs of 40 s on two workers: when the first has ended, and the second has run for 38 s."""
+    clock = [0.0]
+    monkeypatch.setattr(output(), "get_time", lambda: clock[0])
+    study, job = types.SimpleNamespace(name="s"), types.SimpleNamespace(model="AE", seed=0)
+    with Bar(types.SimpleNamespace(size=2, threads=1), 4, worked=lambda: 38.0, left=lambda: 82.0) as bar:
+        clock[0] = 40.0
+        bar.tell(study, job, "done", seconds=40)
+    assert "s: AE, seed 0: done; about 43 s left" in capsys.readouterr().out
 
 
 def test_a_study_that_is_run_on_another_machine_is_refused(store, monkeypatch):

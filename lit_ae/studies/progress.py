@@ -15,13 +15,14 @@ class Bar:
     Args:
         executor: what does the runs.
         jobs: number of jobs.
-        left: gives the seconds that the jobs which have not ended are expected to take together.
+        worked: gives the seconds for which the jobs that are running have run, together.
+        left: gives the seconds that the jobs which have not ended are expected to take from now on, together.
     """
 
-    def __init__(self, executor: Executor, jobs: int, left: Callable[[], float]) -> None:
+    def __init__(self, executor: Executor, jobs: int, worked: Callable[[], float], left: Callable[[], float]) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        self.jobs, self.left, self.ended, self.seconds = jobs, left, 0, 0.0
+        self.jobs, self.worked, self.left, self.ended, self.seconds = jobs, worked, left, 0, 0.0
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -41,8 +42,8 @@ class Bar:
         """Print how a job ended; the bar shows which share of the seconds of all jobs is done."""
         self.ended += 1
         self.seconds += seconds
-        left = self.left()
-        done = self.seconds / (self.seconds + left) if left else 1.0
+        spent, left = self.seconds + self.worked(), self.left()
+        done = spent / (spent + left) if left else 1.0
         self.progress.advance(self.task, done - self.progress.tasks[0].completed)
         self.progress.update(self.task, ended=self.ended)
         remaining = self.progress.tasks[0].time_remaining

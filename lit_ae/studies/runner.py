@@ -36,8 +36,15 @@ class _Underway:
     failed: int = 0
 
     def left(self) -> float:
-        """Seconds that its jobs that have not ended are expected to take together."""
-        return self.plan.expected([*self.plan.todo, *(job for job, _, _ in self.running.values())])
+        """Seconds that its jobs that have not ended are expected to take together from now on."""
+        now, expected = time.monotonic(), self.plan.expected(self.plan.todo)
+        for job, _, start in self.running.values():
+            expected += max(0.0, self.plan.expected([job]) - (now - start))
+        return expected
+
+    def worked(self) -> float:
+        """Seconds for which the jobs that are running have run, together."""
+        return sum(time.monotonic() - start for _, _, start in self.running.values())
 
     def end(self, status: str) -> None:
         tracking.end_run(self.parent, status)
@@ -108,7 +115,14 @@ def _drive(underway: list[_Underway], executor: Executor) -> Generator[tuple[Stu
     if todo:
         executor.start(todo)
     studies = list(underway)
-    with Bar(executor, todo, left=lambda: sum(one.left() for one in studies)) as bar:
+
+    def worked() -> float:
+        return sum(one.worked() for one in studies)
+
+    def left() -> float:
+        return sum(one.left() for one in studies)
+
+    with Bar(executor, todo, worked, left) as bar:
         gone: tracking.ServerGone | None = None
         while underway:
             try:
