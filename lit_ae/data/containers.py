@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lit_ae.data.checks import refuse_other_classes, refuse_unlike
 from lit_ae.data.rows import PART, Raw, Rows, Samples, parts_of
 from lit_ae.errors import SettingError
 
@@ -78,6 +79,28 @@ class ArrayDataset(Dataset[Batch]):
         x = self.x.view(slice(n)) if isinstance(self.x, Rows) else self.x[:n]
         return ArrayDataset(x, self.y[:n], None if self.factors is None else self.factors[:n])
 
+    def check(self, where: str, shape: Shape, classes: int) -> None:
+        """Refuse samples of another shape or type, and labels that do not fit them; no value of x is read.
+
+        Args:
+            where: what a message begins with, such as `the train split of the data (--data) has`.
+            shape: of one sample.
+            classes: number of classes; 0 if there are no labels.
+
+        Raises:
+            SettingError: naming what is wrong and what to give instead.
+        """
+        if not isinstance(self.x, Tensor | Rows) or not isinstance(self.y, Tensor):
+            found = " and ".join(type(value).__name__ for value in (self.x, self.y))
+            raise SettingError(f"{where} x and y of type {found}: give tensors (torch.as_tensor), or x as Rows")
+        refuse_unlike(self.x, shape, where)
+        if self.y.shape != (len(self.x),):
+            raise SettingError(
+                f"{where} {len(self.x)} samples and labels y of shape {list(self.y.shape)}: give each sample a label, "
+                "-1 if it has none"
+            )
+        refuse_other_classes(self.y, classes, where)
+
 
 class Splits(NamedTuple):
     """The three disjoint parts of a data set; with the setting `all_samples` each of them is the whole data set."""
@@ -85,6 +108,16 @@ class Splits(NamedTuple):
     train: ArrayDataset
     val: ArrayDataset
     test: ArrayDataset
+
+    def checked(self, shape: Shape, classes: int) -> "Splits":
+        """These splits, if samples are of this shape and labels below the number of classes (0: without labels).
+
+        Raises:
+            SettingError: naming the split, what is wrong in it and what to give instead.
+        """
+        for name in SPLITS:
+            getattr(self, name).check(f"the {name} split of the data (--data) has", shape, classes)
+        return self
 
 
 def finite_range(x: Tensor, first: int = 0) -> tuple[float, float]:
@@ -143,9 +176,17 @@ def as_batch(batch: Any, dtype: torch.dtype = torch.float32) -> Batch:
         SettingError: the loader gives something else.
     """
     parts = (batch,) if isinstance(batch, Tensor) else batch
-    if not isinstance(parts, (tuple, list)) or not 1 <= len(parts) <= 2 or not isinstance(parts[0], Tensor):
+    pair = isinstance(parts, (tuple, list)) and 1 <= len(parts) <= 2
+    if not pair or not all(isinstance(part, Tensor) for part in parts):
+        found = f" of {' and '.join(type(part).__name__ for part in parts)}" if pair else ""
         raise SettingError(
-            f"the data loader gives a {type(batch).__name__}: let a batch be a tensor x or a pair (x, y) of tensors"
+            f"the data loader gives a {type(batch).__name__}{found}: let a batch be a tensor x or a pair (x, y) of "
+            "tensors"
+        )
+    if len(parts) == 2 and parts[1].shape[:1] != parts[0].shape[:1]:
+        raise SettingError(
+            f"the data loader gives x of shape {list(parts[0].shape)} with y of shape {list(parts[1].shape)}: give "
+            "each sample a label"
         )
     x = as_float(parts[0])
     if x.is_floating_point():
