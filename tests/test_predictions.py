@@ -1,6 +1,7 @@
 """`lit-ae predict`: what it writes is what the model computes, for any split and for a file of one's own."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -87,13 +88,38 @@ def test_what_cannot_be_predicted_is_refused(model, args, parts, store, lit_ae, 
         assert part in error
 
 
+def made(*index):
+    """A block of predictions of samples."""
+    return {"index": np.array(index), "label": np.array(index), "probabilities": np.ones((len(index), 2))}
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet"])
+def test_a_file_of_something_else_is_not_replaced(tmp_path, ending, store, lit_ae, settings, capsys):
+    path = tmp_path / f"mine{ending}"
+    own = {"x": np.zeros(3), "index": np.arange(3)}
+    np.savez(path, **own) if ending == ".npz" else pd.DataFrame(own).to_parquet(path)
+    before = path.read_bytes()
+    assert lit_ae("predict", *settings("ae"), f"--output={path}") == 2
+    assert f"--output {path} is there already and holds no predictions" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    path.write_bytes(b"broken")
+    with pytest.raises(SettingError, match="is there already and holds no predictions"):
+        writer(path)
+    path.write_bytes(b"")  # as `mktemp` makes it
+    with writer(path) as file:
+        file.write(made(1, 2))
+    with writer(path) as file:
+        file.write(made(3))
+    assert read_predictions(path)["index"].tolist() == [3]
+
+
 def test_a_file_that_was_there_survives_an_error(tmp_path):
     path = tmp_path / "p.npz"
     for values in ([1, 2], [3]):
         with writer(path) as file:
-            file.write({"index": np.array(values)})
+            file.write(made(*values))
     file = writer(path).__enter__()
-    file.write({"index": np.array([4])})
+    file.write(made(4))
     file.__exit__(KeyboardInterrupt)
     assert read_predictions(path)["index"].tolist() == [3]
     assert [found.name for found in tmp_path.iterdir()] == ["p.npz"]

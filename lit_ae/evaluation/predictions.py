@@ -158,15 +158,35 @@ class ParquetWriter(Writer):
 
 
 def writer(path: Path) -> Writer:
-    """What writes this file.
+    """What writes this file, which may replace other predictions.
 
     Raises:
-        SettingError: its ending is no format of predictions.
+        SettingError: its ending is no format of predictions, or it is there already and holds something else.
     """
     kinds = dict(zip(FORMATS, (NpzWriter, ParquetWriter), strict=True))
     if path.suffix not in kinds:
         raise SettingError(f"--output is {path}: it must end in {' or '.join(FORMATS)}")
+    if path.is_file() and path.stat().st_size and not _holds_predictions(path):
+        raise SettingError(
+            f"--output {path} is there already and holds no predictions, so it is not replaced: give another name, or "
+            "remove it first"
+        )
     return kinds[path.suffix](path)
+
+
+def _holds_predictions(path: Path) -> bool:
+    """Whether the names of a file's arrays are those of predictions; no values are read."""
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            names = set(pq.read_schema(path).names)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                names = {Path(name).stem for name in archive.namelist()}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+    return {"index", "label"} < names and bool({"codes", "probabilities"} & names)
 
 
 def read_predictions(path: Path) -> Predictions:
