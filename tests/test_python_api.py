@@ -232,6 +232,7 @@ def test_a_checkpoint_of_another_family_is_refused(tmp_path):
     torch.save(content, path)
     with pytest.raises(SettingError, match="holds a model of another project"):
         api.load(path)
+    del content["family_module"]
     torch.save({**content, "family": "Unknown"}, path)
     with pytest.raises(SettingError, match=r"no class Unknown.*import the module"):
         api.load(path)
@@ -243,9 +244,59 @@ def test_of_two_families_of_one_name_the_class_has_to_be_named(tmp_path):
     again = type("Twice", (api.AE,), {"__module__": "first"})  # as when a cell of a notebook is run again
     assert type(api.load(path)) is again
     second = type("Twice", (api.AE,), {"__module__": "second"})
+    assert type(api.load(path)) is again
+    older = torch.load(path, weights_only=True)
+    del older["family_module"]
+    torch.save(older, path)
     with pytest.raises(SettingError, match=r"any of first\.Twice, second\.Twice.*load_from_checkpoint"):
         api.load(path)
     assert type(second.load_from_checkpoint(path)) is second
+
+
+@pytest.fixture
+def named_alike():
+    """Makes a subclass with the name of its base, as in a module of a user's own, which other tests do not see."""
+    made = []
+
+    def make(base):
+        made.append(type(base.__name__, (base,), {"__module__": "mymod"}))
+        return made[-1]
+
+    yield make
+    for cls in made:
+        cls.__name__ = "Gone"
+
+
+def test_ones_own_class_with_the_name_of_a_shipped_one_is_the_one_that_is_loaded(named_alike, tmp_path):
+    own = named_alike(api.AE)
+    paths = [saved(cls(input_shape=(8,)), tmp_path / f"{cls.__module__}.ckpt") for cls in (own, api.AE)]
+    api.save_pretrained(own(input_shape=(8,)), tmp_path / "folder")
+    assert [type(api.load(path)) for path in paths] == [own, api.AE]
+    assert type(api.from_pretrained(tmp_path / "folder")) is own
+    for path in (paths[0], tmp_path / "folder" / "config.json"):  # as a process that has not imported the module
+        if path.suffix == ".ckpt":
+            torch.save({**torch.load(path, weights_only=True), "family_module": "elsewhere"}, path)
+        else:
+            path.write_text(path.read_text().replace("mymod", "elsewhere"))
+    for load in (lambda: api.load(paths[0]), lambda: api.from_pretrained(tmp_path / "folder")):
+        with pytest.raises(
+            SettingError, match=r"elsewhere\.AE is a class of your own.*import elsewhere before loading"
+        ):
+            load()
+    script = type("Mine", (api.AE,), {"__module__": "__main__"})
+    path = saved(script(input_shape=(8,)), tmp_path / "script.ckpt")
+    script.__module__ = "script"  # which is imported by its name later
+    assert type(api.load(path)) is script
+
+
+def test_ones_own_data_with_the_name_of_shipped_ones_are_those_that_are_loaded(named_alike, tmp_path):
+    own = named_alike(api.Digits)
+    for path, cls in (("mymod.Digits", own), ("lit_ae.data.digits.Digits", api.Digits), ("Digits", api.Digits)):
+        (tmp_path / "config.yaml").write_text(f"data: {{class_path: {path}, init_args: {{limit: 20}}}}")
+        assert type(api.load_data(tmp_path)) is cls
+    (tmp_path / "config.yaml").write_text("data: {class_path: elsewhere.Digits}")
+    with pytest.raises(SettingError, match="import elsewhere before loading"):
+        api.load_data(tmp_path)
 
 
 class Payload:

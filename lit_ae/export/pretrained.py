@@ -9,7 +9,7 @@ import lit_ae.models
 from lit_ae.errors import SettingError
 from lit_ae.export.card import model_card
 from lit_ae.models.settings import import_all, subclass_named
-from lit_ae.models.stored_settings import NOT_STORED, SETTINGS, restored
+from lit_ae.models.stored_settings import MODULE, NOT_STORED, SETTINGS, restored
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.settings.extras import needs
 from lit_ae.settings.whole_files import write_whole
@@ -55,7 +55,7 @@ def save_pretrained(model: TrackedModule, folder: str | Path, run_id: str | None
     if missing := stored[NOT_STORED]:
         raise SettingError(f"{', '.join(missing)} of the model is no plain data, a lambda for example: use a class")
     settings = {name: value for name, value in stored[SETTINGS].items() if not name.startswith("_")}
-    config = {"library_name": "lit_ae", "family": stored["family"], "settings": settings}
+    config = {"library_name": "lit_ae", "family": stored["family"], MODULE: stored[MODULE], "settings": settings}
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     write_whole(folder / WEIGHTS, save(tensors, {"format": "pt"}))
@@ -98,7 +98,7 @@ def from_pretrained(source: str | Path, revision: str | None = None, **settings:
     if not isinstance(config, Mapping) or not {"family", "settings"} <= config.keys():
         raise SettingError(f"{source} holds a model of another project: load it by that project's own class")
     import_all(lit_ae.models)
-    cls = subclass_named(TrackedModule, config["family"])
+    cls = subclass_named(TrackedModule, config["family"], config.get(MODULE))
     checkpoint = {"family": config["family"], SETTINGS: config["settings"], "state_dict": state}
     return restored(cls, checkpoint, settings).eval()
 
