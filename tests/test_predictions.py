@@ -54,10 +54,13 @@ def test_a_file_of_ones_own_is_predicted_in_its_order(trained, lit_ae, tmp_path)
     found = library.load_predictions(f"predictions-{trained.id[:8]}-all.npz")
     np.testing.assert_allclose(found["codes"], library.load(trained.id).embed(x[:, None]), atol=1e-6)
     assert found["label"].tolist() == [-1] * 7
-    np.save(tmp_path / "one.npy", x[:1])
-    own = ("--data=Array", f"--data.path={tmp_path / 'one.npy'}", "--split=all", "--output=one.npz")
+    assert found.class_names == ()
+    np.savez(tmp_path / "one.npz", x=x[:1], y=["dog"])
+    own = ("--data=Array", f"--data.path={tmp_path / 'one.npz'}", "--split=all", "--output=out.npz")
     assert lit_ae("predict", *VAE, *own, *CPU, "--run_id", trained.id) == 0
-    np.testing.assert_allclose(library.load_predictions("one.npz")["codes"], found["codes"][:1], atol=1e-6)
+    one = library.load_predictions("out.npz")
+    np.testing.assert_allclose(one["codes"], found["codes"][:1], atol=1e-6)
+    assert (one["label"].tolist(), one.class_names) == ([0], ("dog",))
 
 
 def test_all_samples_are_those_of_the_three_splits(trained, lit_ae, settings):
@@ -108,9 +111,11 @@ def test_a_file_of_something_else_is_not_replaced(tmp_path, ending, store, lit_a
     path.write_bytes(b"")  # as `mktemp` makes it
     with writer(path) as file:
         file.write(made(1, 2))
-    with writer(path) as file:
+    with writer(path, ("cat", "dog")) as file:
         file.write(made(3))
-    assert read_predictions(path)["index"].tolist() == [3]
+    found = read_predictions(path)
+    assert (found["index"].tolist(), found.class_names) == ([3], ("cat", "dog"))
+    assert set(found) == {"index", "label", "probabilities"}
 
 
 def test_a_file_that_was_there_survives_an_error(tmp_path):

@@ -61,7 +61,7 @@ def write_mlflow(part: Part, folder: Path, source: str) -> float:
     with TemporaryDirectory() as scratch:
         program = Path(scratch) / "model.pt2"
         write_torch(part, program)
-        facts = {"family": part.family, "part": part.name, "source": source}
+        facts = {**part.facts, "source": source}
         sizes = {n: tuple(v.shape[1:]) for n, v in zip(part.outputs, part(*part.examples(2)), strict=True)}
         save_program(program, folder, part.inputs, sizes, part.shape, facts)
     loaded, worst = load_program(folder), 0.0

@@ -53,7 +53,8 @@ class WritePredictions(Callback):
         logger = run_logger(trainer)
         self.run_id = logger.run_id if logger else None
         self.path = self.output or Path(f"predictions-{(self.run_id or 'untracked')[:8]}-{self.split}.npz")
-        self.writer = writer(self.path).__enter__()
+        names = getattr(trainer.datamodule, "class_names", ())  # type: ignore[attr-defined]
+        self.writer = writer(self.path, tuple(names)).__enter__()
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
