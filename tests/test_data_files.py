@@ -722,6 +722,18 @@ def test_splits_in_folders_are_no_classes(tmp_path: Path) -> None:
     assert Array(tmp_path / "train").class_names == ("cat", "dog")
 
 
+def test_masks_of_0_and_1_are_not_read_as_black(tmp_path: Path) -> None:
+    for i in range(5):
+        Image.fromarray((np.arange(24).reshape(4, 6) % (i + 2) == 0).astype(np.uint8)).save(tmp_path / f"{i}.png")
+    with pytest.raises(SettingError, match="holds images of bytes from 0 to 1, where 255 means white: multiply them"):
+        Array(tmp_path)
+    Image.fromarray(np.full((4, 6), 0.5, np.float32)).save(tmp_path / "5.tiff")  # and bytes beside floats
+    with pytest.raises(SettingError, match="bytes from 0 to 1"):
+        Array(tmp_path)
+    Image.fromarray(np.full((4, 6), 2, np.uint8)).save(tmp_path / "6.png")  # a dark image
+    assert len(whole(Array(tmp_path, val_share=0.2, test_share=0.2))[0]) == 7
+
+
 def test_class_folders_may_be_numbers(tmp_path: Path) -> None:
     for name in ("2", "10", "0"):
         images(tmp_path / name)

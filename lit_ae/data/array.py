@@ -9,6 +9,7 @@ import torch
 
 from lit_ae.data import image_files, numpy_files, tables
 from lit_ae.data.base import BaseDataModule
+from lit_ae.data.checks import refuse_bits
 from lit_ae.data.containers import COLLAPSED, ArrayDataset, Splits, collapsed, no_labels, refuse_not_finite
 from lit_ae.data.labels import Labels, as_labels
 from lit_ae.data.numpy_files import Layout
@@ -144,6 +145,8 @@ class Array(BaseDataModule):
                 f"--data.path {self.path} has the subfolders {', '.join(sorted(set(folders)))}, which are no classes: "
                 "give one of them, or one folder for each class"
             )
+        brightest = max((int(image.max()) for image in images if image.dtype == np.uint8), default=0)
+        refuse_bits(brightest, f"{self._where} holds images of")
         x = image_files.stacked(images)
         labels = as_labels(folders, len(files), self._where, all_named=True) if any(folders) else None
         return self._dataset(x[:, None] if self.grey else x.transpose(0, 3, 1, 2), labels)

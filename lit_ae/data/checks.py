@@ -35,3 +35,20 @@ def refuse_other_classes(y: Tensor, classes: int, where: str) -> None:
             f"{where} the label {highest}, but num_classes is {classes}: give labels from 0 to {classes - 1}, -1 for "
             "unlabelled samples, or change num_classes"
         )
+
+
+def refuse_bits(brightest: float, where: str) -> None:
+    """Refuse bytes of which none is above 1: these are truth values, and would be read as black.
+
+    Args:
+        brightest: the largest of the bytes.
+        where: what a message begins with, such as `--data.path masks holds`.
+
+    Raises:
+        SettingError: it is 1.
+    """
+    if brightest == 1:
+        raise SettingError(
+            f"{where} bytes from 0 to 1, where 255 means white: multiply them by 255 (in an array, truth values (bool) "
+            "or floats do as well)"
+        )

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from lit_ae.data.checks import refuse_bits
 from lit_ae.data.containers import refuse_not_finite
 from lit_ae.data.rows import Raw, parts_of
 from lit_ae.errors import SettingError
@@ -61,10 +62,8 @@ def read_arrays(path: Path, labels: str | None = None, layout: Layout = "auto") 
         )
     if np.issubdtype(x.dtype, np.floating):
         refuse_not_finite(x, f"--data.path {path}")  # here the index is that in the file
-    if x.dtype == np.uint8 and max((part.max(initial=0) for part in parts_of(x)), default=0) == 1:
-        raise SettingError(
-            f"--data.path {path} holds bytes from 0 to 1, where 255 means white: give truth values (bool), or floats"
-        )
+    if x.dtype == np.uint8:
+        refuse_bits(max((part.max(initial=0) for part in parts_of(x)), default=0), f"--data.path {path} holds")
     return _images_first(x, path, layout), y
 
 
