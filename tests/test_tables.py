@@ -89,6 +89,8 @@ def test_any_column_may_be_the_labels(tmp_path):
         (",a,b\n0,5,6\n1,7,8\n", r"column 1 has no name: .*to_csv\(index=False\)"),
         ("Id,a\n3,1.5\n1,2.5\n", "column 'Id' numbers the rows"),
         ("5.1,3.5,1.4,setosa\n4.9,3.0,1.4,setosa\n", "the first line holds numbers"),
+        ("x,y\n" + "".join(f"{2**60 + i},{i % 2}\n" for i in range(9)), "column 'x' has values too far from 0"),
+        ("x,y\n", "0 rows and 1 columns of features: give a table with at least one row, and one column beside"),
         ("x,y,label\n1,2,0\n3,4,1\n", "'y', 'label' may each be the labels: choose one as --data.labels"),
         ("a,b\n", "has 0 rows and 2 columns"),
         ("y\n1\n", "1 rows and 0 columns of features"),

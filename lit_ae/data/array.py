@@ -140,10 +140,16 @@ class Array(BaseDataModule):
         if any(folders) and not all(folders):
             stray = files[folders.index("")]
             raise SettingError(f"{stray} lies beside subfolders, whose names are the labels: move it into one of them")
-        if {folder.lower() for folder in folders} <= SPLIT_NAMES:
+        splits = sorted(folder for folder in set(folders) if folder.lower() in SPLIT_NAMES)
+        if len(splits) >= min(2, len(set(folders))):
             raise SettingError(
-                f"--data.path {self.path} has the subfolders {', '.join(sorted(set(folders)))}, which are no classes: "
-                "give one of them, or one folder for each class"
+                f"{self._where} has the subfolders {', '.join(splits)}, which are no classes: give one of them, or one "
+                "folder for each class"
+            )
+        if len(set(folders)) == 1 and (deeper := sorted({file.parent for file in files} - {self.path / folders[0]})):
+            raise SettingError(
+                f"{self._where} has the subfolder {folders[0]} alone, and so one class, but images in subfolders of it "
+                f"such as {deeper[0].name}: if these are the classes, give {self.path / folders[0]}"
             )
         brightest = max((int(image.max()) for image in images if image.dtype == np.uint8), default=0)
         refuse_bits(brightest, f"{self._where} holds images of")

@@ -209,11 +209,17 @@ def collapsed(x: Any) -> int | None:
     """The first feature of vectors [N, D] of any numbers that float32 would round by more than 1/1000 of its range."""
     if not len(x) or x.dtype.itemsize < 4 or x.dtype == np.float32:
         return None
-    low, high, error = (np.full(x.shape[1], value) for value in (np.inf, -np.inf, 0.0))
+    low, high, error = x[0], x[0], np.zeros(x.shape[1])
+    whole = np.issubdtype(x.dtype, np.integer)
     for part in parts_of(x):
-        values = part.astype(np.float64)
-        low, high = np.minimum(low, values.min(0)), np.maximum(high, values.max(0))
-        error = np.maximum(error, np.abs(values - values.astype(np.float32)).max(0))
-    wrong = np.flatnonzero(error > COARSE * (high - low))
-    wrong = wrong[high[wrong] > low[wrong]]
+        low, high = np.minimum(low, part.min(0)), np.maximum(high, part.max(0))
+        values = part.astype(np.float64) if whole else part
+        rounded = values.astype(np.float32)
+        errors = np.abs(values - rounded)
+        if whole:  # above 2**53 float64 is no more exact than the error is large
+            errors = np.where(np.abs(values) > 2.0**53, np.spacing(np.abs(rounded)), errors)
+        error = np.maximum(error, errors.max(0).astype(np.float64))
+    # Of whole numbers the difference modulo 2**64 is exact, also of the lowest and the highest
+    span = high.astype(np.uint64) - low.astype(np.uint64) if whole else high - low
+    wrong = np.flatnonzero((error > COARSE * span.astype(np.float64)) & (span > 0))
     return int(wrong[0]) if len(wrong) else None

@@ -76,7 +76,10 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
             f"--data.path {path}: {len(rows)} values are missing or infinite, the first, {first}, in row "
             f"{rows[0] + 1}, column {features[columns[0]]!r}: fill them in or drop them"
         )
-    if (place := collapsed(x)) is not None:
+    if (place := collapsed(x)) is None:  # but float64 may have lost differences of large whole numbers
+        wide = (n for n, name in enumerate(features) if frame[name].dtype in (np.int64, np.uint64))
+        place = next((n for n in wide if collapsed(frame[features[n]].to_numpy()[:, None]) is not None), None)
+    if place is not None:
         raise SettingError(f"--data.path {path}: column {features[place]!r} {COLLAPSED}")
     labels = None if chosen is None else _labels(frame[chosen], path, known.index(chosen))
     return Table(x.astype(np.float32), labels, tuple(features))
