@@ -156,6 +156,7 @@ def test_shared_weights_are_stored_and_read(tmp_path):
         ("vae", ["--format", "onnx", "--output", "here.txt"], "end its name with .onnx"),
         ("vae", ["--format", "onnx", "--output", "there.onnx"], "is there already"),
         ("vae", ["--format", "safetensors", "--part", "encoder"], "stores the whole model"),
+        ("vae", ["--format", "onnx", "--licence", "mit"], "--format onnx has none: leave it out"),
     ],
 )
 def test_what_cannot_be_exported_is_said_in_one_line(store, lit_ae, capsys, model, arguments, said):
