@@ -175,7 +175,7 @@ def as_batch(batch: Any, dtype: torch.dtype = torch.float32) -> Batch:
     Raises:
         SettingError: the loader gives something else.
     """
-    parts = (batch,) if isinstance(batch, Tensor) else batch
+    parts: Any = (batch,) if isinstance(batch, Tensor) else batch
     pair = isinstance(parts, (tuple, list)) and 1 <= len(parts) <= 2
     if not pair or not all(isinstance(part, Tensor) for part in parts):
         found = f" of {' and '.join(type(part).__name__ for part in parts)}" if pair else ""
@@ -213,7 +213,7 @@ def collapsed(x: Any) -> int | None:
     whole = np.issubdtype(x.dtype, np.integer)
     for part in parts_of(x):
         low, high = np.minimum(low, part.min(0)), np.maximum(high, part.max(0))
-        values = part.astype(np.float64) if whole else part
+        values: Any = part.astype(np.float64) if whole else part
         rounded = values.astype(np.float32)
         errors = np.abs(values - rounded)
         if whole:  # above 2**53 float64 is no more exact than the error is large

@@ -137,7 +137,8 @@ def _labels(column: "Series[Any]", path: Path, place: int) -> npt.NDArray[Any]:
     plain = values.dtype.kind == "b" or all(PLAIN.fullmatch(text) for text in texts.dropna().unique())
     if values.dtype.kind in "iufb" and plain and texts.nunique() == column.nunique():
         return values
-    return texts.to_numpy(object, na_value=None)
+    written: npt.NDArray[Any] = texts.to_numpy(object, na_value=None)
+    return written
 
 
 def _names(frame: "DataFrame", path: Path) -> list[str]:
