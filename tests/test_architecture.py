@@ -143,6 +143,7 @@ SHARED = {
     "chunks",
     "class_paths",
     "closed_form",
+    "given",
     "latent",
     "plain_trainer",
     "resumable",

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -373,6 +374,50 @@ def test_batches_of_any_loader_become_float_batches() -> None:
         assert batch.y.tolist() == labels
     with pytest.raises(SettingError, match=r"the data loader gives a dict: let a batch be a tensor x or a pair"):
         as_batch({"x": x})
+    with pytest.raises(SettingError, match=r"gives a list of Tensor and tuple: let a batch be a tensor x or a pair"):
+        as_batch([x, ("cat.png", "dog.png")])
+    with pytest.raises(
+        SettingError, match=r"gives x of shape \[2, 2\] with y of shape \[1\]: give each sample a label"
+    ):
+        as_batch((x, y[:1]))
+
+
+class Own(BaseDataModule):
+    """A user's own data module: given samples and labels as every split."""
+
+    name = "own"
+    input_shape = (1, 8, 8)
+    num_classes = 3
+
+    def __init__(self, x: Any, y: Any) -> None:
+        super().__init__()
+        self.part = ArrayDataset(x, y)
+
+    def load(self) -> Splits:
+        return Splits(self.part, self.part, self.part)
+
+
+X, Y = torch.zeros(5, 1, 8, 8), torch.tensor([0, 1, 2, -1, 0])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        (X[:, 0], Y, r"samples of shape [8, 8], but input_shape is [1, 8, 8]: reshape them to [N, 1, 8, 8]"),
+        (X.movedim(1, 3), Y, "samples of shape [8, 8, 1], but input_shape is [1, 8, 8]"),
+        (X.long(), Y, "samples of type torch.int64: give bytes (uint8), which mean 0 to 1, or floats"),
+        (X.bool(), Y, "samples of type torch.bool: give bytes"),
+        (X.numpy(), Y, "x and y of type ndarray and Tensor: give tensors"),
+        (X, Y.numpy(), "x and y of type Tensor and ndarray: give tensors"),
+        (X, Y[:4], "5 samples and labels y of shape [4]: give each sample a label"),
+        (X, Y.int(), "labels y of type torch.int32: give whole numbers (int64)"),
+        (X, Y + 1, "the label 3, but num_classes is 3: give labels from 0 to 2"),
+    ],
+)
+def test_samples_and_labels_of_another_shape_or_type_are_refused(x: Any, y: Any, said: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(f"the train split of the data (--data) has {said}")):
+        Own(x, y).setup()
+    assert len(Own(X, Y).split("test")) == 5
 
 
 def test_shapes_count_and_factors() -> None:

@@ -717,9 +717,34 @@ def test_splits_in_folders_are_no_classes(tmp_path: Path) -> None:
         images(tmp_path / split)
     with pytest.raises(SettingError, match="subfolders Train, val, which are no classes"):
         Array(tmp_path / "flat")
+    images(tmp_path / "flat" / "unlabeled")
+    with pytest.raises(SettingError, match="subfolders Train, val, which are no classes"):
+        Array(tmp_path / "flat")
     assert Array(tmp_path / "train").class_names == ("cat", "dog")
     images(tmp_path / "train" / "dog" / "small")  # a folder in a class is part of the class
     assert Array(tmp_path / "train").class_names == ("cat", "dog")
+
+
+def test_masks_of_0_and_1_are_not_read_as_black(tmp_path: Path) -> None:
+    for i in range(5):
+        Image.fromarray((np.arange(24).reshape(4, 6) % (i + 2) == 0).astype(np.uint8)).save(tmp_path / f"{i}.png")
+    with pytest.raises(SettingError, match="holds images of bytes from 0 to 1, where 255 means white: multiply them"):
+        Array(tmp_path)
+    Image.fromarray(np.full((4, 6), 0.5, np.float32)).save(tmp_path / "5.tiff")  # and bytes beside floats
+    with pytest.raises(SettingError, match="bytes from 0 to 1"):
+        Array(tmp_path)
+    Image.fromarray(np.full((4, 6), 2, np.uint8)).save(tmp_path / "6.png")  # a dark image
+    assert len(whole(Array(tmp_path, val_share=0.2, test_share=0.2))[0]) == 7
+
+
+def test_classes_one_level_too_deep_are_refused(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        images(tmp_path / "animals" / name)
+    with pytest.raises(SettingError, match=r"the subfolder animals alone, .* such as cat: if .*, give .*animals$"):
+        Array(tmp_path)
+    assert Array(tmp_path / "animals").class_names == ("cat", "dog")
+    images(tmp_path / "plants")
+    assert Array(tmp_path).class_names == ("animals", "plants")
 
 
 def test_class_folders_may_be_numbers(tmp_path: Path) -> None:
@@ -795,6 +820,12 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
             "no other labels than -1, which means unlabelled, and",
         ),
         ({"x": np.zeros((9, 2)), "x_test": np.zeros((9, 2))}, "has the array 'x_test', which would be left out"),
+        ({"x": 2**60 + np.arange(18).reshape(9, 2)}, "feature 0 has values too far from 0"),
+        (
+            {"x": np.arange(18).reshape(9, 2).astype(np.uint64) + np.uint64(2**63)},
+            "feature 0 has values too far from 0",
+        ),
+        ({"x": np.arange(18, dtype=np.longdouble).reshape(9, 2) * 1e-3 + 2**50}, "feature 0 has values too far from 0"),
         ({"x": np.array([{}, {}])}, "cannot be read as .npy or .npz"),
     ],
 )
@@ -803,6 +834,26 @@ def test_arrays_that_cannot_be_used(tmp_path: Path, content: dict[str, np.ndarra
     np.savez(path, **content)
     with pytest.raises(SettingError, match=message):
         Array(path).split("train")
+
+
+def test_other_arrays_of_a_file_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, x = tmp_path / "x.npz", np.zeros((10, 2))
+    np.savez(path, x=x, y=np.arange(10) % 2, groups=np.arange(10), sample_weight=np.ones(10))
+    assert Array(path).num_classes == 2
+    assert (
+        capsys.readouterr().err == f"--data.path {path}: only samples and labels are used, not groups, sample_weight\n"
+    )
+    np.savez(path, X=x, kind=np.arange(10) % 2)
+    assert Array(path, labels="kind").num_classes == 2
+    assert capsys.readouterr().err == ""
+    with pytest.raises(SettingError, match=r"has the arrays \['X', 'kind'\]: choose one of them, or leave it out"):
+        Array(path, labels="q")
+
+
+def test_large_whole_numbers_whose_differences_stay_are_taken(tmp_path: Path) -> None:
+    for x in (np.linspace(-(2**62), 2**62, 20).astype(np.int64), np.full(20, 2**60 + 1), np.arange(20) + 2**20):
+        np.save(tmp_path / "x.npy", x[:, None])
+        assert Array(tmp_path / "x.npy").input_shape == (1,)
 
 
 def test_files_that_are_no_array(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
+import lit_ae as library
 from lit_ae.data.array import Array
 from lit_ae.errors import SettingError
 from lit_ae.models import AE
@@ -99,6 +100,35 @@ def test_the_first_value_that_is_not_finite_is_named(likelihood, value, word, tm
     module = build(*LIKELIHOODS[likelihood])
     message = verdict(lambda: trainer(tmp_path).fit(module, DataLoader(x, batch_size=8)))
     assert message.startswith(f"the data (--data) hold {word} at index [2, 3]:")
+
+
+@pytest.mark.parametrize("family", ["AE", "VAE", "GAN", "Classifier"])
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (784,)])
+def test_samples_that_would_be_broadcast_are_refused(family, shape, tmp_path):
+    labels = {"num_classes": 3} if family == "Classifier" else {}
+    module = getattr(library, family)(input_shape=(1, 28, 28), **labels)
+    said = f"the data (--data) have samples of shape {list(shape)}, but input_shape is [1, 28, 28]: reshape them"
+    batch = [torch.zeros(4, *shape), torch.tensor([0, 1, 2, 0])]
+    assert verdict(lambda: module.on_after_batch_transfer(batch, 0)).startswith(said)
+    whole = [torch.zeros(4, 1, 28, 28).long(), batch[1]]
+    assert "samples of type torch.int64: give bytes" in verdict(lambda: module.on_after_batch_transfer(whole, 0))
+
+
+@pytest.mark.parametrize("stage", ["fit", "test", "predict"])
+def test_a_data_module_of_another_shape_than_the_models_is_refused(stage, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((20, 5)))
+    module, data = AE(input_shape=(1, 5), latent_dim=2), Array(tmp_path / "x.npy")
+    module.trainer = SimpleNamespace(datamodule=data, precision="32-true")
+    said = "the data (--data) have samples of shape [5], but input_shape is [1, 5]: reshape them to [N, 1, 5]"
+    assert verdict(lambda: module.setup(stage)).startswith(said)
+
+
+@pytest.mark.parametrize("family", ["ConditionalAE", "Classifier"])
+def test_labels_beyond_the_models_classes_are_refused(family, tmp_path):
+    module = getattr(library, family)(input_shape=(5,), num_classes=2)
+    loader = DataLoader(TensorDataset(torch.zeros(4, 5), torch.tensor([0, 1, 2, 0])), batch_size=4)
+    message = verdict(lambda: trainer(tmp_path).fit(module, loader))
+    assert "the label 2, but num_classes is 2: give labels from 0 to 1" in message
 
 
 def test_pixels_too_bright_by_rounding_are_white(tmp_path):

@@ -200,6 +200,8 @@ def test_arguments_that_cannot_work_are_refused_in_one_line(store, lit_ae, capsy
     assert "neither the id (32 hexadecimal digits) nor the name of a run" in refused(lit_ae, capsys, "nothing")
     assert "there is no folder" in refused(lit_ae, capsys, "x", "--html", tmp_path / "none" / "page.html")
     assert "give one of them" in refused(lit_ae, capsys, "x", "--html", "page.html", "--port", "1")
+    (tmp_path / "own.html").write_text("<!doctype html><title>My page</title>")
+    assert "no page of `lit-ae explore`, so it is not replaced" in refused(lit_ae, capsys, "x", "--html", "own.html")
     assert "--samples is 3: it must be at least 20" in refused(lit_ae, capsys, "x", "--samples", "3")
     assert "invalid choice: 'pca'" in refused(lit_ae, capsys, "x", "--maps", "pca")
     assert "arguments are required: RUN" in refused(lit_ae, capsys)
@@ -212,10 +214,11 @@ def test_runs_that_cannot_be_explored_are_refused_in_one_line(monkeypatch, lit_a
     monkeypatch.setattr(subjects, "load", models.get)
     monkeypatch.setattr(subjects, "load_data", data.get)
     path = tmp_path / "page.html"
+    path.write_text("<!doctype html><head><title>Explorer: an older page</title>")  # which may be replaced
     assert "RUN b was trained on other data than a" in refused(lit_ae, capsys, "a", "b", "--html", path)
     assert "c is a Classifier, which has no codes to explore" in refused(lit_ae, capsys, "c", "--html", path)
     assert "cannot be written" in refused(lit_ae, capsys, "a", "--html", tmp_path)
-    assert not path.exists()
+    assert "an older page" in path.read_text()
 
 
 def test_a_decoder_of_an_unknown_kind_needs_the_server(tmp_path):

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,8 +100,17 @@ def test_labels_are_an_input_of_a_conditional_family(tmp_path):
 
     model = built("conditional_vae")
     torch.nn.init.normal_(model.shift)
+    model.trainer = SimpleNamespace(datamodule=SimpleNamespace(class_names=tuple("abcdefghij")))
+    package.save_pretrained(model, tmp_path / "folder")
+    model.trainer = None
+    assert model.class_names == ()
+    model = package.from_pretrained(tmp_path / "folder")
+    assert model.class_names == tuple("abcdefghij")
+    assert "| 9 | j |" in (tmp_path / "folder" / "README.md").read_text()
     write_onnx(part_of(model, "all"), tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["class_names"]) == list("abcdefghij")
     x, y = torch.rand(2, 1, 28, 28), torch.tensor([3, 4])
     outputs = session.run(["codes", "reconstruction"], {"x": x.numpy(), "y": y.numpy()})
     np.testing.assert_allclose(outputs[0], model.embed(x, y), atol=1e-5)
@@ -146,6 +156,7 @@ def test_shared_weights_are_stored_and_read(tmp_path):
         ("vae", ["--format", "onnx", "--output", "here.txt"], "end its name with .onnx"),
         ("vae", ["--format", "onnx", "--output", "there.onnx"], "is there already"),
         ("vae", ["--format", "safetensors", "--part", "encoder"], "stores the whole model"),
+        ("vae", ["--format", "onnx", "--licence", "mit"], "--format onnx has none: leave it out"),
     ],
 )
 def test_what_cannot_be_exported_is_said_in_one_line(store, lit_ae, capsys, model, arguments, said):

@@ -129,7 +129,10 @@ def test_the_example_of_own_data_is_read(store, lit_ae, settings):
     example = files.config_folder() / "own_data.yaml"
     options = [arg for arg in settings("vae") if not arg.endswith(".yaml") and arg != "--config"]
     assert lit_ae("fit", "--config", "vae", "--config", example, *options) == 0
-    assert package.load(tracking.search("lit_ae")[0].id).input_shape == (1, 28, 28)
+    assert package.load(tracking.search("lit_ae")[0].id).input_shape == (3, 20, 24)
+    Path("table.csv").write_text("a,b,label\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(20)))
+    settings_of_data = yaml.safe_load(example.read_text("utf-8"))["data"]["init_args"]
+    assert package.Array(**{**settings_of_data, "path": "table.csv"}).class_names == ()
 
 
 # -- what is said ------------------------------------------------------------------------------------------------

@@ -397,13 +397,16 @@ def test_values_without_a_known_range_are_refused_in_one_line(ending, make, word
     assert "\n" not in str(raised.value)
 
 
-def test_hidden_files_and_folders_are_no_images(tmp_path):
+def test_hidden_files_and_folders_are_no_images_and_others_are_counted(tmp_path, capsys):
     hidden = (".ipynb_checkpoints/one-checkpoint.png", "a/.hidden.png", "__MACOSX/x.png", "@eaDir/thumb.png")
     for name in ("a/one.png", "b/two.PNG", *hidden):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(GREY).save(tmp_path / name, "PNG")
-    (tmp_path / "a" / "notes.txt").write_text("")
+    for name in ("a/notes.txt", "a/cells.nii", "b/LABELS", "b/icon.ICO", "b/x.nii", "Thumbs.db", "desktop.ini"):
+        (tmp_path / name).write_text("")
     assert [str(path.relative_to(tmp_path)) for path in image_files(tmp_path)] == ["a/one.png", "b/two.PNG"]
+    said = f"--data.path {tmp_path}: 5 files of other kinds (.ico, .nii, .txt, without an ending) left out\n"
+    assert capsys.readouterr().err == said
     (tmp_path / "empty").mkdir()
     with pytest.raises(SettingError, match=r"holds no images \(.apng, .avif"):
         image_files(tmp_path / "empty")

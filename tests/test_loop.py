@@ -1,6 +1,6 @@
 """Several steps in a call of `training_step` against Lightning's own step: the same weights, values and files."""
 
-from functools import partial
+from functools import partial, wraps
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +25,7 @@ from lit_ae.models.rbm import RBM
 from lit_ae.models.vae import VAE
 from lit_ae.models.wae_gan import WAEGAN
 from lit_ae.objectives.schedules import LinearSchedule
+from lit_ae.training.by_step import counts_read_by
 from lit_ae.training.loop import Calls, several_steps_a_call
 
 SHAPE = Digits.input_shape
@@ -350,6 +351,11 @@ class Checkpoint(ModelCheckpoint):
         pass
 
 
+class Plans(Callback):
+    def on_train_start(self, trainer, pl_module):
+        self.planned = sum(trainer.num_training_batches for _ in range(trainer.max_epochs))
+
+
 class OwnLoader(Digits):
     def train_dataloader(self):
         return super().train_dataloader()
@@ -379,6 +385,7 @@ BY_STEP = {
     "trainer.estimated_stepping_batches": {"family": HasItAsked},
     "trainer.estimated_stepping_batches in AsksHowLong": {"family": AsksHowLong},
     "trainer.is_last_batch in LooksForTheLast": {"family": LooksForTheLast},
+    "trainer.num_training_batches in Plans": {"callbacks": lambda: [Plans()], "max_epochs": 1},
     "data.train_dataloader": {"data": lambda: OwnLoader(limit=N, batch_size=BATCH)},
 }
 
@@ -401,6 +408,48 @@ def test_lightnings_own_step_is_kept(why, tmp_path):
     assert ours.trainer.global_step == theirs.trainer.global_step
     assert same(ours.module.state_dict(), theirs.module.state_dict())
     assert same(dict(ours.trainer.callback_metrics), dict(theirs.trainer.callback_metrics))
+
+
+def wrapped(function):
+    @wraps(function)
+    def outer(*args):
+        return function(*args)
+
+    return outer
+
+
+class InAProperty(Callback):
+    planned = property(lambda self: self.trainer.estimated_stepping_batches)
+
+
+class InALambda(Callback):
+    def on_train_start(self, trainer, pl_module):
+        self.share = lambda: [trainer.global_step / n for n in [trainer.num_training_batches]]
+
+
+class InADecorator(Callback):
+    @wrapped
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.last = trainer.is_last_batch
+
+
+class InAStaticMethod(Callback):
+    on_train_start = staticmethod(lambda trainer, pl_module: print(trainer.num_training_batches))
+
+
+class Inherits(Plans):
+    num_training_batches = 3  # of its own
+
+
+@pytest.mark.parametrize("cls", [Plans, InAProperty, InALambda, InADecorator, InAStaticMethod, Inherits])
+def test_the_trainers_counts_are_found_wherever_a_callback_reads_them(cls):
+    (name,) = counts_read_by(cls())
+    assert name in ("num_training_batches", "estimated_stepping_batches", "is_last_batch")
+
+
+def test_callbacks_that_read_no_counts_leave_the_fast_loop():
+    for callback in (ByStep(), Checkpoint(), ModelCheckpoint(), LearningRateMonitor()):
+        assert not [*counts_read_by(callback)]
 
 
 def test_one_step_a_call_is_lightnings_own(tmp_path):

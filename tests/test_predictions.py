@@ -1,6 +1,7 @@
 """`lit-ae predict`: what it writes is what the model computes, for any split and for a file of one's own."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -53,10 +54,13 @@ def test_a_file_of_ones_own_is_predicted_in_its_order(trained, lit_ae, tmp_path)
     found = library.load_predictions(f"predictions-{trained.id[:8]}-all.npz")
     np.testing.assert_allclose(found["codes"], library.load(trained.id).embed(x[:, None]), atol=1e-6)
     assert found["label"].tolist() == [-1] * 7
-    np.save(tmp_path / "one.npy", x[:1])
-    own = ("--data=Array", f"--data.path={tmp_path / 'one.npy'}", "--split=all", "--output=one.npz")
+    assert found.class_names == ()
+    np.savez(tmp_path / "one.npz", x=x[:1], y=["dog"])
+    own = ("--data=Array", f"--data.path={tmp_path / 'one.npz'}", "--split=all", "--output=out.npz")
     assert lit_ae("predict", *VAE, *own, *CPU, "--run_id", trained.id) == 0
-    np.testing.assert_allclose(library.load_predictions("one.npz")["codes"], found["codes"][:1], atol=1e-6)
+    one = library.load_predictions("out.npz")
+    np.testing.assert_allclose(one["codes"], found["codes"][:1], atol=1e-6)
+    assert (one["label"].tolist(), one.class_names) == ([0], ("dog",))
 
 
 def test_all_samples_are_those_of_the_three_splits(trained, lit_ae, settings):
@@ -87,13 +91,40 @@ def test_what_cannot_be_predicted_is_refused(model, args, parts, store, lit_ae, 
         assert part in error
 
 
+def made(*index):
+    """A block of predictions of samples."""
+    return {"index": np.array(index), "label": np.array(index), "probabilities": np.ones((len(index), 2))}
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet"])
+def test_a_file_of_something_else_is_not_replaced(tmp_path, ending, store, lit_ae, settings, capsys):
+    path = tmp_path / f"mine{ending}"
+    own = {"x": np.zeros(3), "index": np.arange(3)}
+    np.savez(path, **own) if ending == ".npz" else pd.DataFrame(own).to_parquet(path)
+    before = path.read_bytes()
+    assert lit_ae("predict", *settings("ae"), f"--output={path}") == 2
+    assert f"--output {path} is there already and holds no predictions" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    path.write_bytes(b"broken")
+    with pytest.raises(SettingError, match="is there already and holds no predictions"):
+        writer(path)
+    path.write_bytes(b"")  # as `mktemp` makes it
+    with writer(path) as file:
+        file.write(made(1, 2))
+    with writer(path, ("cat", "dog")) as file:
+        file.write(made(3))
+    found = read_predictions(path)
+    assert (found["index"].tolist(), found.class_names) == ([3], ("cat", "dog"))
+    assert set(found) == {"index", "label", "probabilities"}
+
+
 def test_a_file_that_was_there_survives_an_error(tmp_path):
     path = tmp_path / "p.npz"
     for values in ([1, 2], [3]):
         with writer(path) as file:
-            file.write({"index": np.array(values)})
+            file.write(made(*values))
     file = writer(path).__enter__()
-    file.write({"index": np.array([4])})
+    file.write(made(4))
     file.__exit__(KeyboardInterrupt)
     assert read_predictions(path)["index"].tolist() == [3]
     assert [found.name for found in tmp_path.iterdir()] == ["p.npz"]

@@ -232,6 +232,7 @@ def test_a_checkpoint_of_another_family_is_refused(tmp_path):
     torch.save(content, path)
     with pytest.raises(SettingError, match="holds a model of another project"):
         api.load(path)
+    del content["family_module"]
     torch.save({**content, "family": "Unknown"}, path)
     with pytest.raises(SettingError, match=r"no class Unknown.*import the module"):
         api.load(path)
@@ -243,9 +244,59 @@ def test_of_two_families_of_one_name_the_class_has_to_be_named(tmp_path):
     again = type("Twice", (api.AE,), {"__module__": "first"})  # as when a cell of a notebook is run again
     assert type(api.load(path)) is again
     second = type("Twice", (api.AE,), {"__module__": "second"})
+    assert type(api.load(path)) is again
+    older = torch.load(path, weights_only=True)
+    del older["family_module"]
+    torch.save(older, path)
     with pytest.raises(SettingError, match=r"any of first\.Twice, second\.Twice.*load_from_checkpoint"):
         api.load(path)
     assert type(second.load_from_checkpoint(path)) is second
+
+
+@pytest.fixture
+def named_alike():
+    """Makes a subclass with the name of its base, as in a module of a user's own, which other tests do not see."""
+    made = []
+
+    def make(base):
+        made.append(type(base.__name__, (base,), {"__module__": "mymod"}))
+        return made[-1]
+
+    yield make
+    for cls in made:
+        cls.__name__ = "Gone"
+
+
+def test_ones_own_class_with_the_name_of_a_shipped_one_is_the_one_that_is_loaded(named_alike, tmp_path):
+    own = named_alike(api.AE)
+    paths = [saved(cls(input_shape=(8,)), tmp_path / f"{cls.__module__}.ckpt") for cls in (own, api.AE)]
+    api.save_pretrained(own(input_shape=(8,)), tmp_path / "folder")
+    assert [type(api.load(path)) for path in paths] == [own, api.AE]
+    assert type(api.from_pretrained(tmp_path / "folder")) is own
+    for path in (paths[0], tmp_path / "folder" / "config.json"):  # as a process that has not imported the module
+        if path.suffix == ".ckpt":
+            torch.save({**torch.load(path, weights_only=True), "family_module": "elsewhere"}, path)
+        else:
+            path.write_text(path.read_text().replace("mymod", "elsewhere"))
+    for load in (lambda: api.load(paths[0]), lambda: api.from_pretrained(tmp_path / "folder")):
+        with pytest.raises(
+            SettingError, match=r"elsewhere\.AE is a class of your own.*import elsewhere before loading"
+        ):
+            load()
+    script = type("Mine", (api.AE,), {"__module__": "__main__"})
+    path = saved(script(input_shape=(8,)), tmp_path / "script.ckpt")
+    script.__module__ = "script"  # which is imported by its name later
+    assert type(api.load(path)) is script
+
+
+def test_ones_own_data_with_the_name_of_shipped_ones_are_those_that_are_loaded(named_alike, tmp_path):
+    own = named_alike(api.Digits)
+    for path, cls in (("mymod.Digits", own), ("lit_ae.data.digits.Digits", api.Digits), ("Digits", api.Digits)):
+        (tmp_path / "config.yaml").write_text(f"data: {{class_path: {path}, init_args: {{limit: 20}}}}")
+        assert type(api.load_data(tmp_path)) is cls
+    (tmp_path / "config.yaml").write_text("data: {class_path: elsewhere.Digits}")
+    with pytest.raises(SettingError, match="import elsewhere before loading"):
+        api.load_data(tmp_path)
 
 
 class Payload:
@@ -496,6 +547,8 @@ def test_numpy_in_gives_numpy_and_a_tensor_its_device(vae):
     frozen.flags.writeable = False
     assert np.allclose(vae.embed(reversed_view), vae.embed(x.numpy())[::-1], atol=1e-6)
     assert np.allclose(vae.embed(frozen), vae.embed(x.numpy()), atol=1e-6)
+    for kind in (">f4", ">f8", np.longdouble):
+        assert np.allclose(vae.embed(x.numpy().astype(kind)), vae.embed(x), atol=1e-6)
     assert np.allclose(vae.embed(x.numpy().tolist()), vae.embed(x.numpy()), atol=1e-6)
     for call in (vae.embed, vae.reconstruct, partial(vae.log_likelihood, k=5)):
         assert call(x[:0]).shape[:1] == (0,)
@@ -511,7 +564,24 @@ def test_numpy_in_gives_numpy_and_a_tensor_its_device(vae):
     [
         (lambda m: m.embed(random(8, 8)), r"x has shape \[8, 8\], but the model takes samples \[N, 1, 8, 8\]"),
         (lambda m: m.embed(random(2, *IMAGE), batch_size=0), "batch_size is 0: it must be at least 1"),
-        (lambda m: m.embed(random(2, *IMAGE), y=[1, 2, 3]), r"y has shape \[3\], but there are 2 samples"),
+        (lambda m: m.embed(random(2, *IMAGE), y=[1, 2]), "y is given, but VAE takes no labels: leave it out"),
+        (lambda m: m.sample(2, y=1), "y is given, but VAE takes no labels"),
+        (
+            lambda m: m.embed(255 * random(2, *IMAGE)),
+            r"have values from .* model.likelihood is Gaussian \(output sigmoid",
+        ),
+        (
+            lambda m: m.reconstruct(random(1200, *IMAGE).index_fill_(0, torch.tensor(1100), math.nan)),
+            r"NaN at index \[1100",
+        ),
+        (lambda m: m.embed(np.full((2, *IMAGE), 1e39)), "hold infinity at index"),
+        (lambda m: m.log_likelihood(random(2, *IMAGE).long()), "x holds torch.int64: give bytes"),
+        (lambda m: m.embed(np.full((2, *IMAGE), "a")), "x holds <U1: give bytes"),
+        (
+            lambda m: m.sample(2, sampler="mixture"),
+            r"sampler is 'mixture': give a fitted one, such as lit_ae.Mixture\(\)",
+        ),
+        (lambda m: m.sample(2, sampler=api.Mixture), "sampler is Mixture: give a fitted one"),
         (lambda m: m.log_likelihood(random(2, *IMAGE), k=0), "k is 0: it must be at least 1"),
         (lambda m: m.sample(-1), "n is -1: it must be at least 0"),
         (lambda m: m.sample(2, sampler=api.Normal().fit(random(9, 5))), r"shape \[5\] and the model's \[3\]: fit it"),
@@ -553,6 +623,14 @@ def test_conditional_families_are_given_classes():
         assert torch.allclose(model.embed(x, labels, batch_size=2), model.encode(x, y).mu, atol=1e-6)
         assert torch.allclose(model.reconstruct(x, labels, batch_size=3), model(x, y), atol=1e-6)
     assert not torch.allclose(model.embed(x, y), model.embed(x, (y + 1) % 3))
+    for wrong, said in (
+        ([0.9, 1.9, 2.9, 0, 0, 0, 0], "y holds fractions or NaN: give classes as whole numbers from 0 to 2"),
+        ([math.nan] * 7, "y holds fractions or NaN"),
+        (["cat"] * 7, "y holds no numbers"),
+        ([1, 2, 3], r"y has shape \[3\], but there are 7 samples"),
+    ):
+        with pytest.raises(SettingError, match=said):
+            model.embed(x, wrong)
     assert torch.equal(model.sample(4, y=1), model.sample(4, y=torch.ones(4)))
     assert not torch.allclose(model.sample(4, y=1), model.sample(4, y=2))
     assert torch.allclose(model.log_likelihood(x, y, k=20), model.log_likelihood(x, y, k=20, batch_size=40), atol=1e-4)
@@ -631,7 +709,7 @@ def test_log_likelihood_is_refused_where_there_is_none():
 @pytest.mark.parametrize("name", ["DEC", "IWAE", "NMN", "PCA", "RBM", "SAE", "VQVAE", "WAE", "WAEGAN", "Hopfield"])
 def test_every_kind_of_family_takes_and_gives_arrays(name):
     torch.manual_seed(0)
-    model, x = getattr(api, name)(input_shape=(8,), latent_dim=4), random(5, 8).numpy()
+    model, x = getattr(api, name)(input_shape=(8,), latent_dim=4), random(5, 8).softmax(1).numpy()  # as NMN's one-hot
     assert model.embed(x).shape == (5, 4)
     assert model.reconstruct(x).shape == (5, 8)
     assert model.sample(3).shape == (3, 8)
@@ -849,6 +927,7 @@ def test_a_comparison_gives_an_interval_of_the_ratio_of_spreads_from_four_seeds_
         ([1.0], [2.0], "at least 2 seeds"),
         ([1.0, float("nan")], [2.0, 3.0], "finite"),
         ([1.0, 2.0], [2.0, 3.0], "for every seed"),
+        ({0.5: 1.0, 1.5: 2.0}, {0: 1.0, 1: 3.0}, "0.5 is given as a seed: give whole numbers"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(a, b, said):

@@ -52,6 +52,25 @@ def test_the_family_pca_is_scikit_learns(digits):
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(decoded.T), atol=0.01)
 
 
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, AutoencoderOutlierDetector])
+def test_rows_that_single_precision_does_not_tell_apart_are_refused(cls):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    x[:, 1] = 1.7e9 + np.arange(60)
+    for train in (cls(max_iter=1).fit, cls().partial_fit):
+        with pytest.raises(ValueError, match=r"X: feature 1 has values too far from 0 .*: subtract its mean, or put"):
+            train(x)
+    made = cls("AE", latent_dim=2, max_iter=1).fit(x[:, ::2])
+    with pytest.raises(ValueError, match="X has values beyond float32"):
+        made.score_samples(np.full((2, 2), 1e39))
+
+
+def test_images_beyond_the_range_of_training_are_outliers_and_not_refused(digits):
+    made = AutoencoderOutlierDetector("AE", latent_dim=2, max_iter=1, input_shape=(1, 8, 8)).fit(digits)
+    assert made.predict(digits[:2] * 16).tolist() == [-1, -1]
+    with pytest.raises(ValueError, match=r"values from 0 to 16.*scale the data"):
+        AutoencoderOutlierDetector("AE", input_shape=(1, 8, 8)).fit(digits * 16)
+
+
 def test_parts_are_trained_as_epochs(digits):
     """Three parts that hold all rows, in batches of all rows, make the three steps of three epochs."""
     settings = {"latent_dim": 3, "batch_size": len(digits), "random_state": 0}

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lit_ae.data.array import Array
+from lit_ae.data.labels import as_labels
 from lit_ae.data.tables import read_table
 from lit_ae.errors import SettingError
 
@@ -28,6 +29,35 @@ def test_numbers_are_features_and_y_the_labels(ending, tmp_path):
 def test_columns_name_the_features_of_the_data(tmp_path):
     FRAME.to_csv(tmp_path / "table.csv", index=False)
     assert Array(tmp_path / "table.csv").feature_names == ("height", "count", "flag")
+
+
+@pytest.mark.parametrize(
+    ("written", "y", "names"),
+    [
+        ("01 1 001 2", [1, 2, 0, 3], ("001", "01", "1", "2")),
+        ("1E3 1E4 2E1 1E3", [0, 1, 2, 0], ("1E3", "1E4", "2E1")),
+        ("True TRUE False True", [2, 1, 0, 2], ("False", "TRUE", "True")),
+        ("TRUE FALSE TRUE TRUE", [1, 0, 1, 1], ("False", "True")),
+        ("02 NA 10 02", [0, -1, 1, 0], ("02", "10")),
+        ("10 9 NA 9", [1, 0, -1, 0], ("9", "10")),
+        ("1.0 0.0 -1 1.0", [1, 0, -1, 1], ("0", "1")),
+        ("0.000e+00 1.000e+00 1.000e+01 NA", [0, 1, 2, -1], ("0", "1", "10")),
+        ("a 01 1 a", [2, 0, 1, 2], ("01", "1", "a")),
+    ],
+)
+def test_labels_are_classes_as_they_are_written(written, y, names, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x,label\n" + "".join(f"{i}.5,{text}\n" for i, text in enumerate(written.split())))
+    found = as_labels(read_table(path).labels, 4, "a.csv")
+    assert (found.y.tolist(), found.names) == (y, names)
+
+
+@pytest.mark.parametrize("written", ["0.5 0.50 1 2", "1e-05 1.5 2 3"])
+def test_fractions_are_no_labels_however_they_are_written(written, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x,label\n" + "".join(f"{i}.5,{text}\n" for i, text in enumerate(written.split())))
+    with pytest.raises(SettingError, match="which is no class: give whole numbers or names"):
+        as_labels(read_table(path).labels, 4, "a.csv")
 
 
 def test_any_column_may_be_the_labels(tmp_path):
@@ -59,6 +89,8 @@ def test_any_column_may_be_the_labels(tmp_path):
         (",a,b\n0,5,6\n1,7,8\n", r"column 1 has no name: .*to_csv\(index=False\)"),
         ("Id,a\n3,1.5\n1,2.5\n", "column 'Id' numbers the rows"),
         ("5.1,3.5,1.4,setosa\n4.9,3.0,1.4,setosa\n", "the first line holds numbers"),
+        ("x,y\n" + "".join(f"{2**60 + i},{i % 2}\n" for i in range(9)), "column 'x' has values too far from 0"),
+        ("x,y\n", "0 rows and 1 columns of features: give a table with at least one row, and one column beside"),
         ("x,y,label\n1,2,0\n3,4,1\n", "'y', 'label' may each be the labels: choose one as --data.labels"),
         ("a,b\n", "has 0 rows and 2 columns"),
         ("y\n1\n", "1 rows and 0 columns of features"),

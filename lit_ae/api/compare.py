@@ -121,6 +121,8 @@ def _by_seed(values: Any) -> dict[int, float] | None:
     """The values by seed; None if they are given as a list."""
     if not hasattr(values, "items"):
         return None
+    if wrong := [seed for seed, _ in values.items() if not isinstance(seed, str) and int(seed) != seed]:
+        raise ValueError(f"{wrong[0]} is given as a seed: give whole numbers")
     pairs = [(int(seed), float(value)) for seed, value in values.items()]
     found = dict(pairs)
     if len(found) < len(pairs):

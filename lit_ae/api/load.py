@@ -16,7 +16,7 @@ from lit_ae.data.base import BaseDataModule
 from lit_ae.errors import SettingError
 from lit_ae.models.checkpoints import read_checkpoint
 from lit_ae.models.settings import bare, built, import_all, parameters, subclass_named
-from lit_ae.models.stored_settings import SETTINGS, restored
+from lit_ae.models.stored_settings import MODULE, SETTINGS, restored
 from lit_ae.models.tracked import TrackedModule
 
 RUN_ID = re.compile("[0-9a-f]{32}")
@@ -57,7 +57,7 @@ def load(source: str | Path, **settings: Any) -> Any:
     checkpoint = read_checkpoint(found.checkpoint, "checkpoint")
     if "family" not in checkpoint:
         raise SettingError(f"{source} holds a model of another project: load it by that project's own class")
-    cls = subclass_named(TrackedModule, checkpoint["family"])
+    cls = subclass_named(TrackedModule, checkpoint["family"], checkpoint.get(MODULE))
     if SETTINGS not in checkpoint:
         checkpoint[SETTINGS] = _settings_of_run(cls, _config(found, checkpoint))
     return restored(cls, checkpoint, settings).eval()
@@ -165,7 +165,8 @@ def _data(config: Mapping[str, Any]) -> BaseDataModule:
     section = config.get("data")
     if not isinstance(section, Mapping) or not isinstance(section.get("class_path"), str):
         raise SettingError("config.yaml names no data module: give the one of a run that `lit-ae fit` trained")
-    cls = subclass_named(BaseDataModule, section["class_path"].rpartition(".")[2])  # type: ignore[type-abstract]
+    module, _, name = section["class_path"].rpartition(".")
+    cls = subclass_named(BaseDataModule, name, module or "lit_ae")  # type: ignore[type-abstract]
     data = built(cls, section.get("init_args") or {})
     if data.labels_per_class is not None:  # drawn by the run's seed
         with torch.random.fork_rng([]):

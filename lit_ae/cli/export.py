@@ -32,7 +32,5 @@ def _parser() -> argparse.ArgumentParser:
         help="what is exported; all: codes, reconstruction and anomaly score (default: all, of a GAN its generator)",
     )
     parser.add_argument("--output", type=Path, help="file or folder to write, which must not exist")
-    parser.add_argument(
-        "--licence", default="mit", help="of the weights, for the model card of safetensors (default: %(default)s)"
-    )
+    parser.add_argument("--licence", help="of the weights, for the model card of --format safetensors (default: mit)")
     return parser

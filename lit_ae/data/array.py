@@ -9,6 +9,7 @@ import torch
 
 from lit_ae.data import image_files, numpy_files, tables
 from lit_ae.data.base import BaseDataModule
+from lit_ae.data.checks import refuse_bits
 from lit_ae.data.containers import COLLAPSED, ArrayDataset, Splits, collapsed, no_labels, refuse_not_finite
 from lit_ae.data.labels import Labels, as_labels
 from lit_ae.data.numpy_files import Layout
@@ -139,11 +140,19 @@ class Array(BaseDataModule):
         if any(folders) and not all(folders):
             stray = files[folders.index("")]
             raise SettingError(f"{stray} lies beside subfolders, whose names are the labels: move it into one of them")
-        if {folder.lower() for folder in folders} <= SPLIT_NAMES:
+        splits = sorted(folder for folder in set(folders) if folder.lower() in SPLIT_NAMES)
+        if len(splits) >= min(2, len(set(folders))):
             raise SettingError(
-                f"--data.path {self.path} has the subfolders {', '.join(sorted(set(folders)))}, which are no classes: "
-                "give one of them, or one folder for each class"
+                f"{self._where} has the subfolders {', '.join(splits)}, which are no classes: give one of them, or one "
+                "folder for each class"
             )
+        if len(set(folders)) == 1 and (deeper := sorted({file.parent for file in files} - {self.path / folders[0]})):
+            raise SettingError(
+                f"{self._where} has the subfolder {folders[0]} alone, and so one class, but images in subfolders of it "
+                f"such as {deeper[0].name}: if these are the classes, give {self.path / folders[0]}"
+            )
+        brightest = max((int(image.max()) for image in images if image.dtype == np.uint8), default=0)
+        refuse_bits(brightest, f"{self._where} holds images of")
         x = image_files.stacked(images)
         labels = as_labels(folders, len(files), self._where, all_named=True) if any(folders) else None
         return self._dataset(x[:, None] if self.grey else x.transpose(0, 3, 1, 2), labels)

@@ -94,7 +94,8 @@ class BaseDataModule(LightningDataModule, ABC):
     def setup(self, stage: str = "") -> None:
         """Load the data at the first call; later calls, for other stages, do nothing."""
         if self._splits is None and not (stage == "predict" and self.predicted == "all"):
-            splits = Splits(*[joined(self.load())] * 3) if self.all_samples else self.load()
+            given = self.load().checked(tuple(self.input_shape), getattr(self, "num_classes", 0))
+            splits = Splits(*[joined(given)] * 3) if self.all_samples else given
             if self.leave_out is not None:
                 self.left_out = class_number(self.leave_out, self.class_names)
                 splits = without_class(splits, self.left_out, self.class_names)
@@ -225,8 +226,7 @@ class BaseDataModule(LightningDataModule, ABC):
             share = counts / math.prod(x.shape)
             mean = (share * values).sum()
             return mean.item(), (share * (values - mean).square()).sum().sqrt().item()
-        size = math.prod(x.shape)
-        # no float64 copy of all the data, which may be mapped from a file
+        size = math.prod(x.shape)  # and no float64 copy of all the data, which may be mapped from a file
         mean = torch.stack([part.double().sum() for part in x.split(PART)]).sum() / size
         squares = torch.stack([(part.double() - mean).square().sum() for part in x.split(PART)])
         return mean.item(), (squares.sum() / size).sqrt().item()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lit_ae.data.checks import refuse_other_classes, refuse_unlike
 from lit_ae.data.rows import PART, Raw, Rows, Samples, parts_of
 from lit_ae.errors import SettingError
 
@@ -78,6 +79,28 @@ class ArrayDataset(Dataset[Batch]):
         x = self.x.view(slice(n)) if isinstance(self.x, Rows) else self.x[:n]
         return ArrayDataset(x, self.y[:n], None if self.factors is None else self.factors[:n])
 
+    def check(self, where: str, shape: Shape, classes: int) -> None:
+        """Refuse samples of another shape or type, and labels that do not fit them; no value of x is read.
+
+        Args:
+            where: what a message begins with, such as `the train split of the data (--data) has`.
+            shape: of one sample.
+            classes: number of classes; 0 if there are no labels.
+
+        Raises:
+            SettingError: naming what is wrong and what to give instead.
+        """
+        if not isinstance(self.x, Tensor | Rows) or not isinstance(self.y, Tensor):
+            found = " and ".join(type(value).__name__ for value in (self.x, self.y))
+            raise SettingError(f"{where} x and y of type {found}: give tensors (torch.as_tensor), or x as Rows")
+        refuse_unlike(self.x, shape, where)
+        if self.y.shape != (len(self.x),):
+            raise SettingError(
+                f"{where} {len(self.x)} samples and labels y of shape {list(self.y.shape)}: give each sample a label, "
+                "-1 if it has none"
+            )
+        refuse_other_classes(self.y, classes, where)
+
 
 class Splits(NamedTuple):
     """The three disjoint parts of a data set; with the setting `all_samples` each of them is the whole data set."""
@@ -85,6 +108,16 @@ class Splits(NamedTuple):
     train: ArrayDataset
     val: ArrayDataset
     test: ArrayDataset
+
+    def checked(self, shape: Shape, classes: int) -> "Splits":
+        """These splits, if samples are of this shape and labels below the number of classes (0: without labels).
+
+        Raises:
+            SettingError: naming the split, what is wrong in it and what to give instead.
+        """
+        for name in SPLITS:
+            getattr(self, name).check(f"the {name} split of the data (--data) has", shape, classes)
+        return self
 
 
 def finite_range(x: Tensor, first: int = 0) -> tuple[float, float]:
@@ -142,10 +175,18 @@ def as_batch(batch: Any, dtype: torch.dtype = torch.float32) -> Batch:
     Raises:
         SettingError: the loader gives something else.
     """
-    parts = (batch,) if isinstance(batch, Tensor) else batch
-    if not isinstance(parts, (tuple, list)) or not 1 <= len(parts) <= 2 or not isinstance(parts[0], Tensor):
+    parts: Any = (batch,) if isinstance(batch, Tensor) else batch
+    pair = isinstance(parts, (tuple, list)) and 1 <= len(parts) <= 2
+    if not pair or not all(isinstance(part, Tensor) for part in parts):
+        found = f" of {' and '.join(type(part).__name__ for part in parts)}" if pair else ""
         raise SettingError(
-            f"the data loader gives a {type(batch).__name__}: let a batch be a tensor x or a pair (x, y) of tensors"
+            f"the data loader gives a {type(batch).__name__}{found}: let a batch be a tensor x or a pair (x, y) of "
+            "tensors"
+        )
+    if len(parts) == 2 and parts[1].shape[:1] != parts[0].shape[:1]:
+        raise SettingError(
+            f"the data loader gives x of shape {list(parts[0].shape)} with y of shape {list(parts[1].shape)}: give "
+            "each sample a label"
         )
     x = as_float(parts[0])
     if x.is_floating_point():
@@ -168,11 +209,17 @@ def collapsed(x: Any) -> int | None:
     """The first feature of vectors [N, D] of any numbers that float32 would round by more than 1/1000 of its range."""
     if not len(x) or x.dtype.itemsize < 4 or x.dtype == np.float32:
         return None
-    low, high, error = (np.full(x.shape[1], value) for value in (np.inf, -np.inf, 0.0))
+    low, high, error = x[0], x[0], np.zeros(x.shape[1])
+    whole = np.issubdtype(x.dtype, np.integer)
     for part in parts_of(x):
-        values = part.astype(np.float64)
-        low, high = np.minimum(low, values.min(0)), np.maximum(high, values.max(0))
-        error = np.maximum(error, np.abs(values - values.astype(np.float32)).max(0))
-    wrong = np.flatnonzero(error > COARSE * (high - low))
-    wrong = wrong[high[wrong] > low[wrong]]
+        low, high = np.minimum(low, part.min(0)), np.maximum(high, part.max(0))
+        values: Any = part.astype(np.float64) if whole else part
+        rounded = values.astype(np.float32)
+        errors = np.abs(values - rounded)
+        if whole:  # above 2**53 float64 is no more exact than the error is large
+            errors = np.where(np.abs(values) > 2.0**53, np.spacing(np.abs(rounded)), errors)
+        error = np.maximum(error, errors.max(0).astype(np.float64))
+    # Of whole numbers the difference modulo 2**64 is exact, also of the lowest and the highest
+    span = high.astype(np.uint64) - low.astype(np.uint64) if whole else high - low
+    wrong = np.flatnonzero((error > COARSE * span.astype(np.float64)) & (span > 0))
     return int(wrong[0]) if len(wrong) else None

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,13 @@ Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]  # [H, W] or [H, W, 3];
 ENDINGS = {".apng", ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm", ".png"}
 ENDINGS |= {".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 UNREAD = {".dcm", ".dng", ".exr", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".psd", ".svg"}
-HIDDEN = (".", "__MACOSX", "@eaDir")  # what names of files and folders that are no data begin with
+HIDDEN = (
+    ".",
+    "__MACOSX",
+    "@eaDir",
+    "Thumbs.db",
+    "desktop.ini",
+)  # what names of files and folders that are no data begin with
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # of ITU-R 601-2
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}  # samples of a pixel by a TIFF's PhotometricInterpretation
@@ -32,7 +39,7 @@ WITHOUT_RANGE = {
 def image_files(folder: Path) -> list[Path]:
     """Image files in a folder and its subfolders, also linked ones, sorted.
 
-    Hidden files, those in hidden folders, and files of other kinds are passed over.
+    Hidden files and those in hidden folders are passed over; how many files of other kinds there are is printed.
 
     Raises:
         SettingError: there is none, a link leads nowhere, or there are images of a kind that is not read.
@@ -46,7 +53,12 @@ def image_files(folder: Path) -> list[Path]:
             raise SettingError(f"{path} is an image of a kind that is not read: save it as PNG, or move it elsewhere")
         if path.suffix.lower() in ENDINGS and not path.exists():
             raise SettingError(f"{path} is a link to a file that does not exist: mend or remove it")
+    others = [path for path in found if path.suffix.lower() not in ENDINGS]
     found = sorted(path for path in found if path.suffix.lower() in ENDINGS and path.is_file())
+    if found and others:
+        kinds = ", ".join(sorted({path.suffix.lower() or "without an ending" for path in others}))
+        left = "1 file of another kind" if len(others) == 1 else f"{len(others):,} files of other kinds"
+        print(f"--data.path {folder}: {left} ({kinds}) left out", file=sys.stderr)
     if not found:
         raise SettingError(
             f"--data.path {folder} holds no images ({', '.join(sorted(ENDINGS))}): give a folder that does"

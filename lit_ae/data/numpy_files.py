@@ -1,6 +1,7 @@
 """Arrays of the user's own, .npy or .npz: samples, and labels beside them."""
 
 import re
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from lit_ae.data.checks import refuse_bits
 from lit_ae.data.containers import refuse_not_finite
 from lit_ae.data.rows import Raw, parts_of
 from lit_ae.errors import SettingError
@@ -26,6 +28,8 @@ def read_arrays(path: Path, labels: str | None = None, layout: Layout = "auto") 
         path: a .npy file, or a .npz file with `x` and optionally `y`, written small or large.
         labels: the array with the labels; null: `y` if there is one.
         layout: which axis of a 4-dimensional array holds the channels; `auto`: the one of size 1 or 3, if only one is.
+
+    Arrays that are neither are named in one line.
 
     Returns:
         vectors [N, D] or images [N, C, H, W] as they are stored, and labels.
@@ -51,7 +55,10 @@ def read_arrays(path: Path, labels: str | None = None, layout: Layout = "auto") 
     assert x is not None
     if labels is not None:
         if labels not in named:
-            raise SettingError(f"--data.labels is {labels!r}, and {path} has the arrays {sorted(named)}")
+            raise SettingError(
+                f"--data.labels is {labels!r}, and {path} has the arrays {sorted(named)}: choose one of them, or leave "
+                "it out"
+            )
         y = named[labels]
     likely = [name for name in named if re.fullmatch(LABEL_NAMES, name.lower())]
     if y is None and likely:
@@ -59,12 +66,12 @@ def read_arrays(path: Path, labels: str | None = None, layout: Layout = "auto") 
             f"--data.path {path} has no array `y` but {likely[0]!r}: name the labels `y`, set --data.labels, or leave "
             "them out"
         )
+    if unused := [name for name, values in named.items() if values is not x and values is not y]:
+        print(f"--data.path {path}: only samples and labels are used, not {', '.join(unused)}", file=sys.stderr)
     if np.issubdtype(x.dtype, np.floating):
         refuse_not_finite(x, f"--data.path {path}")  # here the index is that in the file
-    if x.dtype == np.uint8 and max((part.max(initial=0) for part in parts_of(x)), default=0) == 1:
-        raise SettingError(
-            f"--data.path {path} holds bytes from 0 to 1, where 255 means white: give truth values (bool), or floats"
-        )
+    if x.dtype == np.uint8:
+        refuse_bits(max((part.max(initial=0) for part in parts_of(x)), default=0), f"--data.path {path} holds")
     return _images_first(x, path, layout), y
 
 

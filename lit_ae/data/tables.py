@@ -13,11 +13,12 @@ from lit_ae.data.containers import COLLAPSED, collapsed
 from lit_ae.errors import SettingError
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 ENDINGS = {".csv", ".tsv", ".parquet"}
 LABELS = ("y", "label", "labels", "class", "target")  # columns that are taken as labels, in any case
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+PLAIN = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d*)?([eE][-+]\d+)?")  # programs write a sign before an exponent
 ROWS = ("id", "idx", "index")  # columns that may number the rows, in any case
 
 
@@ -53,7 +54,10 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
         )
     features = [name for name in known if name != chosen]
     if not len(frame) or not features:
-        raise SettingError(f"--data.path {path} has {len(frame)} rows and {len(features)} columns of features")
+        raise SettingError(
+            f"--data.path {path} has {len(frame)} rows and {len(features)} columns of features: give a table with at "
+            "least one row, and one column beside the labels"
+        )
     texts = [name for name in features if frame[name].dtype.kind not in "iufb"]
     if texts:
         first = next((value for value in frame[texts[0]] if not NUMBER.fullmatch(str(value))), "a text")
@@ -72,10 +76,18 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
             f"--data.path {path}: {len(rows)} values are missing or infinite, the first, {first}, in row "
             f"{rows[0] + 1}, column {features[columns[0]]!r}: fill them in or drop them"
         )
-    if (place := collapsed(x)) is not None:
+    if (place := collapsed(x)) is None:  # but float64 may have lost differences of large whole numbers
+        wide = (n for n, name in enumerate(features) if frame[name].dtype in (np.int64, np.uint64))
+        place = next((n for n in wide if collapsed(frame[features[n]].to_numpy()[:, None]) is not None), None)
+    if place is not None:
         raise SettingError(f"--data.path {path}: column {features[place]!r} {COLLAPSED}")
-    labels = None if chosen is None else frame[chosen].to_numpy()
+    labels = None if chosen is None else _labels(frame[chosen], path, known.index(chosen))
     return Table(x.astype(np.float32), labels, tuple(features))
+
+
+def _mark(path: Path) -> tuple[str, str]:
+    """What separates the columns of a text file, and its name."""
+    return ("\t", "tabs") if path.suffix.lower() == ".tsv" else (",", "commas")
 
 
 def _frame(path: Path, label_column: str | None) -> "DataFrame":
@@ -86,7 +98,7 @@ def _frame(path: Path, label_column: str | None) -> "DataFrame":
             return _with_index(pd.read_parquet(path), path, label_column)
         with path.open(encoding="utf-8-sig") as file:
             line = file.readline()
-        mark, name = ("\t", "tabs") if path.suffix.lower() == ".tsv" else (",", "commas")
+        mark, name = _mark(path)
         other = next((other for other in ";\t|," if other in line and mark not in line), None)
         if other is not None:
             raise SettingError(f"--data.path {path} is separated by {other!r}: write it with {name} and decimal points")
@@ -107,6 +119,26 @@ def _frame(path: Path, label_column: str | None) -> "DataFrame":
     except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SettingError(f"--data.path {path} cannot be read as a table ({reason}): write it anew") from error
+
+
+def _labels(column: "Series[Any]", path: Path, place: int) -> npt.NDArray[Any]:
+    """The labels in a column: as they are written, unless these are numbers as programs write them, or truth values.
+
+    Read as numbers, `01` and `1` would be one class, and `1E3` and `2E1` would be 1000 and 20.
+    """
+    values: npt.NDArray[Any] = column.to_numpy()
+    if path.suffix.lower() == ".parquet":
+        return values
+    import pandas as pd
+
+    texts = pd.read_csv(path, sep=_mark(path)[0], index_col=False, usecols=[place], dtype=str).iloc[:, 0].str.strip()
+    if values.dtype.kind in "iuf" and (column.dropna() % 1 != 0).any():
+        return values  # which `as_labels` refuses
+    plain = values.dtype.kind == "b" or all(PLAIN.fullmatch(text) for text in texts.dropna().unique())
+    if values.dtype.kind in "iufb" and plain and texts.nunique() == column.nunique():
+        return values
+    written: npt.NDArray[Any] = texts.to_numpy(object, na_value=None)
+    return written
 
 
 def _names(frame: "DataFrame", path: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """What `lit-ae predict` writes: codes, reconstructions and terms of each sample, in a file that holds any number."""
 
+import json
 import shutil
 import tempfile
 import zipfile
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
 Values = npt.NDArray[np.generic]
+CLASS_NAMES = "class_names"  # the array, or the key of the metadata
 FORMATS = (".npz", ".parquet")
 
 
@@ -30,10 +32,12 @@ class Predictions(Mapping[str, Values]):
     `index` [N] is the place of a sample in its split, or in your own file; `label` [N] is -1 if it has none. Families
     with an encoder add `codes` [N, D] (the means), `codes_logvar` [N, D] if they predict one, `reconstruction`
     [N, *shape] of the mean code, and the terms `loss`, `nll`, `penalty`, `mse` and the family's own, each [N].
-    A classifier adds `probabilities` [N, K] instead.
+    A classifier adds `probabilities` [N, K] instead. `class_names` are those of the labels, and of the columns of
+    `probabilities`; empty if the numbers are the names.
     """
 
     arrays: Mapping[str, Values] = field(repr=False)
+    class_names: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Values:
         return self.arrays[name]
@@ -52,13 +56,14 @@ class Writer(ABC):
 
     Args:
         path: the file, in one of `FORMATS`; its folder is created.
+        class_names: of the labels, stored as well; empty if the numbers are the names.
 
     Raises:
         SettingError: another ending.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.samples = path, 0
+    def __init__(self, path: Path, class_names: tuple[str, ...] = ()) -> None:
+        self.path, self.class_names, self.samples = path, class_names, 0
         self.names: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
@@ -106,8 +111,8 @@ class Writer(ABC):
 class NpzWriter(Writer):
     """Writes the values of each array to a file of its own, and at the end all of them into one archive."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, class_names: tuple[str, ...] = ()) -> None:
+        super().__init__(path, class_names)
         self.empty: dict[str, Values] = {}  # a block without samples, which has type and shape
 
     def _part(self, name: str) -> Path:
@@ -127,13 +132,16 @@ class NpzWriter(Writer):
                 with self._part(name).open("rb") as part, archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array_header_1_0(file, header)
                     shutil.copyfileobj(part, file)
+            if self.class_names:
+                with archive.open(f"{CLASS_NAMES}.npy", "w") as file:
+                    np.lib.format.write_array(file, np.array(self.class_names), allow_pickle=False)
 
 
 class ParquetWriter(Writer):
     """Writes a row for each sample; an array of more axes is a column of lists, with its shape in the metadata."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, class_names: tuple[str, ...] = ()) -> None:
+        super().__init__(path, class_names)
         self.file: Any = None
 
     def _write(self, block: Mapping[str, Values]) -> None:
@@ -148,7 +156,7 @@ class ParquetWriter(Writer):
             columns.append(column)
             shape = " ".join(map(str, values.shape[1:]))
             fields.append(pa.field(name, column.type, metadata={"shape": shape}))
-        table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
+        table = pa.Table.from_arrays(columns, schema=pa.schema(fields, {CLASS_NAMES: json.dumps(self.class_names)}))
         self.file = self.file or pq.ParquetWriter(self.draft, table.schema)
         self.file.write_table(table)
 
@@ -157,16 +165,36 @@ class ParquetWriter(Writer):
             self.file.close()
 
 
-def writer(path: Path) -> Writer:
-    """What writes this file.
+def writer(path: Path, class_names: tuple[str, ...] = ()) -> Writer:
+    """What writes this file, which may replace other predictions.
 
     Raises:
-        SettingError: its ending is no format of predictions.
+        SettingError: its ending is no format of predictions, or it is there already and holds something else.
     """
     kinds = dict(zip(FORMATS, (NpzWriter, ParquetWriter), strict=True))
     if path.suffix not in kinds:
         raise SettingError(f"--output is {path}: it must end in {' or '.join(FORMATS)}")
-    return kinds[path.suffix](path)
+    if path.is_file() and path.stat().st_size and not _holds_predictions(path):
+        raise SettingError(
+            f"--output {path} is there already and holds no predictions, so it is not replaced: give another name, or "
+            "remove it first"
+        )
+    return kinds[path.suffix](path, class_names)
+
+
+def _holds_predictions(path: Path) -> bool:
+    """Whether the names of a file's arrays are those of predictions; no values are read."""
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            names = set(pq.read_schema(path).names)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                names = {Path(name).stem for name in archive.namelist()}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+    return {"index", "label"} < names and bool({"codes", "probabilities"} & names)
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -181,17 +209,19 @@ def read_predictions(path: Path) -> Predictions:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            found = _arrays(pq.read_table(path))
+            table = pq.read_table(path)
+            found, names = _arrays(table), json.loads((table.schema.metadata or {}).get(CLASS_NAMES.encode(), b"[]"))
         else:
             with np.load(path, allow_pickle=False) as archive:
                 found = dict(archive)
+            names = found.pop(CLASS_NAMES, np.array([])).tolist()
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SettingError(
             f"{path} cannot be read as predictions ({type(error).__name__}): write it again by `lit-ae predict`"
         ) from error
     if "index" not in found:
         raise SettingError(f"{path} holds no predictions: give a file that `lit-ae predict` wrote")
-    return Predictions(found)
+    return Predictions(found, tuple(map(str, names)))
 
 
 def _arrays(table: "Table") -> dict[str, Values]:

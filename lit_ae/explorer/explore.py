@@ -22,11 +22,17 @@ def explore(sources: Sequence[str], html: Path | None, port: int, samples: int, 
         maps: embeddings to compute beside PCA.
 
     Raises:
-        SettingError: a run cannot be explored, runs have different test samples, or the file cannot be written.
+        SettingError: a run cannot be explored, runs have different test samples, or the file cannot be
+            written, or holds something else already.
     """
     require_at_least(page.LEAST, "--{}", samples=samples)
     if html is not None and not html.parent.is_dir():
         raise SettingError(f"--html {html}: there is no folder {html.parent}: make it first")
+    if html is not None and html.is_file() and html.stat().st_size and not page.is_page(html):
+        raise SettingError(
+            f"--html {html} is there already and is no page of `lit-ae explore`, so it is not replaced: give another "
+            "name, or remove it first"
+        )
     subjects, data = _read(sources, samples, maps)
     if html is not None:
         print(page.write(subjects, data, html))

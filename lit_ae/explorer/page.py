@@ -66,6 +66,12 @@ def write(subjects: list[Subject], data: BaseDataModule, path: Path) -> str:
     )
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that `write` made."""
+    with path.open("rb") as file:
+        return b"<title>Explorer: " in file.read(1000)
+
+
 def served(subjects: list[Subject], data: BaseDataModule) -> str:
     """The page for the server of this package, which decodes what is too large for it."""
     networks = _networks(subjects, data, None)

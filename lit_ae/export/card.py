@@ -36,6 +36,9 @@ def model_card(model: TrackedModule, run_id: str | None, licence: str) -> str:
         )
     if data:
         parts.append(f"## Data\n\n`{data[0]}`, digest `{data[1]}` (of all samples of all splits).")
+    if hasattr(model, "classes") and model.class_names:
+        named = "\n".join(f"| {number} | {name} |" for number, name in enumerate(model.class_names))
+        parts.append(f"## Classes\n\n| number | name |\n|--:|:--|\n{named}")
     if run and (scores := {key: value for key, value in run.metrics.items() if key.startswith("test/")}):
         rows = "\n".join(f"| `{key}` | {value:.6g} |" for key, value in sorted(scores.items()))
         parts.append(f"## Scores of the test split\n\n| score | value |\n|:--|--:|\n{rows}")

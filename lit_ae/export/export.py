@@ -18,7 +18,7 @@ SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2", "safetensors": 
 
 
 def export(
-    source: str, format: Format, part: PartName | None = None, output: Path | None = None, licence: str = "mit"
+    source: str, format: Format, part: PartName | None = None, output: Path | None = None, licence: str | None = None
 ) -> str:
     """Write a trained model in a format, and return the sentences that say what was written and how it is used.
 
@@ -27,18 +27,22 @@ def export(
         format: the format.
         part: what is exported; None: all, or the generator alone of a GAN.
         output: a file (.onnx, .pt2) or a folder that is not there yet; None: named by family and source.
-        licence: of the weights, for the model card.
+        licence: of the weights, for the model card of safetensors; None: mit.
 
     Raises:
-        SettingError: there is no such model, the format cannot hold it, or the output is there already.
+        SettingError: there is no such model, the format cannot hold it or the licence, or the output is there already.
     """
+    if licence is not None and format != "safetensors":
+        raise SettingError(
+            f"--licence is for the model card of --format safetensors, and --format {format} has none: leave it out"
+        )
     model = load(source)
     run_id = source if RUN_ID.fullmatch(source) else None
     if format == "safetensors":
         if part not in (None, "all"):
             raise SettingError("--format safetensors stores the whole model: leave --part out")
         folder = _free(output or _name(model, source, format, "all"), format)
-        save_pretrained(model, folder, run_id, licence)
+        save_pretrained(model, folder, run_id, licence or "mit")
         return f"{folder}: model.safetensors, config.json and the model card README.md\nlit_ae.from_pretrained reads it"
     chosen = part_of(model, part)
     path = _free(output or _name(model, source, format, chosen.name), format)
@@ -61,7 +65,7 @@ def write_mlflow(part: Part, folder: Path, source: str) -> float:
     with TemporaryDirectory() as scratch:
         program = Path(scratch) / "model.pt2"
         write_torch(part, program)
-        facts = {"family": part.family, "part": part.name, "source": source}
+        facts = {**part.facts, "source": source}
         sizes = {n: tuple(v.shape[1:]) for n, v in zip(part.outputs, part(*part.examples(2)), strict=True)}
         save_program(program, folder, part.inputs, sizes, part.shape, facts)
     loaded, worst = load_program(folder), 0.0

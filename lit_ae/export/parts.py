@@ -1,5 +1,6 @@
 """The parts of a model that are exported: modules of tensors alone, with names for what goes in and what comes out."""
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,6 +84,7 @@ class Part:
         classes: number of classes, if the second input is the labels; else 0.
         family: name of the model's family.
         name: which part it is.
+        class_names: of the labels, or of the columns of probabilities; empty if there are none, or they are 0, 1, ...
     """
 
     module: nn.Module
@@ -92,6 +94,13 @@ class Part:
     classes: int
     family: str
     name: PartName
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is stored beside the program: family, part and, as JSON, the names of the classes if there are any."""
+        named = {"class_names": json.dumps(list(self.class_names))} if self.class_names else {}
+        return {"family": self.family, "part": self.name, **named}
 
     def examples(self, n: int, seed: int = 0) -> tuple[Tensor, ...]:
         """Made inputs for n samples: x from 0 to 1, or codes from N(0, I), and labels."""
@@ -118,7 +127,8 @@ def part_of(model: TrackedModule, name: PartName | None) -> Part:
     if isinstance(model, Classifier):
         if name not in (None, "all"):
             raise SettingError(f"{family} gives class probabilities, and has no {name} to export: leave --part out")
-        return Part(Probabilities(model), ("x",), ("probabilities",), _shape(model), 0, family, "all")
+        names = model.class_names
+        return Part(Probabilities(model), ("x",), ("probabilities",), _shape(model), 0, family, "all", names)
     assert isinstance(model, GenerativeModule)
     if not isinstance(model, ReconstructionModule) and name in ("encoder", "all"):
         raise SettingError(f"{family} has no encoder, only a generator: give --part decoder, or leave --part out")
@@ -129,13 +139,14 @@ def part_of(model: TrackedModule, name: PartName | None) -> Part:
         )
     classes = model.classes if isinstance(model, Conditional) else 0
     labels = ("y",) if classes else ()
+    names = model.class_names if classes else ()
     if name == "decoder" or not isinstance(model, ReconstructionModule):
         shape = (model.latent_dim,)
-        return Part(Decoded(model), ("z", *labels), ("reconstruction",), shape, classes, family, "decoder")
+        return Part(Decoded(model), ("z", *labels), ("reconstruction",), shape, classes, family, "decoder", names)
     if name == "encoder":
-        return Part(Codes(model), ("x", *labels), ("codes",), model.input_shape, classes, family, "encoder")
+        return Part(Codes(model), ("x", *labels), ("codes",), model.input_shape, classes, family, "encoder", names)
     outputs = ("codes", "reconstruction", "score")
-    return Part(Everything(model), ("x", *labels), outputs, model.input_shape, classes, family, "all")
+    return Part(Everything(model), ("x", *labels), outputs, model.input_shape, classes, family, "all", names)
 
 
 def _shape(model: Classifier) -> Shape:

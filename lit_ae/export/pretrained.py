@@ -9,7 +9,7 @@ import lit_ae.models
 from lit_ae.errors import SettingError
 from lit_ae.export.card import model_card
 from lit_ae.models.settings import import_all, subclass_named
-from lit_ae.models.stored_settings import NOT_STORED, SETTINGS, restored
+from lit_ae.models.stored_settings import MODULE, NOT_STORED, SETTINGS, restored
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.settings.extras import needs
 from lit_ae.settings.whole_files import write_whole
@@ -20,8 +20,9 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 def save_pretrained(model: TrackedModule, folder: str | Path, run_id: str | None = None, licence: str = "mit") -> Path:
     """Write weights, settings and a model card into a new or empty folder.
 
-    The weights are `model.safetensors`, which cannot hold code; the settings `config.json`; the card `README.md` has
-    the scores, protocol and data of the run. `hf upload NAME FOLDER` publishes the folder.
+    The weights are `model.safetensors`, which cannot hold code; the settings and the names of classes `config.json`;
+    the card `README.md` has the scores, protocol and data of the run. `hf upload NAME FOLDER` publishes
+    the folder.
 
     Args:
         model: a trained model.
@@ -55,7 +56,8 @@ def save_pretrained(model: TrackedModule, folder: str | Path, run_id: str | None
     if missing := stored[NOT_STORED]:
         raise SettingError(f"{', '.join(missing)} of the model is no plain data, a lambda for example: use a class")
     settings = {name: value for name, value in stored[SETTINGS].items() if not name.startswith("_")}
-    config = {"library_name": "lit_ae", "family": stored["family"], "settings": settings}
+    config = {"library_name": "lit_ae", "family": stored["family"], MODULE: stored[MODULE], "settings": settings}
+    config["class_names"] = list(model.class_names)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     write_whole(folder / WEIGHTS, save(tensors, {"format": "pt"}))
@@ -98,8 +100,9 @@ def from_pretrained(source: str | Path, revision: str | None = None, **settings:
     if not isinstance(config, Mapping) or not {"family", "settings"} <= config.keys():
         raise SettingError(f"{source} holds a model of another project: load it by that project's own class")
     import_all(lit_ae.models)
-    cls = subclass_named(TrackedModule, config["family"])
+    cls = subclass_named(TrackedModule, config["family"], config.get(MODULE))
     checkpoint = {"family": config["family"], SETTINGS: config["settings"], "state_dict": state}
+    checkpoint["class_names"] = config.get("class_names")
     return restored(cls, checkpoint, settings).eval()
 
 

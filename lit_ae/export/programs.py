@@ -5,6 +5,7 @@ Each is run after it has been written, on batches of three sizes, and refused if
 """
 
 import io
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,7 @@ def write_torch(part: Part, path: Path) -> float:
         SettingError: the part cannot be traced, or the program gives other values.
     """
     content = io.BytesIO()
-    torch.export.save(_program(part), content)
+    torch.export.save(_program(part), content, extra_files={"facts.json": json.dumps(part.facts)})
     write_whole(path, content.getvalue())
     loaded = torch.export.load(path).module()
     return _compared(part, lambda inputs: loaded(*inputs), path)
@@ -55,7 +56,7 @@ def write_onnx(part: Part, path: Path) -> float:
         )
     assert found is not None
     stored = found.model_proto
-    onnx.helper.set_model_props(stored, {"family": part.family, "part": part.name})
+    onnx.helper.set_model_props(stored, part.facts)
     write_whole(path, stored.SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 

@@ -1,29 +1,29 @@
 """What a trained model does with arrays: codes, reconstructions, samples and likelihoods.
 
 Samples x are NumPy arrays or tensors [N, *input_shape], on any device: bytes (uint8), which become floats in [0, 1], or
-floats as the model was trained on. Results are float32 and of the same kind as x: NumPy for NumPy, else a tensor on x's
-device. A few samples at a time are on the model's device. The model's mode and the random state of PyTorch are
-afterwards what they were before.
+floats as the model was trained on; what training refuses is refused here as well. Results are float32 and of the same
+kind as x: NumPy for NumPy, else a tensor on x's device. A few samples at a time are on the model's device. The model's
+mode and the random state of PyTorch are afterwards what they were before.
 """
 
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lit_ae.errors import SettingError
 from lit_ae.models.capabilities import Conditional, DrawsCodes
 from lit_ae.models.chunks import CHUNK, in_chunks
+from lit_ae.models.given import given_labels, given_sampler, given_samples
 from lit_ae.objectives.importance import is_density, log_density, log_marginal
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from lit_ae.models.base import GenerativeModule, ReconstructionModule
@@ -70,7 +70,7 @@ class SamplingMethods:
         generator = torch.Generator().manual_seed(seed)
         with evaluating(module):
             if sampler is not None:
-                z = sampler.sample(n, generator)
+                z = given_sampler(sampler).sample(n, generator)
             elif isinstance(module, DrawsCodes):
                 z = module.draw_codes(n, generator)
             else:
@@ -80,7 +80,7 @@ class SamplingMethods:
                     f"the sampler's codes have shape {list(z.shape[1:])} and the model's [{module.latent_dim}]: fit it "
                     "to model.embed(x) of this model"
                 )
-            labels = _labels(module, y, n)
+            labels = given_labels(module, y, n)
             if labels is None and isinstance(module, Conditional):
                 labels = module.drawn_labels(n, generator).cpu()
             return _in_parts(module, module.decode, z, labels, batch_size)
@@ -199,9 +199,9 @@ Work: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]  # samples [B, ...] 
 
 def _each(module: GenerativeModule, work: Work, x: A, y: Any, batch_size: int) -> A:
     """The result of `work` for all samples and labels, of the same kind as x."""
-    samples = _samples(module, x)
+    samples = given_samples(module, x)
     with evaluating(module):
-        found = _in_parts(module, work, samples, _labels(module, y, len(samples)), batch_size)
+        found = _in_parts(module, work, samples, given_labels(module, y, len(samples)), batch_size)
     return found.to(x.device) if isinstance(x, Tensor) else found.numpy()
 
 
@@ -209,39 +209,6 @@ def _in_parts(module: GenerativeModule, work: Work, x: Tensor, y: Tensor | None,
     """As `in_chunks`, with samples in the precision of the model."""
     _at_least("batch_size", batch_size, 1)
     return in_chunks(module, lambda part, labels: work(part.to(module.dtype), labels), x, y, batch_size)
-
-
-def _samples(module: GenerativeModule, x: Any) -> Tensor:
-    """The array x as a tensor that shares its memory."""
-    if isinstance(x, Tensor):
-        samples = x.detach()
-    else:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*not writable.*")  # it is only read
-            samples = torch.from_numpy(np.ascontiguousarray(x))
-    if tuple(samples.shape[1:]) != module.input_shape:
-        raise SettingError(
-            f"x has shape {list(samples.shape)}, but the model takes samples [N, {str(list(module.input_shape))[1:]}: "
-            "reshape x"
-        )
-    if not samples.is_floating_point() and samples.dtype not in (torch.uint8, torch.bool):
-        raise SettingError(f"x holds {samples.dtype}: give bytes (uint8) or floats")
-    return samples
-
-
-def _labels(module: GenerativeModule, y: Any, n: int) -> Tensor | None:
-    if y is None:
-        return None
-    labels = torch.as_tensor(y).long()
-    labels = labels.expand(n) if labels.ndim == 0 else labels
-    if labels.shape != (n,):
-        raise SettingError(f"y has shape {list(labels.shape)}, but there are {n} samples: give one class a sample")
-    if isinstance(module, Conditional) and n and not 0 <= int(labels.min()) <= int(labels.max()) < module.classes:
-        raise SettingError(
-            f"y runs from {int(labels.min())} to {int(labels.max())}, but the model knows classes 0 to "
-            f"{module.classes - 1}"
-        )
-    return labels
 
 
 def _at_least(name: str, value: int, least: int) -> None:

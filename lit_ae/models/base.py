@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from lit_ae.data.base import BaseDataModule
+from lit_ae.data.checks import refuse_unlike
 from lit_ae.data.containers import Batch, Shape, SplitName, finite_range
 from lit_ae.errors import SettingError
 from lit_ae.models.api import CodingMethods, SamplingMethods
@@ -30,16 +31,7 @@ from lit_ae.nets.precision import full, full_precision
 from lit_ae.objectives.divergences import kl_standard_normal
 from lit_ae.objectives.likelihoods import Gaussian, Likelihood, squared_error
 
-__all__ = [
-    "Batch",
-    "GenerativeModule",
-    "Latent",
-    "Reconstruction",
-    "ReconstructionModule",
-    "Stage",
-    "Terms",
-    "noisy_code",
-]
+__all__ = ["GenerativeModule", "Latent", "Reconstruction", "ReconstructionModule", "Stage", "Terms", "noisy_code"]
 
 
 class GenerativeModule(SamplingMethods, TrackedModule):
@@ -81,11 +73,13 @@ class GenerativeModule(SamplingMethods, TrackedModule):
             stages: dict[str, tuple[SplitName, ...]] = {"fit": ("train", "val"), "validate": ("val",)}
             names = stages.get(stage, ("test",))
             for part in [data.predicted_samples()] if stage == "predict" else map(data.split, names):
+                refuse_unlike(part.x, self.input_shape, "the data (--data) have")
                 self.likelihood.check_range(*part.value_range())
                 self.likelihood.check_samples(part.x)
 
     def check_input(self, x: Tensor) -> None:
-        """Refuse samples [B, *shape] that the likelihood does not fit."""
+        """Refuse samples [B, *shape] of another shape or type, or that the likelihood does not fit."""
+        refuse_unlike(x, self.input_shape, "the data (--data) have")
         if len(x):
             self.likelihood.check_range(*finite_range(x))
             self.likelihood.check_samples(x)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from lit_ae.data.checks import refuse_unlike
 from lit_ae.data.containers import Batch, Shape
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.checkpoints import load_pretrained, read_checkpoint, saved_part
@@ -59,7 +60,7 @@ class Classifier(TrackedModule):
         require_at_least(1, "model.{}", latent_dim=latent_dim, heads=heads)
         if freeze and not pretrained:
             raise SettingError("model.freeze keeps a trained encoder as it is: give its checkpoint as model.pretrained")
-        self.latent_dim, self.frozen = latent_dim, freeze
+        self.latent_dim, self.frozen, self.classes = latent_dim, freeze, num_classes
         self.optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3)
         state = saved_part(pretrained, "encoder") if pretrained else {}
         if pretrained:
@@ -82,6 +83,10 @@ class Classifier(TrackedModule):
         code = self.encoder(x)[:, : self.latent_dim]  # [B, D]
         logits: Tensor = self.head(code)
         return logits
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse samples [B, *shape] of another shape or type."""
+        refuse_unlike(x, self.encoder.input_shape, "the data (--data) have")
 
     def on_train_start(self) -> None:
         """Refuse training data without labels that come from a plain loader; a training may go on within an epoch."""

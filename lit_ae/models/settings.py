@@ -103,14 +103,30 @@ def import_all(package: ModuleType) -> None:
         importlib.import_module(module.name)
 
 
-def subclass_named(base: type[T], name: str) -> type[T]:
+def subclass_named(base: type[T], name: str, module: str | None = None) -> type[T]:
     """The imported subclass of `base` with this name; of a class that was defined again, the latest.
+
+    Args:
+        base: the base class.
+        name: of the class, without its module.
+        module: in which it was defined; null: not known, as in files of older code. Any of lit_ae means any module of
+            this project, whose files may have moved, and `__main__`, the module of a script, any of others.
 
     Raises:
         SettingError: there is none, or there are several of different modules.
     """
-    found = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in _subclasses(base) if cls.__name__ == name}
+    found = {
+        f"{cls.__module__}.{cls.__qualname__}": cls
+        for cls in _subclasses(base)
+        if cls.__name__ == name and (module is None or _same_module(cls.__module__, module))
+    }
     if not found:
+        if module is not None and not module.startswith(("lit_ae", "__")):
+            raise SettingError(
+                f"{module}.{name} is a class of your own, and no file may choose what is imported: import {module} "
+                f"before loading (for a command: python -c 'import {module}, lit_ae.cli; lit_ae.cli.entry_point()' "
+                "with its arguments)"
+            )
         raise SettingError(
             f"there is no class {name} among the imported ones: import the module that defines it before loading"
         )
@@ -119,6 +135,13 @@ def subclass_named(base: type[T], name: str) -> type[T]:
             f"{name} may be any of {', '.join(sorted(found))}: call load_from_checkpoint of the one that is meant"
         )
     return found.popitem()[1]
+
+
+def _same_module(found: str, wanted: str) -> bool:
+    ours = found.partition(".")[0] == "lit_ae"
+    if wanted.partition(".")[0] == "lit_ae" or wanted in ("__main__", "__mp_main__"):
+        return ours == (wanted.partition(".")[0] == "lit_ae")
+    return found == wanted
 
 
 def _subclasses(base: type[T]) -> Iterator[type[T]]:

@@ -12,6 +12,7 @@ from lit_ae.models.checkpoints import read_checkpoint
 from lit_ae.models.settings import as_plain, built
 
 SETTINGS = "hyper_parameters"  # Lightning's key
+MODULE = "family_module"  # of the family's class, since one's own may have the name of one of this project
 NOT_STORED = "settings_not_stored"  # names of those that no plain data describe
 
 
@@ -24,7 +25,7 @@ class StoredSettings(LightningModule):
     init_args: dict[str, Any]  # by name, as the constructor was given them
 
     def store_settings(self, checkpoint: dict[str, Any]) -> None:
-        """Put the family's name and the settings into a checkpoint."""
+        """Put the family's name and module and the settings into a checkpoint."""
         settings: dict[str, Any] = {"_instantiator": "lightning.pytorch.cli.instantiate_module"}
         missing = []
         for name, value in self.init_args.items():
@@ -32,7 +33,8 @@ class StoredSettings(LightningModule):
                 settings[name] = as_plain(value)
             except TypeError:  # a lambda, say: it has to be given again when the checkpoint is loaded
                 missing.append(name)
-        checkpoint |= {"family": type(self).__name__, SETTINGS: settings, NOT_STORED: missing}
+        checkpoint |= {"family": type(self).__name__, MODULE: type(self).__module__}
+        checkpoint |= {SETTINGS: settings, NOT_STORED: missing}
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -31,6 +31,7 @@ class TrackedModule(Resumable, StoredSettings):
     def __init__(self) -> None:
         super().__init__()
         self.init_args = constructor_arguments(self)
+        self._stored_names: tuple[str, ...] = ()  # of the classes, from a checkpoint
         self.planned_steps: int | None = None  # optimiser steps of the whole training, if a loop counts them itself
         self._waiting: dict[Stage, dict[str, list[Tensor]]] = {}  # terms that have not been summed yet
         self._sums: dict[Stage, dict[str, tuple[Tensor, int]]] = {}  # name -> sum and number of samples
@@ -149,6 +150,12 @@ class TrackedModule(Resumable, StoredSettings):
         checkpoint["class_names"] = self._class_names()
         checkpoint["tracked"] = {"waiting": self._waiting.get("train", {}), "sums": self._sums.get("train", {})}
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of the data that it is trained on; empty if they are 0, 1, ... or not known."""
+        found = self._class_names()
+        return self._stored_names if found is None else tuple(found)
+
     def _class_names(self) -> list[str] | None:
         """Names of the data's classes, empty if they are 0, 1, ...; None without a data module that has them."""
         names = getattr(getattr(self._trainer, "datamodule", None), "class_names", None)
@@ -180,6 +187,7 @@ class TrackedModule(Resumable, StoredSettings):
                 f"ckpt_path was trained on the classes {_listed(known)} and the data have {_listed(here)}: give data "
                 "with the same classes in the same order"
             )
+        self._stored_names = tuple(known or ())
         self.restore_progress(checkpoint)
         if self.is_trained and (tracked := checkpoint.get("tracked")):
             self._waiting["train"] = {name: list(parts) for name, parts in tracked["waiting"].items()}

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from lit_ae.data.base import BaseDataModule
+from lit_ae.data.checks import refuse_other_classes
 from lit_ae.data.containers import Batch, SplitName, as_batch
 from lit_ae.errors import SettingError
 from lit_ae.models.resumable import random_states, set_random_states
@@ -49,11 +50,12 @@ def labels_of_stage(module: LightningModule, stage: str) -> dict[str, Tensor]:
 
 
 def refuse_unlabelled(module: LightningModule, y: Tensor, split: str, all_needed: bool) -> None:
-    """Refuse labels [N] of a split of which too few are known.
+    """Refuse labels [N] of a split of which too few are known, or that are no classes of the model.
 
     Raises:
-        SettingError: one is unlabelled if all are needed, else all of them are.
+        SettingError: one is unlabelled if all are needed, else all of them are; or one is beyond the model's classes.
     """
+    refuse_other_classes(y, getattr(module, "classes", 0), f"the {split} split of the data (--data) has")
     missing = int((y < 0).sum())
     if missing and (all_needed or missing == len(y)):
         needs = "all of them" if all_needed else "some"

@@ -14,7 +14,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from lit_ae.data.containers import COLLAPSED, collapsed
 from lit_ae.errors import SettingError
+from lit_ae.models.api import evaluating
+from lit_ae.models.chunks import in_chunks
 from lit_ae.sklearn.families import build
 from lit_ae.sklearn.training import History, Patience, train
 
@@ -68,7 +71,7 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
             ValueError: a parameter or X does not fit; the message says what to change.
             FloatingPointError: the loss became infinite or NaN.
         """
-        x = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
+        x = _told_apart(validate_data(self, X, dtype=FLOATS, ensure_min_samples=2))
         self._refuse_parameters()
         self._random = check_random_state(self.random_state)
         train, held_out = x, x[:0]
@@ -90,7 +93,7 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
             FloatingPointError: the loss became infinite or NaN.
         """
         first = not hasattr(self, "module_")
-        x = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=first)
+        x = _told_apart(validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=first))
         if first:
             self._refuse_parameters()
             self._random = check_random_state(self.random_state)
@@ -170,7 +173,11 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _samples(self, x: NDArray[Any]) -> Tensor:
         """Rows [N, features] as samples [N, *input_shape]."""
-        return torch.from_numpy(np.array(x, dtype=np.float32)).view(len(x), *self._shape())
+        with np.errstate(over="ignore"):
+            rows = np.array(x, dtype=np.float32)
+        if not np.isfinite(rows).all():
+            raise ValueError("X has values beyond float32 (3.4e38): scale them, by a StandardScaler for example")
+        return torch.from_numpy(rows).view(len(x), *self._shape())
 
     def _given(self, X: ArrayLike) -> NDArray[Any]:
         """X as an array of floats with the features of the training."""
@@ -181,10 +188,23 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
     def _errors(self, x: NDArray[Any]) -> NDArray[Any]:
         """Mean squared error over the features of each row's reconstruction, [N]."""
         samples = self._samples(x)
-        found = self.module_.reconstruct(samples)
+        # Not `reconstruct`: a scaler may bring new rows out of [0, 1], and an outlier is to be found, not refused
+        with evaluating(self.module_):
+            found = in_chunks(self.module_, self.module_.forward, samples)
         errors: NDArray[Any] = (found - samples).double().square().flatten(1).mean(1).numpy()
         return errors
 
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Minus the mean squared error of each row's reconstruction from its mean code, [N]; higher is more normal."""
         return -self._errors(self._given(X))
+
+
+def _told_apart(x: NDArray[Any]) -> NDArray[Any]:
+    """Rows [N, features], if single precision keeps the differences between them.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if (place := collapsed(x)) is not None:
+        raise ValueError(f"X: feature {place} {COLLAPSED}, or put a StandardScaler before this step")
+    return x

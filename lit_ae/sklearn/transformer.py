@@ -9,7 +9,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from lit_ae.models.chunks import decoded
+from lit_ae.models.api import evaluating
+from lit_ae.models.chunks import decoded, mean_codes
 from lit_ae.samplers import FittedGaussian, Mixture, Sampler
 from lit_ae.sklearn.estimator import FLOATS, AutoencoderEstimator
 
@@ -61,7 +62,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Mean codes [N, D] of X [N, features]."""
         x = self._given(X)
-        return self.module_.embed(self._samples(x)).numpy().astype(x.dtype)
+        return self._mean_codes(x).numpy().astype(x.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Rows [N, features] decoded from codes [N, D].
@@ -110,4 +111,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return found.flatten(1).numpy()
 
     def _after_training(self, x: NDArray[Any]) -> None:
-        self._codes = self.module_.embed(self._samples(x))
+        self._codes = self._mean_codes(x)
+
+    def _mean_codes(self, x: NDArray[Any]) -> torch.Tensor:
+        """Mean codes [N, D] of rows [N, features], also of images with values outside [0, 1]: see `_errors`."""
+        with evaluating(self.module_):
+            return mean_codes(self.module_, self._samples(x))

@@ -2,8 +2,10 @@
 
 import inspect
 from collections.abc import Iterator
+from functools import cached_property, partialmethod
+from types import CodeType, FunctionType
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import (
     EarlyStopping,
     ModelCheckpoint,
@@ -62,7 +64,8 @@ def why_by_step(trainer: Trainer, module: TrackedModule, data: BaseDataModule) -
         # The loader exists already if the model or a callback has asked for the number of batches
         "trainer.estimated_stepping_batches": trainer.train_dataloader is None,
     }
-    fits |= {f"trainer.{name} in {type(module).__name__}": False for name in counts_read_by(module)}
+    owners = (module, data, *callbacks_of(trainer))
+    fits |= {f"trainer.{name} in {type(owner).__name__}": False for owner in owners for name in counts_read_by(owner)}
     fits |= {f"data.{name}": not is_overridden(name, data) for name in OF_THE_DATA}
     fits |= {
         "data.on_after_batch_transfer": _is_ours(data, BaseDataModule, "on_after_batch_transfer"),
@@ -96,12 +99,25 @@ def acts_by_step(callback: Callback) -> bool:
     return getattr(callback, "per_step", True) and any(is_overridden(name, callback) for name in BY_STEP)
 
 
-def counts_read_by(module: LightningModule) -> Iterator[str]:
-    """The trainer's counts that methods of a family outside this project read."""
-    for cls in type(module).__mro__:
+def counts_read_by(owner: object) -> Iterator[str]:
+    """The trainer's counts that methods of a model, data module or callback outside this project and Lightning read."""
+    for cls in type(owner).__mro__:
         if cls.__module__.split(".")[0] not in ("lit_ae", "lightning", "torch"):
             for method in vars(cls).values():
-                yield from sorted(COUNTS.intersection(getattr(getattr(method, "__code__", None), "co_names", ())))
+                yield from sorted(COUNTS & _names_in(method))
+
+
+def _names_in(value: object) -> set[str]:
+    """Names of the attributes that a method, or a property, reads, and the functions inside it."""
+    if isinstance(value, CodeType):
+        return set(value.co_names).union(*map(_names_in, value.co_consts))
+    if isinstance(value, property):
+        return _names_in(value.fget) | _names_in(value.fset)
+    if isinstance(value, cached_property | partialmethod):
+        return _names_in(value.func)
+    if isinstance(value, FunctionType | staticmethod | classmethod):  # `__wrapped__` is the function in a decorator
+        return _names_in(getattr(value, "__code__", None)) | _names_in(getattr(value, "__wrapped__", None))
+    return set()
 
 
 def _is_ours(owner: object, base: type, name: str) -> bool:

@@ -27,13 +27,13 @@ class WritePredictions(Callback):
         split: the split, or all samples.
 
     Raises:
-        SettingError: another ending, or a model that predicts nothing.
+        SettingError: another ending, a file that holds something else already, or a model that predicts nothing.
     """
 
     def __init__(self, model: LightningModule, output: Path | None, split: SplitName | Literal["all"]) -> None:
         self.output, self.split, self.seen = output, split, 0
         if output is not None:
-            writer(output)  # another ending is refused before anything is computed
+            writer(output)  # what it refuses, it refuses before anything is computed
         if not is_overridden("predict_step", model):
             raise SettingError(
                 f"model is {type(model).__name__}, which has no encoder and so predicts nothing from samples: choose a "
@@ -53,7 +53,8 @@ class WritePredictions(Callback):
         logger = run_logger(trainer)
         self.run_id = logger.run_id if logger else None
         self.path = self.output or Path(f"predictions-{(self.run_id or 'untracked')[:8]}-{self.split}.npz")
-        self.writer = writer(self.path).__enter__()
+        names = getattr(trainer.datamodule, "class_names", ())  # type: ignore[attr-defined]
+        self.writer = writer(self.path, tuple(names)).__enter__()
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,

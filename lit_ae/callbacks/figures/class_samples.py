@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 
 from lit_ae import plots
 from lit_ae.errors import NotComputable, require_at_least
-from lit_ae.evaluation.access import reconstruction_module, save_figure
+from lit_ae.evaluation.access import datamodule, reconstruction_module, save_figure
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.models.capabilities import Conditional
@@ -13,7 +13,8 @@ from lit_ae.models.chunks import decoded
 
 
 class ClassSamples(ScoreCallback):
-    """Figure `samples-by-class` of a conditional model: one row for each class, with the same codes in every row.
+    """Figure `samples-by-class` of a conditional model: one row for each class, by its name, with the same
+    codes in every row.
 
     The codes are drawn by the first sampler of `Evaluation`. Other models have no such figure.
 
@@ -39,9 +40,10 @@ class ClassSamples(ScoreCallback):
             raise NotComputable("no sampler could be fitted to the training codes")
         name, sampler = next(iter(samplers.items()))
         z = sampler.sample(self.n, torch.Generator().manual_seed(evaluation.seed))
-        rows = []
+        rows, names = [], datamodule(trainer).class_names
         for label in range(module.classes):
-            rows.append((str(label), decoded(module, z, torch.full((self.n,), label)).clamp(0, 1)))
+            row = names[label] if names else str(label)
+            rows.append((row, decoded(module, z, torch.full((self.n,), label)).clamp(0, 1)))
         title = f"Samples by class, with the same codes from the {name} sampler in every row"
         save_figure(trainer, plots.image_rows(rows, title), "samples-by-class")
         return {}
