@@ -32,6 +32,7 @@ from lit_ae.training.bounds import check_bounds
 from lit_ae.training.callback_selection import keep_only_scores, refuse_callbacks, set_aside
 from lit_ae.training.checkpoint_files import write_whole_checkpoints
 from lit_ae.training.choice_of_run import Wanted, refuse_without_more
+from lit_ae.training.data_of_run import refuse_other_data
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
 from lit_ae.training.own_settings import add_settings, is_set
@@ -177,6 +178,8 @@ class AutoencoderCLI(LightningCLI):
             return
         logger.run_id = self.found_run  # on every rank, since each loads its weights
         self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed
+        if self.found_run and not (subcommand == "predict" and self._get(self.config, "split") == "all"):
+            refuse_other_data(self.found_run, self.datamodule, self.config_dump)
         if getattr(rank_zero_only, "rank", 0) != 0:
             self._execute(subcommand)
             return
