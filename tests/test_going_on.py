@@ -148,6 +148,35 @@ def test_a_run_whose_process_is_gone_becomes_killed_and_can_go_on(store, lit_ae,
     assert {run.id: run.status for run in the_runs()} == {left.id: "FINISHED", alive: "RUNNING"}
 
 
+def test_a_run_that_another_process_trains_is_left_to_it(store, lit_ae, settings, capsys, monkeypatch):
+    fit = ("fit", *settings("ae"))
+    assert lit_ae(*fit) == 0
+    (run,) = the_runs()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", os.getppid)
+        tracking.set_tags(run.id, tracking.owner_tags())
+    tracking.reopen(run.id)
+    (before,) = the_runs()
+    checkpoint = before.artifact("checkpoints/last.ckpt")
+    written = checkpoint.stat().st_mtime_ns
+    for command in (
+        ("test", *settings("ae")),
+        ("predict", *settings("ae"), f"--run_id={run.id}"),
+        ("test", *settings("ae"), f"--ckpt_path={checkpoint}"),
+        ("fit", *settings("ae"), f"--run_id={run.id}", "--trainer.max_epochs=2"),
+    ):
+        capsys.readouterr()
+        assert lit_ae(*command) == 2
+        assert f"process {os.getppid()} on" in capsys.readouterr().err
+        assert the_runs() == [before]
+    assert checkpoint.stat().st_mtime_ns == written
+    assert lit_ae(*fit) == 0  # a run of its own
+    assert lit_ae("test", *settings("ae")) == 0
+    first, second = the_runs()
+    assert first == before
+    assert "test/mse" in second.metrics
+
+
 def table(rows, name="table.csv", kinds="ab"):
     """A table whose first rows are always the same."""
     values = np.random.default_rng(0).random((rows, 4))
