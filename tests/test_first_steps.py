@@ -36,10 +36,15 @@ def test_a_name_means_a_file(tmp_path, monkeypatch):
     assert files.named_config("data/shapes") == shipped / "data" / "shapes.yaml"
     assert files.named_config("no/such.yaml") == Path("no/such.yaml")  # its own message says that it is missing
     assert files.named_experiment(Path("stochastic")) == files.experiment_folder() / "stochastic.yaml"
+    assert files.named_config("configs/trainer/ddp.yaml") == shipped / "trainer" / "ddp.yaml"  # as in the docs
+    assert files.named_experiment(Path("experiments/shapes.yaml")) == files.experiment_folder() / "shapes.yaml"
+    for elsewhere in ("configs/own_data.yaml", "trainer/ddp.yaml", "a/configs/trainer/ddp.yaml"):
+        assert files.named_config(elsewhere) == Path(elsewhere)
     own = tmp_path / "configs" / "model" / "vae.yaml"
     own.parent.mkdir(parents=True)
     own.touch()
     assert files.named_config("vae") == own
+    assert files.named_config("configs/model/vae.yaml") == Path("configs/model/vae.yaml")
     assert files.config_file("model", "vae") == own
     Path("vae").touch()
     assert files.named_config("vae") == Path("vae")

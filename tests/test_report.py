@@ -951,11 +951,21 @@ def test_a_value_of_an_epoch_that_is_no_number_is_said_and_one_that_is_not_there
     assert problems == ["Loss of epoch 3 of AE, seed 2, is nan and is left out"]
 
 
-def test_no_run_at_all_names_the_remedy(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("given", "named"), [("", "experiments/made.yaml"), ("made", "made"), ("my studies/s.yaml", "'my studies/s.yaml'")]
+)
+def test_no_run_at_all_names_the_remedy(given, named, tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "study_runs", lambda name, profile: [])
-    with pytest.raises(SettingError, match=r"lit-ae study run experiments/made\.yaml --profile full"):
-        build_report(study(), "full", tmp_path / "out")
+    said = f"for profile full. To make them: lit-ae study run {named} --profile full"
+    with pytest.raises(SettingError, match=re.escape(said)):
+        build_report(study(given=given), "full", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_command_names_the_study_as_it_was_given(store, lit_ae, capsys):
+    for given in ("stochastic", "experiments/stochastic.yaml"):  # the current folder has no file of that name
+        assert lit_ae("report", given) == 2
+        assert f"lit-ae study run {given} --profile quick" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["columns", "comparisons"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ def collect(study: Study, profile_name: str) -> Collected:
             else:
                 others.add(key)
     if not any(runs.values()):
-        raise SettingError(f"study {study.name} has no finished run for profile {profile_name}: {remedy}")
+        raise SettingError(f"study {study.name} has no finished run for profile {profile_name}. To make them: {remedy}")
     names = {row: spec.label or row for row, spec in study.models.items()}  # what the report shows
     study = relabelled(study)
     runs = {names[row]: own for row, own in runs.items()}
@@ -124,7 +125,8 @@ def why_left_out(left_out: Mapping[str, str], metric: str) -> str:
 
 
 def _remedy(study: Study, profile_name: str) -> str:
-    return f"lit-ae study run experiments/{study.name}.yaml --profile {profile_name}"
+    file = study.given or f"experiments/{study.name}.yaml"
+    return f"lit-ae study run {shlex.quote(file)} --profile {profile_name}"
 
 
 def _other_settings(n: int) -> str:
