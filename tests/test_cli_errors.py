@@ -307,6 +307,13 @@ def test_no_weights_to_test(failing):
     assert "--ckpt_path" in failing("test", *MODEL, *DATA, UNTRACKED)
 
 
+@pytest.mark.parametrize("setting", ["--run_id=deadbeef", "--run_name=r", "--resume=true", "--figures=[tsne]"])
+def test_settings_of_a_run_are_refused_without_one(failing, setting):
+    line = failing("fit", *MODEL, *DATA, UNTRACKED, setting)
+    assert f"{setting.partition('=')[0]} needs an MLflow run" in line
+    assert "trainer.logger" in line
+
+
 def test_run_that_does_not_exist(failing_test):
     assert "run_id 'deadbeef'" in failing_test("--run_id=deadbeef")
     assert "lit-ae fit" in failing_test("--model.latent_dim=9")

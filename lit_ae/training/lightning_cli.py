@@ -9,6 +9,7 @@ import yaml
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
 
 import lit_ae.callbacks
 import lit_ae.data
@@ -31,7 +32,7 @@ from lit_ae.training.choice_of_run import Wanted, refuse_of_another, refuse_with
 from lit_ae.training.data_of_run import refuse_other_data
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
-from lit_ae.training.own_settings import add_settings, is_set
+from lit_ae.training.own_settings import add_settings, is_set, refuse_of_a_run
 from lit_ae.training.precision import precision_for
 from lit_ae.training.predict_callback import WritePredictions
 from lit_ae.training.progress_bar import StepsBar
@@ -117,6 +118,9 @@ class AutoencoderCLI(LightningCLI):
             writers = [WritePredictions(self.model, self._get(self.config, "output"), split)]
         self._dump_config()
         tracked = self._get(self.config_init, "trainer.logger") in (None, True)
+        if not tracked:
+            refuse_of_a_run(self.config[self.requested].as_dict())
+            rank_zero_info("trainer.logger is set, so that nothing goes to MLflow")
         self.found_run = self._find_run() if tracked else None
         self._choose_precision()
         if tracked:
