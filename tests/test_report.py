@@ -21,14 +21,17 @@ from lit_ae.report.analyse import analyse
 from lit_ae.report.cards import differing
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import duration
-from lit_ae.report.render import md_escaped, tex_escape
+from lit_ae.report.markdown import md_escaped
+from lit_ae.report.render import tex_escape
 from lit_ae.report.verdicts import verdict_on
 from lit_ae.settings.names import file_name
 from lit_ae.studies import attempt, runner
+from lit_ae.studies.executors.local import LocalExecutor
 from lit_ae.studies.jobs import jobs
 from lit_ae.studies.load import load_study
+from lit_ae.studies.progress import Bar
 from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study, Sweep
-from lit_ae.studies.status import run_states
+from lit_ae.studies.status import print_status, run_states
 
 MSE = {
     "AE": [0.011, 0.012, 0.013, 0.012, 0.010],
@@ -1373,3 +1376,23 @@ def test_texts_bring_neither_html_nor_links_into_markdown():
         "rows": [{"cells": ["p < 0.05", r"[click]\(javascript:x)"]}],
         "order": 1,
     }
+
+
+def test_brackets_in_names_are_neither_styles_nor_left_out_on_the_terminal(runs, store, capsys):
+    names = {"AE": "AE [tuned]", "β-VAE": "VAE [/old]", "GAN": "GAN :x:"}
+    columns = [dataclasses.replace(study().columns[0], label="time [s]")]
+    labelled = {row: dataclasses.replace(spec, label=names[row]) for row, spec in study().models.items()}
+    console = Console(width=400, record=True, file=io.StringIO())
+    print_table(study(models=labelled, columns=columns, title="made [bold]", comparisons=[]), "full", console)
+    said = console.export_text()
+    for name in (*names.values(), "time [s]", "made [bold]"):
+        assert name in said
+    rows = {names[row]: spec for row, spec in study().models.items()}
+    renamed = study(name="made", models=rows, comparisons=[], figures=[], published={}, title="made")
+    print_status(renamed, dataclasses.replace(renamed.profiles["quick"], name="quick [x]"), as_json=False)
+    job = next(iter(jobs(renamed, renamed.profiles["quick"])))
+    with Bar(LocalExecutor(1), 1, lambda: 0.0) as bar:
+        bar.tell(renamed, job, "FAILED: [/x]")
+    said = capsys.readouterr().out
+    for name in (*names.values(), "quick [x]", "AE [tuned], seed 0: FAILED: [/x]"):
+        assert name in said
