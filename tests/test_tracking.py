@@ -75,6 +75,20 @@ def test_artifacts_lie_beside_the_store_and_are_read_in_place(store):
         tracking.last_checkpoint(run.id)
 
 
+def test_artifacts_are_found_where_their_store_has_been_moved(store, tmp_path, monkeypatch):
+    run_id = tracking.create_run("e", "a run", {})
+    tracking.log_json(run_id, 1, "card.json")
+    moved = tmp_path / "moved" / "mlruns"
+    moved.parent.mkdir()
+    shutil.move(store, moved)
+    monkeypatch.chdir(moved.parent)
+    assert tracking.get_run(run_id).artifact("card.json") == moved / "artifacts" / run_id / "artifacts" / "card.json"
+    later = tracking.create_run("e", "another run", {})
+    tracking.log_json(later, 2, "card.json")
+    assert tracking.get_run(later).artifact("card.json").is_relative_to(moved)
+    assert not store.exists()
+
+
 # -- status ------------------------------------------------------------------------------------------------------
 
 

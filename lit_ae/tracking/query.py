@@ -11,7 +11,8 @@ from urllib.request import url2pathname
 
 from lit_ae.errors import SettingError
 from lit_ae.tracking import sqlite_reads
-from lit_ae.tracking.store import client, store_uri
+from lit_ae.tracking.store import STORE, client, store_uri
+from lit_ae.tracking.store_check import sqlite_file
 from lit_ae.tracking.unsent import ServerGone, answered, has_no_answer
 
 
@@ -120,8 +121,18 @@ def _made(head: sqlite_reads.Head, tags: dict[str, str], metrics: dict[str, floa
         params=params,
         start=head.start / 1000,
         end=head.end / 1000 if head.end else None,
-        artifact_uri=head.artifact_uri,
+        artifact_uri=_artifact_uri(head),
     )
+
+
+def _artifact_uri(head: sqlite_reads.Head) -> str:
+    """Where a run's artifacts are: beside the store of this folder, if their folder has been moved with it."""
+    noted = urlparse(head.artifact_uri)
+    if noted.scheme != "file" or Path(url2pathname(noted.path)).parents[1].is_dir():
+        return head.artifact_uri
+    database = sqlite_file(store_uri())
+    of_this_folder = database is not None and database.resolve().parent == STORE.resolve()
+    return (STORE / "artifacts" / head.id / "artifacts").resolve().as_uri() if of_this_folder else head.artifact_uri
 
 
 def _read(where: sqlite_reads.Where) -> list[Run]:
