@@ -119,6 +119,7 @@ def report_page(results: Results, drawn: list[dict[str, str]], absent: list[str]
         "problems": results.problems + absent,
         "columns": columns,
         "rows": rows,
+        "file": results.file,
         "legend": text.legend(results),
         "left_out": gaps.left_out_scores(results),
         "published": tables.beside_published(results),
@@ -217,6 +218,7 @@ def _templates(kind: Literal["md", "html", "tex"]) -> Environment:
     environment.filters["md"] = md_cell
     environment.filters["header"] = lambda column: with_arrow(column["label"], column["better"])
     environment.filters["by_group"] = lambda figures: groupby(figures, key=itemgetter("group"))
+    environment.filters["values_are"], environment.filters["shows"] = text.values_are, text.shows
     environment.filters["tex"] = tex_escape
     environment.filters["capital"] = lambda value: value[:1].upper() + value[1:]
     return environment

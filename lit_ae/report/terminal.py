@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from lit_ae.console import as_it_is
 from lit_ae.report.captions import published_caption
-from lit_ae.report.formats import seeds_text, with_arrow
+from lit_ae.report.formats import with_arrow
 from lit_ae.report.tables import CellText, beside_published, table_1
-from lit_ae.report.text import legend
+from lit_ae.report.text import legend, shows, values_are
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -24,9 +24,9 @@ def rich_table(results: Results) -> RichTable:
     from rich.table import Table
 
     title = as_it_is(f"{results.study.title} ({results.profile_name})", "table.title")
-    seeds = len(results.profile.seeds)
-    caption = f"mean ± std over {seeds_text(seeds)}; in parentheses the published figure; {legend(results)}"
     rows = table_1(results)
+    published = "; in parentheses the published figure" if shows(rows, "published") else ""
+    caption = f"{values_are(len(results.profile.seeds))}{published}; {legend(results)}"
     names = [row["model"] for row in rows]
     heads = [with_arrow(column.label, column.better) for column in results.study.columns]
     cells = [[_rich_cell(cell) for cell in row["cells"]] for row in rows]
