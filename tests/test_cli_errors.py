@@ -98,6 +98,10 @@ def statuses():
         (["--model=lit_ae.models.VEA", *DATA], ["model", "'VEA'", "did you mean 'VAE'"]),
         (["--model=3", *DATA], ["model", "'3'", "choose one of AE, BetaTCVAE, "]),
         (["--model=", *DATA], ["model is ''", "AE"]),
+        (
+            ["--model=sphere_ae.SphereAE", *DATA],
+            ["model: the module sphere_ae of a class_path was not found", "set PYTHONPATH"],
+        ),
         ([*MODEL, "--data=Digit"], ["data", "'Digit'", "did you mean 'Digits'"]),
         ([*MODEL, "--data=Qqqqq"], ["data", "'Qqqqq'", "choose one of Array, CIFAR10, Digits, FashionMNIST"]),
         ([*MODEL, *DATA, "--model.encoder=MPLEncoder"], ["model.encoder", "did you mean 'MLPEncoder'"]),

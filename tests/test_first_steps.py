@@ -16,6 +16,7 @@ import yaml
 
 import lit_ae as package
 from lit_ae import tracking
+from lit_ae.cli import dispatcher
 from lit_ae.cli.listing import KINDS, described
 from lit_ae.errors import SettingError
 from lit_ae.settings import files
@@ -278,3 +279,15 @@ def test_the_wheel_holds_all_configs_and_experiments(installed):
 def test_a_name_is_refused_where_no_file_can_be_meant():
     with pytest.raises(SettingError, match="`lit-ae list experiments` lists the names"):
         files.named_experiment(Path("qqqqqq"))
+    with pytest.raises(SettingError, match="`lit-ae list models`, `data` and `callbacks` list the names"):
+        files.named_config("digit")
+
+
+def test_classes_of_the_current_folder_are_found(monkeypatch):
+    """As the tutorial on families says; what is installed comes first."""
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    monkeypatch.setattr(sys, "path", ["before"])
+    monkeypatch.setattr(dispatcher, "main", lambda argv: 0)
+    with pytest.raises(SystemExit):
+        dispatcher.entry_point()
+    assert sys.path == ["before", ""]

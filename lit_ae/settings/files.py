@@ -82,7 +82,7 @@ def named_config(name: str) -> Path:
         choices = " or ".join(f"--config {kind}/{name}" for kind in kinds)
         raise SettingError(f"--config {name} may be several files: give {choices}")
     stems = sorted({stem for found in known.values() for stem in found})
-    raise SettingError(_unknown("--config", name, stems, "models"))
+    raise SettingError(_unknown("--config", name, stems, "`lit-ae list models`, `data` and `callbacks` list"))
 
 
 def _own_or_shipped(path: Path) -> Path:
@@ -121,11 +121,11 @@ def named_experiment(path: Path) -> Path:
         return _own_or_shipped(path)
     known = experiments()
     if str(path) not in known:
-        raise SettingError(_unknown("EXPERIMENT", str(path), sorted(known), "experiments"))
+        raise SettingError(_unknown("EXPERIMENT", str(path), sorted(known), "`lit-ae list experiments` lists"))
     return known[str(path)]
 
 
-def _unknown(where: str, name: str, known: list[str], kind: str) -> str:
+def _unknown(where: str, name: str, known: list[str], lists: str) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     near = f": did you mean {' or '.join(close)}?" if close else ":"
-    return f"{where} {name} is neither a file nor the short name of one{near} `lit-ae list {kind}` lists the names"
+    return f"{where} {name} is neither a file nor the short name of one{near} {lists} the names"
