@@ -5,6 +5,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
+
+
+def as_it_is(text: str, style: str = "") -> "Text":
+    """A text in which Rich finds no marks of its own, such as [bold] or the name of an emoji."""
+    from rich.text import Text
+
+    return Text(text, style)
 
 
 @cache

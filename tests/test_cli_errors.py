@@ -98,6 +98,10 @@ def statuses():
         (["--model=lit_ae.models.VEA", *DATA], ["model", "'VEA'", "did you mean 'VAE'"]),
         (["--model=3", *DATA], ["model", "'3'", "choose one of AE, BetaTCVAE, "]),
         (["--model=", *DATA], ["model is ''", "AE"]),
+        (
+            ["--model=sphere_ae.SphereAE", *DATA],
+            ["model: the module sphere_ae of a class_path was not found", "set PYTHONPATH"],
+        ),
         ([*MODEL, "--data=Digit"], ["data", "'Digit'", "did you mean 'Digits'"]),
         ([*MODEL, "--data=Qqqqq"], ["data", "'Qqqqq'", "choose one of Array, CIFAR10, Digits, FashionMNIST"]),
         ([*MODEL, *DATA, "--model.encoder=MPLEncoder"], ["model.encoder", "did you mean 'MLPEncoder'"]),
@@ -305,6 +309,13 @@ def test_checkpoint_that_cannot_be_read(failing_test, trained, tmp_path, command
 
 def test_no_weights_to_test(failing):
     assert "--ckpt_path" in failing("test", *MODEL, *DATA, UNTRACKED)
+
+
+@pytest.mark.parametrize("setting", ["--run_id=deadbeef", "--run_name=r", "--resume=true", "--figures=[tsne]"])
+def test_settings_of_a_run_are_refused_without_one(failing, setting):
+    line = failing("fit", *MODEL, *DATA, UNTRACKED, setting)
+    assert f"{setting.partition('=')[0]} needs an MLflow run" in line
+    assert "trainer.logger" in line
 
 
 def test_run_that_does_not_exist(failing_test):

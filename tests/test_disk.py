@@ -230,7 +230,7 @@ def test_damaged_scores_of_single_samples(store):
     assert tracking.sample_values(run, "b")[0].tolist() == [1, 1, 1]
 
 
-def test_a_study_says_that_its_artifacts_have_been_deleted(store, lit_ae, capsys, monkeypatch):
+def test_a_study_says_where_its_artifacts_are_lacking(store, lit_ae, capsys, monkeypatch):
     from lit_ae.studies import plan
 
     local = (store / "artifacts").resolve().as_uri()
@@ -246,7 +246,7 @@ def test_a_study_says_that_its_artifacts_have_been_deleted(store, lit_ae, capsys
     assert plan.lost_artifacts(runs) == ""
     shutil.rmtree(store / "artifacts" / ids[2])
     sentence = plan.lost_artifacts(runs)
-    assert sentence.startswith("the artifacts of 1 finished runs have been deleted")
+    assert sentence.startswith(f"the artifacts of a finished run are not in {store / 'artifacts'} (")
     assert ids[2] in sentence
     shutil.rmtree(store / "artifacts")
     assert "artifacts of 4 finished runs" in plan.lost_artifacts(runs)

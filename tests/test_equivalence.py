@@ -1,5 +1,6 @@
 """Equivalence within a margin, P(a > b), pairing: against independent references and by simulation."""
 
+import csv
 import math
 from pathlib import Path
 
@@ -165,6 +166,16 @@ def test_all_claims_of_a_folder_are_corrected_together(tmp_path: Path):
     assert rows["test/mse"][3] == r"a \| b"
     assert "4 comparisons are declared" in text.replace("\n", " ")
     assert "2 of 3 p-values are below 5 % as they are, 1 by Holm over all, 2 by BH" in text.replace("\n", " ")
+
+
+def test_texts_of_a_study_stay_texts_on_the_page_of_all_claims(tmp_path: Path):
+    row = {"seeds": "5", "test": "paired", "metric": "test/mse", "a": "<img src=x>", "b": "[x](javascript:y)", "n": "5"}
+    row |= {"mean_difference": "0.25", "p": "0.01", "p_holm": "0.01", "claim": "over\ntwo lines"}
+    with (tmp_path / "one-comparisons.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([row.keys(), row.values()])
+    write_claims(tmp_path)
+    said = r"| [one](one.md) | &lt;img src=x> against [x]\(javascript:y) | test/mse | over two lines | 5 |"
+    assert said in (tmp_path / "all-comparisons.md").read_text("utf-8")
 
 
 def test_files_of_earlier_reports_have_fewer_columns(tmp_path: Path):

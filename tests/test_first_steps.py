@@ -16,6 +16,7 @@ import yaml
 
 import lit_ae as package
 from lit_ae import tracking
+from lit_ae.cli import dispatcher
 from lit_ae.cli.listing import KINDS, described
 from lit_ae.errors import SettingError
 from lit_ae.settings import files
@@ -36,10 +37,15 @@ def test_a_name_means_a_file(tmp_path, monkeypatch):
     assert files.named_config("data/shapes") == shipped / "data" / "shapes.yaml"
     assert files.named_config("no/such.yaml") == Path("no/such.yaml")  # its own message says that it is missing
     assert files.named_experiment(Path("stochastic")) == files.experiment_folder() / "stochastic.yaml"
+    assert files.named_config("configs/trainer/ddp.yaml") == shipped / "trainer" / "ddp.yaml"  # as in the docs
+    assert files.named_experiment(Path("experiments/shapes.yaml")) == files.experiment_folder() / "shapes.yaml"
+    for elsewhere in ("configs/own_data.yaml", "trainer/ddp.yaml", "a/configs/trainer/ddp.yaml"):
+        assert files.named_config(elsewhere) == Path(elsewhere)
     own = tmp_path / "configs" / "model" / "vae.yaml"
     own.parent.mkdir(parents=True)
     own.touch()
     assert files.named_config("vae") == own
+    assert files.named_config("configs/model/vae.yaml") == Path("configs/model/vae.yaml")
     assert files.config_file("model", "vae") == own
     Path("vae").touch()
     assert files.named_config("vae") == Path("vae")
@@ -276,3 +282,15 @@ def test_the_wheel_holds_all_configs_and_experiments(installed):
 def test_a_name_is_refused_where_no_file_can_be_meant():
     with pytest.raises(SettingError, match="`lit-ae list experiments` lists the names"):
         files.named_experiment(Path("qqqqqq"))
+    with pytest.raises(SettingError, match="`lit-ae list models`, `data` and `callbacks` list the names"):
+        files.named_config("digit")
+
+
+def test_classes_of_the_current_folder_are_found(monkeypatch):
+    """As the tutorial on families says; what is installed comes first."""
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    monkeypatch.setattr(sys, "path", ["before"])
+    monkeypatch.setattr(dispatcher, "main", lambda argv: 0)
+    with pytest.raises(SystemExit):
+        dispatcher.entry_point()
+    assert sys.path == ["before", ""]

@@ -148,6 +148,35 @@ def test_a_run_whose_process_is_gone_becomes_killed_and_can_go_on(store, lit_ae,
     assert {run.id: run.status for run in the_runs()} == {left.id: "FINISHED", alive: "RUNNING"}
 
 
+def test_a_run_that_another_process_trains_is_left_to_it(store, lit_ae, settings, capsys, monkeypatch):
+    fit = ("fit", *settings("ae"))
+    assert lit_ae(*fit) == 0
+    (run,) = the_runs()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", os.getppid)
+        tracking.set_tags(run.id, tracking.owner_tags())
+    tracking.reopen(run.id)
+    (before,) = the_runs()
+    checkpoint = before.artifact("checkpoints/last.ckpt")
+    written = checkpoint.stat().st_mtime_ns
+    for command in (
+        ("test", *settings("ae")),
+        ("predict", *settings("ae"), f"--run_id={run.id}"),
+        ("test", *settings("ae"), f"--ckpt_path={checkpoint}"),
+        ("fit", *settings("ae"), f"--run_id={run.id}", "--trainer.max_epochs=2"),
+    ):
+        capsys.readouterr()
+        assert lit_ae(*command) == 2
+        assert f"process {os.getppid()} on" in capsys.readouterr().err
+        assert the_runs() == [before]
+    assert checkpoint.stat().st_mtime_ns == written
+    assert lit_ae(*fit) == 0  # a run of its own
+    assert lit_ae("test", *settings("ae")) == 0
+    first, second = the_runs()
+    assert first == before
+    assert "test/mse" in second.metrics
+
+
 def table(rows, name="table.csv", kinds="ab"):
     """A table whose first rows are always the same."""
     values = np.random.default_rng(0).random((rows, 4))
@@ -175,8 +204,37 @@ def test_data_that_have_changed_are_not_taken_for_those_of_the_training(store, l
     assert the_runs()[0].metrics["test/loss"] == tested
     assert lit_ae("fit", *model, *own_data(), "--trainer.max_epochs=2", f"--run_id={run.id}") != 0
     assert said in capsys.readouterr().err
-    other = own_data("--data.val_share=0.2")  # other settings: the user wants other data
-    assert lit_ae("test", *model, *other, "--trainer.max_epochs=1", f"--run_id={run.id}") == 0
+    assert lit_ae("predict", *model, *own_data(), "--trainer.max_epochs=1") == 2
+    assert said in capsys.readouterr().err
+    with pytest.raises(library.SettingError, match=said):
+        library.load_data(run.id)
+    assert lit_ae("predict", *model, *own_data(), "--split=all", "--trainer.max_epochs=1") == 0
+
+
+def test_a_run_takes_only_the_data_that_it_was_trained_on(store, lit_ae, settings, capsys):
+    """Split otherwise, some samples of the training would be among those of the test."""
+    fit = ("fit", *settings("ae"))
+    assert lit_ae(*fit) == 0
+    (before,) = the_runs()
+    named = (*settings("ae"), f"--run_id={before.id}")
+    for command in (
+        ("test", *named, "--data.split_seed=1"),
+        ("validate", *named, "--data.split_seed=1"),
+        ("predict", *named, "--data.split_seed=1"),
+        ("fit", *named, "--data.split_seed=1", "--trainer.max_epochs=2"),
+        ("test", *named, "--data.limit=20"),
+    ):
+        capsys.readouterr()
+        assert lit_ae(*command) == 2
+        said = capsys.readouterr().err
+        name, value = command[-1 if "--trainer.max_epochs=2" not in command else -2].removeprefix("--").split("=")
+        assert f"{name} is {value} and was {before.params[name]}" in said
+        assert "train a new run" in said
+        assert the_runs() == [before]  # as it was, with its status
+    loading = ("--data.batch_size=30", "--data.eval_batch_size=30")
+    assert lit_ae("test", *named, *loading, "--trainer.limit_test_batches=1") == 0
+    assert lit_ae("fit", *named, *loading, "--trainer.max_epochs=2") == 0
+    assert [run.status for run in the_runs()] == ["FINISHED"]
 
 
 def test_a_conditional_model_is_not_tested_on_other_classes(store, lit_ae, settings, capsys):

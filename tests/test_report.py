@@ -16,19 +16,22 @@ from statsmodels.stats.power import TTestPower
 
 from lit_ae import statistics, tracking
 from lit_ae.errors import SettingError
-from lit_ae.report import build_report, print_table
+from lit_ae.report import build_report, cards, print_table
 from lit_ae.report.analyse import analyse
 from lit_ae.report.cards import differing
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import duration
-from lit_ae.report.render import md_escaped, tex_escape
+from lit_ae.report.markdown import md_escaped
+from lit_ae.report.render import tex_escape
 from lit_ae.report.verdicts import verdict_on
 from lit_ae.settings.names import file_name
 from lit_ae.studies import attempt, runner
+from lit_ae.studies.executors.local import LocalExecutor
 from lit_ae.studies.jobs import jobs
 from lit_ae.studies.load import load_study
+from lit_ae.studies.progress import Bar
 from lit_ae.studies.spec import Column, Comparison, FigureSpec, ModelSpec, Note, Profile, Study, Sweep
-from lit_ae.studies.status import run_states
+from lit_ae.studies.status import print_status, run_states
 
 MSE = {
     "AE": [0.011, 0.012, 0.013, 0.012, 0.010],
@@ -303,7 +306,7 @@ def test_one_seed_gives_an_answer_without_a_test(runs, tmp_path):
     assert [row[2] for row in (mse, fid)] == ["0.0210 against 0.0110 (n = 1)", "20.0 against 30.0 (n = 1)"]
     assert {row[3] for row in (mse, fid, spread)} == {"cannot be told"}
     assert mse[4].startswith("not computable: ")
-    assert "over 1 seed;" in text
+    assert "alues of a single seed;" in text
 
 
 # -- comparisons ---------------------------------------------------------------------------------------------
@@ -951,11 +954,21 @@ def test_a_value_of_an_epoch_that_is_no_number_is_said_and_one_that_is_not_there
     assert problems == ["Loss of epoch 3 of AE, seed 2, is nan and is left out"]
 
 
-def test_no_run_at_all_names_the_remedy(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("given", "named"), [("", "experiments/made.yaml"), ("made", "made"), ("my studies/s.yaml", "'my studies/s.yaml'")]
+)
+def test_no_run_at_all_names_the_remedy(given, named, tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "study_runs", lambda name, profile: [])
-    with pytest.raises(SettingError, match=r"lit-ae study run experiments/made\.yaml --profile full"):
-        build_report(study(), "full", tmp_path / "out")
+    said = f"for profile full. To make them: lit-ae study run {named} --profile full"
+    with pytest.raises(SettingError, match=re.escape(said)):
+        build_report(study(given=given), "full", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_command_names_the_study_as_it_was_given(store, lit_ae, capsys):
+    for given in ("stochastic", "experiments/stochastic.yaml"):  # the current folder has no file of that name
+        assert lit_ae("report", given) == 2
+        assert f"lit-ae study run {given} --profile quick" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["columns", "comparisons"])
@@ -1084,6 +1097,48 @@ def test_cards_state_protocol_versions_times_and_epochs(runs, tmp_path):
     assert "## Notes\n\n### What to mind\n\nmind the &lt;gap>\n\na note without a title\n" in text
 
 
+def test_rows_of_different_revisions_are_said(runs, tmp_path):
+    for run in runs:
+        if run.model == "GAN":
+            run.tags["git_sha"] = "another"
+    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
+    split = "AE, β-VAE: 0123456789ab; GAN: another"
+    assert dict(markdown_table(text, "## Runs")[1:])["git revision"] == split
+    assert f"the runs were not all made by the same git revision of the code: {split}" in text[: text.index("## ")]
+
+
+def test_the_card_of_models_names_all_files_of_a_row(runs, tmp_path):
+    models, mine = study().models, tmp_path / "mine.yaml"
+    mine.write_text("model: AE")
+    models["AE"] = dataclasses.replace(
+        models["AE"],
+        config=str(mine),
+        configs=["callbacks/samples.yaml"],
+        profile_data={"full": "digits"},
+        args=["--model.latent_dim=2"],
+    )
+    card = dict(cards.model_card(collect(study(models=models), "full")))
+    files = "--config configs/data/digits.yaml --config configs/callbacks/samples.yaml"
+    assert card["AE"] == f"mine.yaml {files} --model.latent_dim=2"
+
+
+def test_the_legend_says_what_the_table_has(runs, tmp_path):
+    def legends(**changes):
+        paths = build_report(study(**changes), "full", tmp_path)
+        console = Console(width=400, record=True, file=io.StringIO())
+        print_table(study(**changes), "full", console)
+        return [path.read_text("utf-8") for path in (paths.markdown, paths.html, paths.latex)] + [console.export_text()]
+
+    for text in legends():
+        assert re.search("mean (±|\\$\\\\pm\\$) standard deviation", text.lower())
+        assert "the published figure; " in text
+    one = {"full": dataclasses.replace(study().profiles["full"], seeds=[0], published_seeds=None)}
+    for text in legends(profiles=one, published={}, comparisons=[], figures=[]):
+        assert "alues of a single seed; " in text
+        assert "over 1 seed" not in text
+        assert "the published figure; " not in text
+
+
 def test_the_precision_is_on_the_card_and_a_mixture_is_said(runs, tmp_path):
     text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
     assert dict(markdown_table(text, "## Runs")[1:])["precision"] == "32-true"
@@ -1121,6 +1176,9 @@ def test_duration(seconds, text):
 def test_file_names_are_ascii_and_keep_greek_letters_apart():
     assert [file_name(name) for name in ("VAE", "β-VAE", "GAN (working)")] == ["vae", "beta-vae", "gan-working"]
     assert file_name("test/active_units") == "test-active_units"
+    long = [file_name(300 * "x" + end) for end in "ab"]
+    assert len({*long}) == 2
+    assert max(map(len, long)) <= 100
 
 
 def test_tex_is_escaped_and_balanced(runs, tmp_path):
@@ -1363,3 +1421,23 @@ def test_texts_bring_neither_html_nor_links_into_markdown():
         "rows": [{"cells": ["p < 0.05", r"[click]\(javascript:x)"]}],
         "order": 1,
     }
+
+
+def test_brackets_in_names_are_neither_styles_nor_left_out_on_the_terminal(runs, store, capsys):
+    names = {"AE": "AE [tuned]", "β-VAE": "VAE [/old]", "GAN": "GAN :x:"}
+    columns = [dataclasses.replace(study().columns[0], label="time [s]")]
+    labelled = {row: dataclasses.replace(spec, label=names[row]) for row, spec in study().models.items()}
+    console = Console(width=400, record=True, file=io.StringIO())
+    print_table(study(models=labelled, columns=columns, title="made [bold]", comparisons=[]), "full", console)
+    said = console.export_text()
+    for name in (*names.values(), "time [s]", "made [bold]"):
+        assert name in said
+    rows = {names[row]: spec for row, spec in study().models.items()}
+    renamed = study(name="made", models=rows, comparisons=[], figures=[], published={}, title="made")
+    print_status(renamed, dataclasses.replace(renamed.profiles["quick"], name="quick [x]"), as_json=False)
+    job = next(iter(jobs(renamed, renamed.profiles["quick"])))
+    with Bar(LocalExecutor(1), 1, lambda: 0.0) as bar:
+        bar.tell(renamed, job, "FAILED: [/x]")
+    said = capsys.readouterr().out
+    for name in (*names.values(), "quick [x]", "AE [tuned], seed 0: FAILED: [/x]"):
+        assert name in said

@@ -208,7 +208,7 @@ def test_explorer_pages_lie_beside_the_report_which_links_them(first, copy, lit_
     folder = Path("other/quick")
     assert lit_ae("report", "tiny.yaml", "--reports", "other") == 0
     text = (folder / "index.html").read_text("utf-8")
-    assert "<code>lit-ae report experiments/tiny.yaml --profile quick --explorer</code>" in text
+    assert "<code>lit-ae report tiny.yaml --profile quick --explorer</code>" in text
     assert LINK.findall(text) == []
     capsys.readouterr()
     written = explore.explore

@@ -75,6 +75,20 @@ def test_artifacts_lie_beside_the_store_and_are_read_in_place(store):
         tracking.last_checkpoint(run.id)
 
 
+def test_artifacts_are_found_where_their_store_has_been_moved(store, tmp_path, monkeypatch):
+    run_id = tracking.create_run("e", "a run", {})
+    tracking.log_json(run_id, 1, "card.json")
+    moved = tmp_path / "moved" / "mlruns"
+    moved.parent.mkdir()
+    shutil.move(store, moved)
+    monkeypatch.chdir(moved.parent)
+    assert tracking.get_run(run_id).artifact("card.json") == moved / "artifacts" / run_id / "artifacts" / "card.json"
+    later = tracking.create_run("e", "another run", {})
+    tracking.log_json(later, 2, "card.json")
+    assert tracking.get_run(later).artifact("card.json").is_relative_to(moved)
+    assert not store.exists()
+
+
 # -- status ------------------------------------------------------------------------------------------------------
 
 
@@ -461,8 +475,51 @@ def test_key_made_of_a_label_is_taken_by_mlflow(store):
     assert tracking.get_run(run_id).metrics == {key: 0.5}
 
 
+def test_names_that_mlflow_refuses_are_changed_and_told_once(store, capsys):
+    logger = RunLogger()
+    logger.run_id = tracking.create_run("keys", "a run", {})
+    logger.log_hyperparams({"data.map.cat(1)": 1, "x//y": 2})
+    for step in (1, 2):
+        logger.log_metrics({"train/acc@1": step, "../" + 300 * "k": step}, step)
+    logger.finalize("success")
+    run = tracking.get_run(logger.run_id)
+    assert run.params == {"data.map.cat1": "1", "x/y": "2"}
+    assert run.metrics == {"train/acc1": 2.0, 250 * "k": 2.0}
+    assert capsys.readouterr().err.count("'train/acc@1': it is logged as 'train/acc1'") == 1
+    with pytest.raises(SettingError, match="'a@1' and 'a1' would both be called 'a1' in MLflow"):
+        logger.log_metrics({"a@1": 1.0, "a1": 2.0})
+
+
 def test_a_deleted_experiment_is_told_with_its_remedy(store):
     found = tracking.experiment_id("gone")
     tracking.client().delete_experiment(found)
     with pytest.raises(SettingError, match=rf"'gone' has been deleted: .*--experiment-id {found}`.*`mlflow gc`"):
         tracking.create_run("gone", "run", {})
+
+
+def test_a_deleted_run_is_told_with_its_remedy(store, monkeypatch):
+    run_id = tracking.create_run("e", "r", {})
+    tracking.client().delete_run(run_id)
+    for direct in (True, False):
+        monkeypatch.setattr(sqlite_reads, "can_be_read", lambda direct=direct: direct)
+        with pytest.raises(SettingError, match=f"{run_id} has been deleted: .*mlflow runs restore --run-id {run_id}"):
+            tracking.get_run(run_id)
+
+
+def test_infinite_values_are_read_as_they_were_logged(store, monkeypatch):
+    run_id = tracking.create_run("e", "r", {})
+    tracking.log_metrics(run_id, {"a": math.inf, "b": -math.inf, "c": 1e308})
+    for direct in (True, False):
+        monkeypatch.setattr(sqlite_reads, "can_be_read", lambda direct=direct: direct)
+        run = tracking.get_run(run_id)
+        assert run.metrics == {"a": math.inf, "b": -math.inf, "c": 1e308}
+        assert run.history("b") == [(0, -math.inf)]
+
+
+def test_runs_of_other_tools_are_read_and_left_alone(store):
+    ids = [tracking.create_run("e", "r", {"owner": owner, "seed": "None"}) for owner in ("alice", "3", "{}")]
+    tracking.end_abandoned("e")
+    for run_id in ids:
+        run = tracking.get_run(run_id)
+        assert (run.status, run.seed) == ("RUNNING", -1)
+        assert not tracking.is_alive(run.tags)

@@ -252,8 +252,9 @@ def test_trainings_get_the_rows_settings_and_no_scores(file):
     assert spec.args[-2:] == ("--seed_everything=100", "--figures=[]")
 
 
-def test_what_a_profile_would_replace_is_not_searched(file):
-    file.write_text(EXPERIMENT.replace("config: vae", "config: vae\n    profile_args: {quick: [--model.beta=4]}"))
+@pytest.mark.parametrize("setting", ["model.beta", "model.init_args.beta"])
+def test_what_a_profile_would_replace_is_not_searched(setting, file):
+    file.write_text(EXPERIMENT.replace("config: vae", f"config: vae\n    profile_args: {{quick: [--{setting}=4]}}"))
     study = load_study(file)
     with pytest.raises(SettingError, match=r"tune\.space\.model\.beta is also set by models\.VAE\.profile_args\.quick"):
         search(study, *study.tune, study.profile("quick"), Engine())

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from lit_ae import tracking
+from lit_ae.errors import SettingError
 from lit_ae.studies.load import load_study
 from lit_ae.studies.runner import run_studies
 from lit_ae.tracking import unsent as module
@@ -146,6 +147,22 @@ def test_a_refusal_is_no_silence(server):
     server.away = True
     with pytest.raises(tracking.ServerGone, match="does not answer"):
         tracking.get_run("0" * 32)
+
+
+def test_a_server_that_refuses_what_was_kept_keeps_it_with_a_remedy(server, monkeypatch):
+    run_id = tracking.create_run("e", "r", {})
+    server.away = True
+    tracking.set_tags(run_id, {"t": "x"})
+    server.away = False
+
+    def refused(*args, **kwargs):
+        raise MlflowException("UNAUTHENTICATED: you are not authenticated")
+
+    monkeypatch.setattr(server.client, "log_batch", refused)
+    said = "UNAUTHENTICATED.* and stays there.*MLFLOW_TRACKING_PASSWORD.*lit-ae sync.*Deleting the folder loses"
+    with pytest.raises(SettingError, match=said):
+        tracking.send_unsent()
+    assert [folder.name for folder in tracking.unsent_runs()] == [run_id]
 
 
 class Executor:

@@ -67,7 +67,8 @@ def load_data(source: str | Path) -> BaseDataModule:
     """The data module that a run was trained with, from its config.yaml; source as for `load`.
 
     Raises:
-        SettingError: there is no such run, file or folder, or no config.yaml of a run with it.
+        SettingError: there is no such run, file or folder, or no config.yaml of a run with it; or the data have changed
+            since the run was trained.
 
     >>> import lit_ae, tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +80,10 @@ def load_data(source: str | Path) -> BaseDataModule:
     """
     found = _find(source)
     stored = read_checkpoint(found.checkpoint, "checkpoint") if found.config is None and found.checkpoint else {}
-    return _data(_config(found, stored))
+    data = _data(_config(found, stored))
+    if RUN_ID.fullmatch(str(source)):
+        tracking.refuse_other_data(tracking.get_run(str(source)), data.name, data.digest())
+    return data
 
 
 # -- the files of a run --------------------------------------------------------------------------------------------

@@ -125,7 +125,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def entry_point() -> None:
-    """The console script."""
+    """The console script; classes of one's own are also found in the current folder, after all that is installed."""
+    sys.path.append("")
     os.environ.setdefault("PYTHONWARNINGS", "ignore::DeprecationWarning")
     sys.exit(main(sys.argv[1:]))
 

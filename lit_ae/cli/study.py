@@ -142,8 +142,8 @@ def _load(args: argparse.Namespace) -> "list[tuple[Study, Profile]]":
     from lit_ae.studies.data_sets import expanded
     from lit_ae.studies.load import load_study
 
-    args.experiments = [named_experiment(path) for path in args.experiments]
-    studies = [load_study(path) for path in args.experiments]
+    given, args.experiments = args.experiments, [named_experiment(path) for path in args.experiments]
+    studies = [load_study(path, name) for path, name in zip(args.experiments, given, strict=True)]
     pairs = [(study, study.profile(args.profile)) for study in sorted(studies, key=lambda study: study.order)]
     return [(expanded(study, profile), profile) for study, profile in pairs]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_ae.report.formats import DASH, duration, seeds_text
@@ -10,6 +11,7 @@ from lit_ae.studies.precision import precision_of
 
 if TYPE_CHECKING:
     from lit_ae.report.collect import Collected, Entries
+    from lit_ae.tracking import Run
 
 Card = list[tuple[str, str]]
 
@@ -27,7 +29,7 @@ def run_card(collected: Collected) -> Card:
     total = duration(sum(map(sum, seconds.values())))
     epochs = {model: [run.params.get("trainer.max_epochs", DASH) for run in own] for model, own in finished.items()}
     precisions = {model: [precision_of(run) for run in own] for model, own in finished.items()}
-    revisions = sorted({run.tags.get("git_sha", "unknown") for run in runs})
+    revisions = {model: sorted({revision(run) for run in own}) for model, own in finished.items()}
     return [
         ("profile", f"{collected.profile_name}{f': {profile.note}' if profile.note else ''}"),
         ("data", ", ".join(sorted({run.data for run in runs}))),
@@ -35,23 +37,37 @@ def run_card(collected: Collected) -> Card:
         ("seeds", ", ".join(map(str, profile.seeds))),
         ("epochs", differing(epochs)),
         ("precision", differing(precisions)),
-        ("git revision", ", ".join(revisions)),
+        ("git revision", differing(revisions)),
         ("wall time", f"{total} summed over runs"),
         ("wall time by model", by_model),
     ]
 
 
 def model_card(collected: Collected) -> Card:
-    """What each row of Table 1 is: its model file, what the study changes of it, its note."""
+    """What each row of Table 1 is: its model file, the files and options that the study adds, its note."""
     rows = []
     for label, spec in collected.study.models.items():
         args = [*spec.args, *spec.profile_args.get(collected.profile_name, [])]
-        text = " ".join([f"configs/model/{spec.config}.yaml", *args])
+        data = spec.profile_data.get(collected.profile_name)
+        files = ([_file(data, "data")] if data else []) + [_file(name) for name in spec.configs]
+        text = " ".join([_file(spec.config, "model"), *(f"--config {file}" for file in files), *args])
         if spec.start:
             text += f" (initialised from {spec.start})"
         text = f"{text}: {spec.note}" if spec.note else text
         rows.append((label, f"{text}; {spec.tuned_on.described()}" if spec.tuned_on else text))
     return rows
+
+
+def _file(name: str, kind: str = "") -> str:
+    """A file of configs/ by its path, and one of the study's own, which may lie anywhere, by its name."""
+    if Path(name).is_absolute():
+        return Path(name).name
+    return f"configs/{kind}/{name}.yaml" if kind else f"configs/{name}"
+
+
+def revision(run: Run) -> str:
+    """The git revision of the code that a run was made by."""
+    return run.tags.get("git_sha", "unknown")
 
 
 def merged_card(entries: Entries) -> Card:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lit_ae.report.formats import DASH, p_value, significant
+from lit_ae.report.markdown import md_cell, md_escaped
 from lit_ae.settings.whole_files import write_whole
 
 NAME = "all-comparisons.md"
@@ -50,8 +51,8 @@ def write_claims(out_dir: Path) -> None:
         corrected = [p_value(float(row["p_holm"] or "nan")), *map(p_value, (all_holm, all_bh))]
         tested = [p_value(p), *corrected] if math.isfinite(p) else [DASH] * 4
         n = row["n"] if row["over"] == "seeds" else f"{int(row['n']):,} {row['over']}"
-        said = [f"[{name}]({name}.md)", f"{row['a']} against {against}", row["metric"], row["claim"], n, difference]
-        rows.append([text.replace("|", r"\|") for text in (*said, *tested)])
+        said = [f"{row['a']} against {against}", row["metric"], row["claim"], n, difference]
+        rows.append([f"[{name}]({name}.md)", *(md_cell(md_escaped(text)) for text in (*said, *tested))])
     tested_ps = [p for p in ps if math.isfinite(p)]
     numbers = {
         "tests": len(tested_ps),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lit_ae.errors import SettingError
+from lit_ae.report.differences import differences
 from lit_ae.report.formats import seed_names
 from lit_ae.report.labels import relabelled
 from lit_ae.settings.suggestions import near_match
@@ -45,6 +47,11 @@ class Collected:
         return _remedy(self.study, self.profile_name)
 
     @property
+    def file(self) -> str:
+        """The study's file as the user named it, for commands."""
+        return _file(self.study)
+
+    @property
     def all_runs(self) -> list[Run]:
         """The runs in the order of the table."""
         return [run for seeds in self.runs.values() for run in seeds.values()]
@@ -74,7 +81,7 @@ def collect(study: Study, profile_name: str) -> Collected:
             else:
                 others.add(key)
     if not any(runs.values()):
-        raise SettingError(f"study {study.name} has no finished run for profile {profile_name}: {remedy}")
+        raise SettingError(f"study {study.name} has no finished run for profile {profile_name}. To make them: {remedy}")
     names = {row: spec.label or row for row, spec in study.models.items()}  # what the report shows
     study = relabelled(study)
     runs = {names[row]: own for row, own in runs.items()}
@@ -86,7 +93,7 @@ def collect(study: Study, profile_name: str) -> Collected:
     left_out = _left_out(runs)
     _check_metrics(study, runs, left_out, remedy if problems else None)
     problems += _outdated(runs, wanted, remedy)
-    problems += _not_finite(study, runs) + _differing_precision(runs) + _differing_data(runs)
+    problems += _not_finite(study, runs) + differences(runs)
     protocol, environment = (_entries(runs, f"{name}.json") for name in ("protocol", "environment"))
     return Collected(study, profile_name, profile, runs, problems, protocol, environment, left_out)
 
@@ -124,7 +131,11 @@ def why_left_out(left_out: Mapping[str, str], metric: str) -> str:
 
 
 def _remedy(study: Study, profile_name: str) -> str:
-    return f"lit-ae study run experiments/{study.name}.yaml --profile {profile_name}"
+    return f"lit-ae study run {_file(study)} --profile {profile_name}"
+
+
+def _file(study: Study) -> str:
+    return shlex.quote(study.given or f"experiments/{study.name}.yaml")
 
 
 def _other_settings(n: int) -> str:
@@ -194,33 +205,6 @@ def _not_finite(study: Study, runs: Runs) -> list[str]:
         for model, own in runs.items()
         for seed, run in own.items()
         if (value := _logged(run, column.metric)) is not None and not math.isfinite(value)
-    ]
-
-
-def _differing_precision(runs: Runs) -> list[str]:
-    from lit_ae.report.cards import differing
-    from lit_ae.studies.precision import precision_of
-
-    used = {model: sorted({precision_of(run) for run in own.values()}) for model, own in runs.items()}
-    if len({name for names in used.values() for name in names}) < 2:
-        return []
-    return [f"the runs were not all computed in the same precision: {differing(used)}"]
-
-
-def _differing_data(runs: Runs) -> list[str]:
-    """Runs whose settings of the data are the same and whose data are not: a file has changed between them."""
-    digests: dict[tuple[tuple[str, str], ...], dict[str, list[str]]] = {}
-    for model, own in runs.items():
-        for run in own.values():
-            settings = tuple(sorted((k, str(v)) for k, v in run.params.items() if k == "data" or k.startswith("data.")))
-            chosen = any(key == "data.labels_per_class" for key, _ in settings)  # by each run's seed
-            if settings and not chosen and (digest := run.tags.get("data_digest")):
-                digests.setdefault(settings, {}).setdefault(digest, []).append(f"{model} seed {run.seed}")
-    return [
-        "the data have changed between runs, so that their values cannot be compared: "
-        + "; ".join(f"{', '.join(names)}: {digest}" for digest, names in found.items())
-        for found in digests.values()
-        if len(found) > 1
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lit_ae.console import output
+from lit_ae.console import as_it_is, output
 from lit_ae.report import (
     captions,
     cards,
@@ -30,6 +29,7 @@ from lit_ae.report.analyse import Results, analyse
 from lit_ae.report.claims import write_claims
 from lit_ae.report.collect import collect
 from lit_ae.report.formats import seeds_text, with_arrow
+from lit_ae.report.markdown import md_cell, md_escaped
 from lit_ae.settings.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def report_page(results: Results, drawn: list[dict[str, str]], absent: list[str]
         "problems": results.problems + absent,
         "columns": columns,
         "rows": rows,
+        "file": results.file,
         "legend": text.legend(results),
         "left_out": gaps.left_out_scores(results),
         "published": tables.beside_published(results),
@@ -167,7 +168,7 @@ def print_results(results: Results, console: Console | None = None) -> None:
     """Print what `print_table` prints."""
     console = console or output()
     for problem in results.problems:
-        console.print(problem, style="yellow", markup=False, highlight=False)
+        console.print(as_it_is(problem, "yellow"))
     width = console.width
     claims = summary.claims(results, tables.columns(results), tables.table_1(results))
     for table in (terminal.rich_table(results), terminal.rich_published(results), terminal.rich_claims(claims)):
@@ -178,7 +179,7 @@ def print_results(results: Results, console: Console | None = None) -> None:
             console.print(table)
             console.width = width
     for line in (*gaps.left_out_scores(results), summary.answer(results, claims)):
-        console.print(line, markup=False, highlight=False)
+        console.print(as_it_is(line))
 
 
 def _write(path: Path, content: str) -> None:
@@ -214,23 +215,13 @@ def _templates(kind: Literal["md", "html", "tex"]) -> Environment:
         environment.block_start_string, environment.block_end_string = "<%", "%>"
         environment.variable_start_string, environment.variable_end_string = "<<", ">>"
         environment.comment_start_string, environment.comment_end_string = "<#", "#>"
-    environment.filters["md"] = lambda value: re.sub(r"\s+", " ", str(value)).replace("|", r"\|")
+    environment.filters["md"] = md_cell
     environment.filters["header"] = lambda column: with_arrow(column["label"], column["better"])
     environment.filters["by_group"] = lambda figures: groupby(figures, key=itemgetter("group"))
+    environment.filters["values_are"], environment.filters["shows"] = text.values_are, text.shows
     environment.filters["tex"] = tex_escape
     environment.filters["capital"] = lambda value: value[:1].upper() + value[1:]
     return environment
-
-
-def md_escaped(content: Any) -> Any:
-    """Texts in which Markdown finds neither HTML nor links; everything else stays as it is."""
-    if isinstance(content, dict):
-        return {key: md_escaped(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [md_escaped(value) for value in content]
-    if isinstance(content, str):
-        return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", content).replace("](", r"]\(")
-    return content
 
 
 def tex_escape(value: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lit_ae.report.formats import significant
+from lit_ae.report.formats import seeds_text, significant
 
 if TYPE_CHECKING:
     from lit_ae.report.analyse import Outcome, Results
@@ -61,6 +61,17 @@ def legend(results: Results) -> str:
     if any(cell.unknown for cell in results.cells.values()):
         signs.append("?: what the published figure measured is unknown")
     return "; ".join([*signs, "–: no value"])
+
+
+def values_are(seeds: int | str) -> str:
+    """What the values of Table 1 are, given the number of seeds or the text of `seeds_text` for it."""
+    text = seeds if isinstance(seeds, str) else seeds_text(seeds)
+    return "values of a single seed" if text == seeds_text(1) else f"mean ± standard deviation (n − 1) over {text}"
+
+
+def shows(rows: list[Any], part: str) -> bool:
+    """Whether a cell of Table 1 has a `published` figure, or too `few` seeds."""
+    return any(cell[part] for row in rows for cell in row["cells"])
 
 
 def _equivalent(test: Outcome) -> str:

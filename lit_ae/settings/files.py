@@ -62,14 +62,15 @@ def experiments() -> dict[str, Path]:
 def named_config(name: str) -> Path:
     """The file that --config NAME means: a file of this path, else the file of configs with this short name.
 
-    `data/shapes` is the one of this kind, where several kinds have a file of that name.
+    `configs/data/shapes.yaml` is the file that comes with lit_ae where the current folder has none. `data/shapes` is
+    the one of this kind, where several kinds have a file of that name.
 
     Raises:
         SettingError: there is none, or there are several.
     """
     path = Path(name)
     if path.is_file() or path.suffix in (".yaml", ".yml") or path.is_absolute():
-        return path
+        return _own_or_shipped(path)
     known = {kind: configs(kind) for kind in KINDS}
     full = {f"{kind}/{stem}": found for kind, stems in known.items() for stem, found in stems.items()}
     kinds = [kind for kind, stems in known.items() if name in stems]
@@ -81,7 +82,19 @@ def named_config(name: str) -> Path:
         choices = " or ".join(f"--config {kind}/{name}" for kind in kinds)
         raise SettingError(f"--config {name} may be several files: give {choices}")
     stems = sorted({stem for found in known.values() for stem in found})
-    raise SettingError(_unknown("--config", name, stems, "models"))
+    raise SettingError(_unknown("--config", name, stems, "`lit-ae list models`, `data` and `callbacks` list"))
+
+
+def _own_or_shipped(path: Path) -> Path:
+    """The path itself, or the file of lit_ae where it names one that the current folder does not have."""
+    folder, *kind = path.parts[:-1] or ("",)
+    if folder == "configs" and len(kind) == 1 and kind[0] in KINDS:
+        shipped = config_folder() / kind[0] / path.name
+    elif folder == "experiments" and not kind:
+        shipped = experiment_folder() / path.name
+    else:
+        return path
+    return shipped if shipped.is_file() and not path.is_file() else path
 
 
 def short_name(path: Path) -> str:
@@ -99,18 +112,20 @@ def short_name(path: Path) -> str:
 def named_experiment(path: Path) -> Path:
     """The file that EXPERIMENT means: a file of this path, else the file of experiments with this short name.
 
+    `experiments/NAME.yaml` is the file that comes with lit_ae where the current folder has none.
+
     Raises:
         SettingError: there is none.
     """
     if path.is_file() or path.suffix in (".yaml", ".yml") or path.is_absolute():
-        return path
+        return _own_or_shipped(path)
     known = experiments()
     if str(path) not in known:
-        raise SettingError(_unknown("EXPERIMENT", str(path), sorted(known), "experiments"))
+        raise SettingError(_unknown("EXPERIMENT", str(path), sorted(known), "`lit-ae list experiments` lists"))
     return known[str(path)]
 
 
-def _unknown(where: str, name: str, known: list[str], kind: str) -> str:
+def _unknown(where: str, name: str, known: list[str], lists: str) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     near = f": did you mean {' or '.join(close)}?" if close else ":"
-    return f"{where} {name} is neither a file nor the short name of one{near} `lit-ae list {kind}` lists the names"
+    return f"{where} {name} is neither a file nor the short name of one{near} {lists} the names"

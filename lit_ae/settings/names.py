@@ -5,14 +5,20 @@ import unicodedata
 from collections.abc import Iterable
 
 from lit_ae.errors import SettingError
+from lit_ae.settings.hashing import content_hash
 
+LENGTH = 100  # of a name as a part of a file's name, for which file systems take 255 bytes
 PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
 
 
 def file_name(name: str) -> str:
-    """A plain ASCII file name; Greek letters by name, so that VAE and β-VAE get different ones."""
+    """A plain ASCII file name; Greek letters by name, so that VAE and β-VAE get different ones.
+
+    Of more than 100 characters the first 87 stay, and a hash of the name.
+    """
     spelled = (c if c.isascii() else unicodedata.name(c, "").split(" ")[-1] for c in name)
-    return re.sub(r"[^\w.-]+", "-", "".join(spelled).lower()).strip("-.")
+    plain = re.sub(r"[^\w.-]+", "-", "".join(spelled).lower()).strip("-.")
+    return plain if len(plain) <= LENGTH else f"{plain[: LENGTH - 13]}-{content_hash(name)}"
 
 
 def require_plain(where: str, names: Iterable[str]) -> None:

@@ -3,12 +3,12 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from lit_ae.errors import SettingError
-from lit_ae.settings.files import config_file
+from lit_ae.settings.files import config_file, experiment_folder
 from lit_ae.settings.names import require_different_files, require_plain
 from lit_ae.settings.suggestions import near_match
 from lit_ae.settings.yaml_reader import read_yaml
@@ -31,8 +31,12 @@ from lit_ae.studies.tuning_rules import check_tuning
 PARTS: tuple[Any, ...] = (Profile, ModelSpec, Column, Comparison, FigureSpec, Sweep, Note, Range, Tune, TunedOn, Study)
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, given: Path | None = None) -> Study:
     """Read and check an experiment file.
+
+    Args:
+        path: the file.
+        given: the path or short name by which the user named it, for commands in messages; None: the path.
 
     Raises:
         SettingError: the file is missing or not YAML, a key is unknown, missing or of the wrong type, or a row or
@@ -42,7 +46,8 @@ def load_study(path: Path) -> Study:
 
     raw = read_yaml(path)
     if not isinstance(raw, Mapping):
-        raise SettingError(f"{path} does not hold settings (KEY: VALUE): see experiments/stochastic.yaml for the keys")
+        example = experiment_folder() / "stochastic.yaml"
+        raise SettingError(f"{path} does not hold settings (KEY: VALUE): see {example} for the keys")
     for cls in PARTS:
         cls.__pydantic_config__ = ConfigDict(extra="forbid")
     try:
@@ -58,6 +63,9 @@ def load_study(path: Path) -> Study:
             raise SettingError(f"{path}: unknown key {where!r}{near_match(str(first['loc'][-1]), known)}") from error
         what = "is missing" if first["type"] == "missing" else f"is {str(first['input'])[:60]!r}: {first['msg']}"
         raise SettingError(f"{path}: {where} {what}") from error
+    if study.given:
+        raise SettingError(f"{path}: unknown key 'given': leave it out")
+    study = replace(study, given=str(given or path))
     require_plain(f"{path}: name", [study.name])
     require_plain(f"{path}: profiles", study.profiles)
     require_plain(f"{path}: figures", [figure.name for figure in study.figures])

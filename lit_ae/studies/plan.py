@@ -4,7 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from lit_ae import tracking
 from lit_ae.studies.jobs import Job, jobs
@@ -24,7 +27,7 @@ class Plan:
     stopped: dict[Fit, str] = field(default_factory=dict)  # the run from whose last checkpoint that training can go on
     elsewhere: dict[str, Job] = field(default_factory=dict)  # run that another process is doing -> its job
     durations: Durations = field(default_factory=Durations)
-    lost: str = ""  # a sentence about finished runs whose artifacts have been deleted
+    lost: str = ""  # a sentence about finished runs whose artifacts are not there
 
     def ready(self) -> Iterator[Job]:
         """The jobs that can begin: the run that they are initialised from has been trained."""
@@ -121,17 +124,19 @@ def _is_local(run: tracking.Run) -> bool:
 
 
 def lost_artifacts(runs: Iterable[tracking.Run]) -> str:
-    """A sentence about those finished runs on this machine whose checkpoint has been deleted; empty if none has."""
+    """A sentence about those finished runs on this machine whose checkpoint is not there; empty if all are."""
     lost = [
-        run.id
+        run
         for run in runs
         if run.status == "FINISHED" and "trained" in run.tags and _is_local(run) and run.checkpoint is None
     ]
     if not lost:
         return ""
-    names = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+    names = ", ".join(run.id for run in lost[:3]) + (", ..." if len(lost) > 3 else "")
+    folder = Path(url2pathname(urlparse(lost[0].artifact_uri).path)).parents[1]
+    those, these = (f"{len(lost)} finished runs", "these runs") if len(lost) > 1 else ("a finished run", "this run")
     return (
-        f"the artifacts of {len(lost)} finished runs have been deleted (checkpoints, figures, scores of samples), "
-        f"only their values are left: to have them made again, delete these runs in MLflow ({names}) and run the "
+        f"the artifacts of {those} are not in {folder} (checkpoints, figures, scores of samples), only the values "
+        f"are left: put them back there, or, to have them made again, delete {these} in MLflow ({names}) and run the "
         "study again"
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Self
 
-from lit_ae.console import output
+from lit_ae.console import as_it_is, output
 from lit_ae.studies.executors.base import Executor
 from lit_ae.studies.jobs import Job
 from lit_ae.studies.spec import Study
@@ -48,7 +48,7 @@ class Bar:
         self.progress.update(self.task, ended=self.ended)
         remaining = self.progress.tasks[0].time_remaining
         estimate = f"; about {_in_words(remaining)} left" if remaining and self.ended < self.jobs else ""
-        self.progress.console.print(f"{study.name}: {job.model}, seed {job.seed}: {outcome}{estimate}")
+        self.progress.console.print(as_it_is(f"{study.name}: {job.model}, seed {job.seed}: {outcome}{estimate}"))
 
     def __enter__(self) -> Self:
         self.progress.start()

@@ -151,8 +151,8 @@ class _Search:
         if not error and value is None:
             known = ", ".join(sorted(key for key in run.metrics if key.startswith("val/")))
             raise SettingError(f"tune.metric is {self.tune.metric}, which is not logged: choose one of {known}")
-        if value is not None and math.isnan(value):
-            error = error or f"{self.tune.metric} is not a number"
+        if value is not None and not math.isfinite(value):
+            error = error or f"{self.tune.metric} is {'infinite' if math.isinf(value) else 'not a number'}"
         if error:
             one.trial.set_user_attr("error", error)
             self.trials.tell(one.trial, state=TrialState.FAIL)

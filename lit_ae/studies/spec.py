@@ -217,6 +217,7 @@ class Study:
     tune: list[Tune] = field(default_factory=list)
     order: int = 99  # place among the reports of a page, lowest first
     notes: list[Note] = field(default_factory=list)
+    given: str = ""  # the path or name by which the user named the file, in which it is no key
 
     def seeds(self, label: str, profile: Profile) -> list[int]:
         """The seeds that a row is run with."""
@@ -236,8 +237,7 @@ class Study:
 
     def common_seeds(self, comparison: Comparison, profile: Profile) -> list[int]:
         """The seeds that both rows of a comparison are run with."""
-        other = self.seeds(comparison.b, profile)
-        return [seed for seed in self.seeds(comparison.a, profile) if seed in other]
+        return [seed for seed in self.seeds(comparison.a, profile) if seed in self.seeds(comparison.b, profile)]
 
     def profile(self, name: str) -> Profile:
         """A profile by name.

@@ -3,6 +3,7 @@
 import json
 
 from lit_ae import tracking
+from lit_ae.console import as_it_is, output
 from lit_ae.studies.jobs import jobs
 from lit_ae.studies.plan import lost_artifacts, with_outdated_scores
 from lit_ae.studies.spec import Profile, Study
@@ -39,14 +40,13 @@ def print_status(study: Study, profile: Profile, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"study": study.name, "profile": profile.name, "runs": states}, indent=1))
         return 0
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", *COUNTED, title=f"{study.name}, profile {profile.name}")
+    table = Table("model", *COUNTED, title=as_it_is(f"{study.name}, profile {profile.name}", "table.title"))
     for model in study.models:
         found = [state["status"] for state in states if state["model"] == model]
-        table.add_row(model, *(str(sum(map(found.count, counted))) for counted in COUNTED.values()))
-    Console().print(table)
+        table.add_row(as_it_is(model), *(str(sum(map(found.count, counted))) for counted in COUNTED.values()))
+    output().print(table)
     parent = tracking.study_parent(study.name, profile.name)
     kept = {state["run_id"] for state in states}
     runs = tracking.heads(study.name, parent.id) if parent else []

@@ -39,12 +39,18 @@ def refuse_replaced(study: Study, search: Tune, profile: Profile) -> None:
     Raises:
         SettingError: naming the setting.
     """
+    space = {_short(name): name for name in search.space}
     for arg in study.models[search.row].profile_args.get(profile.name, []):
-        if (setting := arg[2:].partition("=")[0]) in search.space:
+        if setting := space.get(_short(arg[2:].partition("=")[0])):
             raise SettingError(
                 f"tune.space.{setting} is also set by models.{search.row}.profile_args.{profile.name}, which would "
                 "replace the value that the search finds: leave it out there, or search with another profile"
             )
+
+
+def _short(setting: str) -> str:
+    """The name of a setting without `init_args`, which may stand in it or not."""
+    return setting.replace(".init_args.", ".")
 
 
 def _check_search(study: Study, search: Tune, path: Path) -> None:

@@ -6,6 +6,7 @@ on a run. The metrics of an epoch have its number, counted from 1, as their step
 """
 
 from lit_ae.tracking.additions import add_protocol, add_score_versions
+from lit_ae.tracking.data_digest import DIGEST, refuse_other_data
 from lit_ae.tracking.owner import STALE, end_abandoned, is_alive, is_own, owned, owner_name, owner_tags
 from lit_ae.tracking.query import (
     Run,
@@ -44,6 +45,7 @@ from lit_ae.tracking.unsent import ServerGone, send_unsent, unsent_runs, waits
 from lit_ae.tracking.uploads import fetch_checkpoints, has_last_checkpoint, is_whole, upload_checkpoints
 
 __all__ = [
+    "DIGEST",
     "STALE",
     "STORE",
     "Run",
@@ -78,6 +80,7 @@ __all__ = [
     "owned",
     "owner_name",
     "owner_tags",
+    "refuse_other_data",
     "reopen",
     "run_status",
     "sample_values",

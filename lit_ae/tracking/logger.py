@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from lit_ae import plots, tracking
 from lit_ae.samplers import Sampler
-from lit_ae.tracking.runs import Logged
+from lit_ae.tracking.runs import Logged, valid_keys
 from lit_ae.tracking.samples import Values
 
 PAUSE = 1.0  # seconds between two writes of the values of epochs
@@ -72,7 +72,7 @@ class RunLogger(Logger):
         if not self.run_id or not values:
             return
         at = step or 0 if epoch is None else self.epochs_before + int(epoch) + 1
-        values = {self._kept_apart(key): value for key, value in values.items()}
+        values = valid_keys({self._kept_apart(key): value for key, value in values.items()})
         values = {key: value for key, value in values.items() if self.known.get((key, at)) != value}
         if not values:
             return

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from lit_ae.tracking.runs import end_run, set_tags
 from lit_ae.tracking.store import client, store_uri
@@ -54,13 +55,13 @@ def _is_reached() -> bool:
 def end_abandoned(experiment: str) -> None:
     """Set the runs of an experiment to KILLED that are RUNNING and whose process is gone.
 
-    Runs of before there were owners stay as they are.
+    Runs without the tag of an owner as this module writes it stay as they are.
     """
     found = client().get_experiment_by_name(experiment)
     if found is None:
         return
     for run in client().search_runs([found.experiment_id], "attributes.status = 'RUNNING'"):
-        if "owner" in run.data.tags and not is_alive(run.data.tags):
+        if _owner(run.data.tags) and not is_alive(run.data.tags):
             end_run(run.info.run_id, "KILLED")
 
 
@@ -77,9 +78,9 @@ def is_alive(tags: Mapping[str, str]) -> bool:
     On this machine: whether it is there, with the same start time. On another one: whether its last sign of life is at
     most `STALE` seconds old.
     """
-    if "owner" not in tags:
+    owner = _owner(tags)
+    if owner is None:
         return False
-    owner = json.loads(tags["owner"])
     if owner["host"] == _host():
         return bool(owner["started"]) and _started(owner["pid"]) == owner["started"]
     return time.time() - float(tags.get("heartbeat", 0)) <= STALE
@@ -92,8 +93,19 @@ def is_own(tags: Mapping[str, str]) -> bool:
 
 def owner_name(tags: Mapping[str, str]) -> str:
     """The process that a run's tags name, in words."""
-    owner = json.loads(tags["owner"])
+    owner = _owner(tags)
+    if owner is None:
+        return "another process"
     return f"process {owner['pid']} on {owner['host'].split()[0]}"
+
+
+def _owner(tags: Mapping[str, str]) -> dict[str, Any] | None:
+    """Host, number and start of the process that a run's tags name; None if they name none, or what is none of ours."""
+    try:
+        owner = json.loads(tags.get("owner", ""))
+    except ValueError:
+        return None
+    return owner if isinstance(owner, dict) and owner.keys() >= {"host", "pid", "started"} else None
 
 
 def _host() -> str:

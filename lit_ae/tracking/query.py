@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 
 from lit_ae.errors import SettingError
 from lit_ae.tracking import sqlite_reads
-from lit_ae.tracking.store import client, store_uri
+from lit_ae.tracking.store import artifact_uri, client, store_uri
 from lit_ae.tracking.unsent import ServerGone, answered, has_no_answer
 
 
@@ -56,7 +56,7 @@ class Run:
             return sqlite_reads.history(self.id, key)
         with answered():
             history = client().get_metric_history(self.id, key)
-        return sorted({m.step: m.value for m in history}.items())
+        return sorted({m.step: sqlite_reads.as_logged(m.value) for m in history}.items())
 
     @property
     def checkpoint_name(self) -> str:
@@ -105,14 +105,15 @@ def _downloads() -> TemporaryDirectory[str]:
 def _as_run(run: Any) -> Run:
     info = run.info
     head = sqlite_reads.Head(info.run_id, info.status, info.start_time, info.end_time, str(info.artifact_uri))
-    return _made(head, dict(run.data.tags), dict(run.data.metrics), dict(run.data.params))
+    metrics = {key: sqlite_reads.as_logged(value) for key, value in run.data.metrics.items()}
+    return _made(head, dict(run.data.tags), metrics, dict(run.data.params))
 
 
 def _made(head: sqlite_reads.Head, tags: dict[str, str], metrics: dict[str, float], params: dict[str, str]) -> Run:
     return Run(
         id=head.id,
         model=tags.get("model", ""),
-        seed=int(tags.get("seed", -1)),
+        seed=_whole(tags.get("seed", "")),
         data=tags.get("data", ""),
         status=head.status,
         metrics=metrics,
@@ -120,8 +121,16 @@ def _made(head: sqlite_reads.Head, tags: dict[str, str], metrics: dict[str, floa
         params=params,
         start=head.start / 1000,
         end=head.end / 1000 if head.end else None,
-        artifact_uri=head.artifact_uri,
+        artifact_uri=artifact_uri(head.id, head.artifact_uri),
     )
+
+
+def _whole(text: str) -> int:
+    """The number that a tag holds; -1 if it holds none, as may be in a run of another tool."""
+    try:
+        return int(text)
+    except ValueError:
+        return -1
 
 
 def _read(where: sqlite_reads.Where) -> list[Run]:
@@ -134,20 +143,30 @@ def get_run(run_id: str) -> Run:
     """One run.
 
     Raises:
-        SettingError: no such run in this store, or the server does not answer.
+        SettingError: no such run in this store, or a deleted one, or the server does not answer.
     """
     if sqlite_reads.can_be_read():
         found = _read(sqlite_reads.of_id(run_id))
         if not found:
-            raise _unknown(run_id)
+            raise _deleted(run_id) if sqlite_reads.is_deleted(run_id) else _unknown(run_id)
         return found[0]
     from mlflow.exceptions import MlflowException
 
     try:
         with answered():
-            return _as_run(client().get_run(run_id))
+            run = client().get_run(run_id)
     except MlflowException as error:
         raise _unknown(run_id) from error
+    if run.info.lifecycle_stage == "deleted":
+        raise _deleted(run_id)
+    return _as_run(run)
+
+
+def _deleted(run_id: str) -> SettingError:
+    return SettingError(
+        f"run {run_id} has been deleted: restore it with `MLFLOW_TRACKING_URI={store_uri()} mlflow runs restore "
+        f"--run-id {run_id}`, or take another run"
+    )
 
 
 def _unknown(run_id: str) -> SettingError:

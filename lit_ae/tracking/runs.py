@@ -1,17 +1,20 @@
 """Writing to a run."""
 
 import json
+import posixpath
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from lit_ae.errors import SettingError
 from lit_ae.settings.whole_files import whole_file, write_whole
 from lit_ae.tracking import machine
 from lit_ae.tracking.query import get_run
@@ -20,7 +23,9 @@ from lit_ae.tracking.unsent import answered, ask_again, sent_or_kept
 
 BATCH = 1000  # MLflow's limit on metrics in one call
 PARAM_LENGTH = 6000  # MLflow's limit on a parameter's value
+KEY_LENGTH = 250  # the same on its name, and on that of a metric
 
+Value = TypeVar("Value")
 Logged: TypeAlias = tuple[Mapping[str, float], int, int]  # metrics, step, time in ms since 1970
 
 
@@ -73,7 +78,7 @@ def run_status(run_id: str) -> Iterator[None]:
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Log values under the same step in one call."""
-    write_all_metrics(run_id, [timed(metrics, step)])
+    write_all_metrics(run_id, [timed(valid_keys(metrics), step)])
 
 
 def timed(metrics: Mapping[str, float], step: int) -> Logged:
@@ -98,8 +103,34 @@ def write_metrics(run_id: str, metrics: Mapping[str, float], step: int, at: int)
 
 
 def valid_key(text: str) -> str:
-    """The text without characters that MLflow refuses in a metric's key, such as the brackets of a row's label."""
-    return re.sub(r"[^\w/. :-]", "", text)
+    """The text without what MLflow refuses in a key: signs such as brackets, empty folders, too many characters."""
+    plain = re.sub(r"[^\w/. :-]", "", text)
+    return posixpath.normpath(f"/{plain}").lstrip("/")[:KEY_LENGTH] or "_"
+
+
+def valid_keys(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The values under keys that MLflow takes; a line on standard error names each one that is changed.
+
+    Raises:
+        SettingError: two keys become the same.
+    """
+    old: dict[str, str] = {}
+    for key in values:
+        new = valid_key(key)
+        if new in old:
+            raise SettingError(
+                f"{old[new]!r} and {key!r} would both be called {new!r} in MLflow, which does not take all of their "
+                "characters: rename one"
+            )
+        if new != key:
+            _tell_of_new_name(key, new)
+        old[new] = key
+    return {new: values[key] for new, key in old.items()}
+
+
+@cache
+def _tell_of_new_name(key: str, new: str) -> None:
+    print(f"warning: MLflow does not take the name {key!r}: it is logged as {new!r}", file=sys.stderr)
 
 
 @sent_or_kept
@@ -111,7 +142,7 @@ def log_params(run_id: str, params: Mapping[str, object], epoch: int = 0) -> Non
     from mlflow.entities import Param
 
     known = get_run(run_id).params
-    values = {key: str(value)[:PARAM_LENGTH] for key, value in params.items()}
+    values = {key: str(value)[:PARAM_LENGTH] for key, value in valid_keys(params).items()}
     if epoch:
         later = {f"{key}/from_epoch_{epoch}": value for key, value in values.items() if known.get(key, value) != value}
         values |= later

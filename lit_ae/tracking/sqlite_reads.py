@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -47,8 +48,13 @@ def can_be_read() -> bool:
 
 
 def of_id(run_id: str) -> Where:
-    """One run, also a deleted one."""
-    return Where("runs.run_uuid = ?", (run_id,))
+    """One run that is not deleted."""
+    return Where("runs.run_uuid = ? and runs.lifecycle_stage = 'active'", (run_id,))
+
+
+def is_deleted(run_id: str) -> bool:
+    """Whether there is a deleted run of this id."""
+    return any(True for _ in _asked("select 1 from runs where run_uuid = ? and lifecycle_stage = 'deleted'", run_id))
 
 
 def tagged(experiment: str, tags: Mapping[str, str]) -> Where:
@@ -77,7 +83,7 @@ def metrics(where: Where) -> dict[str, dict[str, float]]:
     columns = ", ".join(f"latest_metrics.{name}" for name in ("run_uuid", "key", "value", "is_nan"))
     for run_id, key, value, nan in _of_runs("latest_metrics", columns, where):
         if key is not None:
-            found[run_id][intern(key)] = math.nan if nan else value
+            found[run_id][intern(key)] = as_logged(value, nan)
     return found
 
 
@@ -92,7 +98,14 @@ def params(where: Where) -> dict[str, dict[str, str]]:
 
 def history(run_id: str, key: str) -> list[tuple[int, float]]:
     """(step, value) pairs of a metric, in order; of several values of a step the last."""
-    return list({step: math.nan if nan else value for step, value, nan in _asked(HISTORY, run_id, key)}.items())
+    return list({step: as_logged(value, nan) for step, value, nan in _asked(HISTORY, run_id, key)}.items())
+
+
+def as_logged(value: float, nan: bool = False) -> float:
+    """A metric's value as it was logged: MLflow's database holds an infinite one as the largest number."""
+    if nan:
+        return math.nan
+    return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value
 
 
 def _of_runs(table: str, columns: str, where: Where) -> Iterator[Any]:

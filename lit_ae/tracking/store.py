@@ -5,6 +5,8 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from lit_ae.errors import SettingError
 from lit_ae.settings.imports import importing
@@ -25,6 +27,17 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow
 def store_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or the sqlite store under ./mlruns, absolute."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STORE / 'mlflow.db').resolve()}"
+
+
+def artifact_uri(run_id: str, noted: str) -> str:
+    """Where a run's artifacts are: as MLflow noted it, or beside the store of this folder, if moved with it."""
+    from lit_ae.tracking.store_check import sqlite_file
+
+    uri, database = urlparse(noted), sqlite_file(store_uri())
+    if uri.scheme != "file" or Path(url2pathname(uri.path)).parents[1].is_dir():
+        return noted
+    of_this_folder = database is not None and database.resolve().parent == STORE.resolve()
+    return (STORE / "artifacts" / run_id / "artifacts").resolve().as_uri() if of_this_folder else noted
 
 
 def creation_lock(database: Path) -> "BaseFileLock":

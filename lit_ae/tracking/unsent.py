@@ -103,7 +103,9 @@ def send_unsent(everywhere: bool = False) -> list[str]:
                 raise ServerGone from error
             reason = " ".join(str(error).split())
             raise SettingError(
-                f"what is kept in {folder} cannot be sent ({reason}): delete it to give it up"
+                f"what is kept in {folder} was refused by the MLflow server {store_uri()} ({reason}) and stays there. "
+                "Put that right (for a server with a password: MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD), then run `lit-ae sync`. Deleting the folder loses these values"
             ) from error
         finally:
             os.environ.pop("MLFLOW_TRACKING_URI")

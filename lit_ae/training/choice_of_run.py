@@ -1,10 +1,12 @@
 """Which MLflow run a command belongs to, and which of its checkpoints it loads."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 
 from lit_ae import tracking
@@ -41,22 +43,26 @@ class Wanted:
         """The run's id; None for a new run.
 
         Raises:
-            SettingError: there is no such run, or none with these settings and a checkpoint.
+            SettingError: there is no such run, or none with these settings and a checkpoint, or another process is
+                working on the one that is named.
         """
         if self.run_id is not None:
-            return tracking.get_run(self.run_id).id
+            return refuse_of_another(tracking.get_run(self.run_id)).id
         if self.ckpt_path is not None and self.ckpt_path not in NAMED:
             found = read_checkpoint(Path(self.ckpt_path)).get("run_id")
-            return tracking.get_run(found).id if found else None
+            return refuse_of_another(tracking.get_run(found)).id if found else None
         if self.subcommand == "fit" and not (self.resume or self.ckpt_path):
             return None
         runs = self._of_these_settings()
         if self.resume:
             runs = [run for run in runs if run.status in ("KILLED", "FAILED") and _can_be_read(run)]
-        trained = next((run for run in runs if run.checkpoint), None)
+        others = [run for run in runs if _is_of_another(run)]
+        trained = next((run for run in runs if run.checkpoint and run not in others), None)
         if trained is None and self.resume:
             print("--resume: no unfinished run with these settings has a checkpoint, so training starts in a new run")
             return None
+        if trained is None and others:
+            refuse_of_another(others[0])
         if trained is None:
             lacking = f"run {runs[0].id}, trained with these settings, has no checkpoint" if runs else (
                 "no run in this store was trained with these settings"
@@ -116,6 +122,26 @@ def _can_be_read(run: tracking.Run) -> bool:
         print(f"--resume leaves run {run.id} out: {error}")
         return False
     return True
+
+
+def refuse_of_another(run: tracking.Run) -> tracking.Run:
+    """The run itself, unless another process is working on it, which would end with its status and its checkpoints.
+
+    Raises:
+        SettingError: one is; the message names it.
+    """
+    if _is_of_another(run):
+        raise SettingError(
+            f"{tracking.owner_name(run.tags)} is working on run {run.id}: wait until it has ended, or stop it; a "
+            "checkpoint of it can meanwhile be tested by --trainer.logger=false --ckpt_path=FILE"
+        )
+    return run
+
+
+def _is_of_another(run: tracking.Run) -> bool:
+    """Whether another process is working on a run; for further processes of one training, the first of them decides."""
+    first = getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("NODE_RANK", "0") == "0"
+    return first and run.status == "RUNNING" and tracking.is_alive(run.tags) and not tracking.is_own(run.tags)
 
 
 def refuse_without_more(trainer: Trainer, content: Mapping[str, Any], run_id: str | None) -> None:

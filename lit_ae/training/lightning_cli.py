@@ -1,18 +1,15 @@
 """`lit-ae fit | validate | test | predict`: stock LightningCLI over stacked YAML, tracked in MLflow."""
 
 import json
-import logging
-import os
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 import yaml
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
 
 import lit_ae.callbacks
 import lit_ae.data
@@ -31,28 +28,20 @@ from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.bounds import check_bounds
 from lit_ae.training.callback_selection import keep_only_scores, refuse_callbacks, set_aside
 from lit_ae.training.checkpoint_files import write_whole_checkpoints
-from lit_ae.training.choice_of_run import Wanted, refuse_without_more
+from lit_ae.training.choice_of_run import Wanted, refuse_of_another, refuse_without_more
+from lit_ae.training.data_of_run import refuse_other_data
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
-from lit_ae.training.own_settings import add_settings, is_set
+from lit_ae.training.own_settings import add_settings, is_set, refuse_of_a_run
 from lit_ae.training.precision import precision_for
 from lit_ae.training.predict_callback import WritePredictions
 from lit_ae.training.progress_bar import StepsBar
+from lit_ae.training.quiet import quiet
 from lit_ae.training.run_settings import flat, settings_hash
 from lit_ae.training.tracking_callback import Tracking
 from lit_ae.training.what_next import on_terminal, what_next
 
-warnings.filterwarnings("ignore", ".*does not have many workers.*")
-warnings.filterwarnings("ignore", ".*IterableDataset.*__len__.*")
-warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec..*")
-warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # terms are logged by the epoch
-warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # values are reduced over all processes before they are logged
-warnings.filterwarnings("ignore", ".*intended to run from within Python.*")  # sys.argv is kept: ddp needs it
-logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
-
-if not torch.cuda.is_available():
-    # Lightning makes PyTorch look for GPUs by NVML, and every optimiser step would then search for its library again
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+quiet()
 
 LINKED = ("input_shape", "num_classes")  # what a model takes from the data module
 
@@ -129,6 +118,9 @@ class AutoencoderCLI(LightningCLI):
             writers = [WritePredictions(self.model, self._get(self.config, "output"), split)]
         self._dump_config()
         tracked = self._get(self.config_init, "trainer.logger") in (None, True)
+        if not tracked:
+            refuse_of_a_run(self.config[self.requested].as_dict())
+            rank_zero_info("trainer.logger is set, so that nothing goes to MLflow")
         self.found_run = self._find_run() if tracked else None
         self._choose_precision()
         if tracked:
@@ -177,9 +169,13 @@ class AutoencoderCLI(LightningCLI):
             return
         logger.run_id = self.found_run  # on every rank, since each loads its weights
         self._checkpoint(subcommand)  # refuse one that does not fit before the run is changed
+        if self.found_run and not (subcommand == "predict" and self._get(self.config, "split") == "all"):
+            refuse_other_data(self.found_run, self.datamodule, self.config_dump)
         if getattr(rank_zero_only, "rank", 0) != 0:
             self._execute(subcommand)
             return
+        if logger.run_id and not self.run_id:
+            refuse_of_another(tracking.get_run(logger.run_id))  # who may have begun while the data were loaded
         logger.run_id = logger.run_id or self._create_run()
         owned = nullcontext() if self.run_id else tracking.owned(logger.run_id)  # else by who gave the run
         with owned, tracking.run_status(logger.run_id):

@@ -6,9 +6,12 @@ from typing import Literal
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_ae.errors import SettingError
 from lit_ae.evaluation.predictions import FORMATS
 from lit_ae.settings.yaml_reader import read_yaml
 from lit_ae.training.faults import config_files
+
+OF_A_RUN = ("run_id", "run_name", "resume", "figures")  # what they say concerns the MLflow run alone
 
 
 def add_settings(parser: LightningArgumentParser, subcommand: str) -> None:
@@ -57,6 +60,20 @@ def add_settings(parser: LightningArgumentParser, subcommand: str) -> None:
             default=None,
             help="class names of the score callbacks to run, such as [Clustering,LinearProbe]; null, or if the "
             "model's own class is among them: all",
+        )
+
+
+def refuse_of_a_run(settings: Mapping[str, object]) -> None:
+    """Refuse, for a command without an MLflow run, the settings that only a run has.
+
+    Raises:
+        SettingError: one of them is set.
+    """
+    found = [f"--{name}" for name in OF_A_RUN if settings.get(name)]
+    if found:
+        raise SettingError(
+            f"{' and '.join(found)} {'need' if found[1:] else 'needs'} an MLflow run, which there is none of with "
+            "trainer.logger: leave out one or the other"
         )
 
 

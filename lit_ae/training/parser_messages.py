@@ -53,7 +53,11 @@ def explain(message: str, parser: ArgumentParser | None = None) -> str:
 
 def _fault(match: re.Match[str], setting: str, owner: str, taker: str, parser: ArgumentParser | None) -> str:
     rest = match.string[match.start() :]
-    if name := match["bare"] or match["attribute"] or match["module"]:
+    if module := match["module"]:
+        return (
+            f"{setting}: the module {module} of a class_path was not found: set PYTHONPATH to the folder that holds it"
+        )
+    if name := match["bare"] or match["attribute"]:
         name = name.rpartition(".")[2]
         return f"{setting}: there is no class {name!r}{_near_class(name, setting, taker)}"
     if option := match["option"]:

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -12,14 +11,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lit_ae import tracking
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import SPLITS
-from lit_ae.errors import SettingError
 from lit_ae.evaluation.access import whole_split_is_scored
-from lit_ae.models.settings import bare
 from lit_ae.tracking import machine
 from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.scored_weights import described, load_current, load_kept, store_average
-
-DIGEST = "data_digest"  # tag of a run: that of all its samples
 
 
 class Tracking(Callback):
@@ -33,8 +28,6 @@ class Tracking(Callback):
 
     def __init__(self, config: str) -> None:
         self.config = config
-        self.before = ""  # the same of the training that this one goes on with
-        self.trained = False  # whether this process has trained the model
         self.kept = ""  # what the weights are that this training has kept
         self.loaded = ""  # what the weights are that a separate test has loaded
 
@@ -48,40 +41,18 @@ class Tracking(Callback):
         if logger and logger.run_id and trainer.is_global_zero and stage == "fit":
             before = tracking.get_run(logger.run_id).artifact("config.yaml") if logger.resumed_after else None
             if before is not None:
-                self.before = before.read_text(encoding="utf-8")
-                tracking.log_text(logger.run_id, self.before, f"config_until_epoch_{logger.resumed_after}.yaml")
+                text = before.read_text(encoding="utf-8")
+                tracking.log_text(logger.run_id, text, f"config_until_epoch_{logger.resumed_after}.yaml")
             tracking.log_text(logger.run_id, self.config, "config.yaml")
             logger.log_json(machine.environment(), "environment.json")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the data set, which is loaded by now; refuse another one than that of the training before."""
+        """Log the data set, which is loaded by now."""
         logger, data = run_logger(trainer), trainer.datamodule  # type: ignore[attr-defined]
-        self._refuse_changed_data(trainer, self.before)
         if logger and logger.run_id and trainer.is_global_zero and isinstance(data, BaseDataModule):
             sizes = {str(name): len(data.split(name)) for name in SPLITS}
             tracking.log_dataset(logger.run_id, data.name, data.digest(), "train", sizes)
-            tracking.set_tags(logger.run_id, {DIGEST: data.digest()})
-
-    def _refuse_changed_data(self, trainer: Trainer, before: str) -> None:
-        """Refuse, in every process, to go on with data that have changed under the same settings.
-
-        Args:
-            before: the settings of the run's training as YAML; empty: nothing is to be compared.
-
-        Raises:
-            SettingError: a file of the data is another one than it was in training.
-        """
-        logger, data, said = run_logger(trainer), trainer.datamodule, ""  # type: ignore[attr-defined]
-        if before and logger and logger.run_id and trainer.is_global_zero and isinstance(data, BaseDataModule):
-            digest, same = tracking.get_run(logger.run_id).tags.get(DIGEST), _data_settings(before)
-            if digest and same == _data_settings(self.config) and digest != data.digest():
-                said = (
-                    f"the data of {data.name} have changed since run {logger.run_id} was trained (their digest was "
-                    f"{digest} and is {data.digest()}): training and test samples would be mixed; restore the file, or "
-                    "train a new run"
-                )
-        if said := trainer.strategy.broadcast(said):
-            raise SettingError(said)
+            tracking.set_tags(logger.run_id, {tracking.DIGEST: data.digest()})
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store the run's id, so that `test --ckpt_path` finds the run, and averaged weights.
@@ -114,7 +85,6 @@ class Tracking(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load the weights that are kept, say which they are, and upload checkpoints to artifacts elsewhere."""
-        self.trained = True
         logger, found = run_logger(trainer), load_kept(trainer, pl_module)
         if logger and logger.run_id and trainer.is_global_zero:
             if found is not None:
@@ -126,9 +96,6 @@ class Tracking(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say which weights are scored, and keep the scores of fewer samples apart from those of the whole split."""
         logger = run_logger(trainer)
-        if not self.trained:
-            stored = tracking.get_run(logger.run_id).artifact("config.yaml") if logger and logger.run_id else None
-            self._refuse_changed_data(trainer, stored.read_text(encoding="utf-8") if stored else "")
         if logger and isinstance(trainer.datamodule, BaseDataModule):  # type: ignore[attr-defined]
             logger.limited = not whole_split_is_scored(trainer)
             if logger.limited and trainer.is_global_zero:
@@ -175,12 +142,6 @@ def _logged_later(run_id: str, epoch: int) -> dict[tuple[str, int], float]:
     run = tracking.get_run(run_id)
     keys = [key for key in run.metrics if key.startswith(("train/", "val/"))]
     return {(key, step): value for key in keys for step, value in run.history(key) if step > epoch}
-
-
-def _data_settings(config: str) -> object:
-    """What a run's settings say of its data; with its seed, which chooses among the labelled samples."""
-    settings = yaml.safe_load(config)
-    return bare([settings.get("data"), settings.get("seed_everything")])
 
 
 def _log_lost(logger: RunLogger, checkpoint: dict[str, Any], trainer: Trainer) -> None:
