@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback
 
 import lit_ae as library
 from lit_ae import tracking
+from lit_ae.training.choice_of_run import Wanted
 
 KILLED_IN_3 = f"--trainer.callbacks+={__name__}.Interrupted"
 
@@ -175,6 +177,13 @@ def test_a_run_that_another_process_trains_is_left_to_it(store, lit_ae, settings
     first, second = the_runs()
     assert first == before
     assert "test/mse" in second.metrics
+    wanted = [
+        Wanted(subcommand, "lit_ae", first.tags["config_hash"], {}, None, None, resume)
+        for subcommand, resume in (("test", False), ("fit", True))
+    ]
+    assert [one.find() for one in wanted] == [second.id, None]
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert [one.find() for one in wanted] == [first.id] * 2, "what the first of several processes has taken up"
 
 
 def table(rows, name="table.csv", kinds="ab"):

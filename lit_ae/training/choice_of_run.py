@@ -55,7 +55,7 @@ class Wanted:
             return None
         runs = self._of_these_settings()
         if self.resume:
-            runs = [run for run in runs if run.status in ("KILLED", "FAILED") and _can_be_read(run)]
+            runs = [run for run in runs if _is_unfinished(run) and _can_be_read(run)]
         others = [run for run in runs if _is_of_another(run)]
         trained = next((run for run in runs if run.checkpoint and run not in others), None)
         if trained is None and self.resume:
@@ -74,11 +74,11 @@ class Wanted:
         return trained.id
 
     def _of_these_settings(self) -> list[tracking.Run]:
-        """Finished runs first, and newer ones before older ones."""
+        """Finished runs first, and newer ones before older ones; before all, what the first process has taken up."""
         runs = tracking.search(self.experiment, config_hash=self.own_hash) or [
             run for run in tracking.search(self.experiment, **self.tags) if stored_hash(run) == self.own_hash
         ]
-        return sorted(runs, key=lambda run: run.status != "FINISHED")
+        return sorted(runs, key=lambda run: (not _is_of_the_first(run), run.status != "FINISHED"))
 
     def checkpoint(self, run_id: str | None) -> Path | None:
         """The checkpoint to load; None: training starts with untrained weights.
@@ -138,10 +138,26 @@ def refuse_of_another(run: tracking.Run) -> tracking.Run:
     return run
 
 
+def _is_unfinished(run: tracking.Run) -> bool:
+    return run.status in ("KILLED", "FAILED") or _is_of_the_first(run)
+
+
 def _is_of_another(run: tracking.Run) -> bool:
-    """Whether another process is working on a run; for further processes of one training, the first of them decides."""
-    first = getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("NODE_RANK", "0") == "0"
-    return first and run.status == "RUNNING" and tracking.is_alive(run.tags) and not tracking.is_own(run.tags)
+    """Whether another process is working on a run, which is none of this training."""
+    return _is_held(run) and not _is_further_process()
+
+
+def _is_of_the_first(run: tracking.Run) -> bool:
+    """Whether this is a further process of a training or test, and the first one has taken up the run already."""
+    return _is_held(run) and _is_further_process()
+
+
+def _is_held(run: tracking.Run) -> bool:
+    return run.status == "RUNNING" and tracking.is_alive(run.tags) and not tracking.is_own(run.tags)
+
+
+def _is_further_process() -> bool:
+    return getattr(rank_zero_only, "rank", 0) != 0 or os.environ.get("NODE_RANK", "0") != "0"
 
 
 def refuse_without_more(trainer: Trainer, content: Mapping[str, Any], run_id: str | None) -> None:
