@@ -40,7 +40,8 @@ def test_a_split_is_kept_on_a_gpu_that_has_room(
     monkeypatch.setattr(ArrayDataset, "to", copy)
     data = Digits(limit=100, num_workers=workers)
     strategy = SimpleNamespace(root_device=torch.device(device))
-    data.trainer = SimpleNamespace(strategy=strategy, distributed_sampler_kwargs=None)  # type: ignore[assignment]
+    trainer = SimpleNamespace(strategy=strategy, world_size=1, distributed_sampler_kwargs=None)
+    data.trainer = trainer  # type: ignore[assignment]
     used = [data.train_dataloader().dataset, data.train_dataloader().dataset]
     assert used[0] is used[1]
     assert (used[0] is not data.split("train")) == moved

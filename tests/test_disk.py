@@ -17,6 +17,7 @@ import lit_ae as library
 from lit_ae import tracking
 from lit_ae.data.genes import Genes
 from lit_ae.errors import SettingError
+from lit_ae.evaluation.predictions import writer
 from lit_ae.settings.whole_files import whole_file, write_whole
 
 PACKAGE = Path(library.__file__).parent
@@ -132,12 +133,15 @@ def test_disk_full_during_training(trained, full, failing, settings, what):
 
 @pytest.mark.parametrize("ending", ["npz", "parquet"])
 def test_disk_full_during_a_prediction(trained, full, failing, settings, ending):
-    Path(f"out.{ending}").write_text("the last good one")
+    path = Path(f"out.{ending}")
+    with writer(path) as file:  # the last good one
+        file.write({name: np.arange(2) for name in ("index", "label", "codes")})
+    before = path.read_bytes()
     full("out")
     line = failing("predict", *settings("ae"), f"--output=out.{ending}")
     assert all(part in line for part in (f"out.{ending} cannot be written", "free some space"))
-    assert Path(f"out.{ending}").read_text() == "the last good one"
-    assert [path.name for path in Path().iterdir() if ending in path.name] == [f"out.{ending}"]
+    assert path.read_bytes() == before
+    assert [found for found in Path().iterdir() if ending in found.name] == [path]
 
 
 def test_database_that_becomes_full(own_database, failing, settings):

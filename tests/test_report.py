@@ -1436,7 +1436,7 @@ def test_brackets_in_names_are_neither_styles_nor_left_out_on_the_terminal(runs,
     renamed = study(name="made", models=rows, comparisons=[], figures=[], published={}, title="made")
     print_status(renamed, dataclasses.replace(renamed.profiles["quick"], name="quick [x]"), as_json=False)
     job = next(iter(jobs(renamed, renamed.profiles["quick"])))
-    with Bar(LocalExecutor(1), 1, lambda: 0.0) as bar:
+    with Bar(LocalExecutor(1), 1, worked=lambda: 0.0, left=lambda: 0.0) as bar:
         bar.tell(renamed, job, "FAILED: [/x]")
     said = capsys.readouterr().out
     for name in (*names.values(), "quick [x]", "AE [tuned], seed 0: FAILED: [/x]"):
