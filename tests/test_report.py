@@ -1097,16 +1097,6 @@ def test_cards_state_protocol_versions_times_and_epochs(runs, tmp_path):
     assert "## Notes\n\n### What to mind\n\nmind the &lt;gap>\n\na note without a title\n" in text
 
 
-def test_rows_of_different_revisions_are_said(runs, tmp_path):
-    for run in runs:
-        if run.model == "GAN":
-            run.tags["git_sha"] = "another"
-    text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
-    split = "AE, β-VAE: 0123456789ab; GAN: another"
-    assert dict(markdown_table(text, "## Runs")[1:])["git revision"] == split
-    assert f"the runs were not all made by the same git revision of the code: {split}" in text[: text.index("## ")]
-
-
 def test_the_card_of_models_names_all_files_of_a_row(runs, tmp_path):
     models, mine = study().models, tmp_path / "mine.yaml"
     mine.write_text("model: AE")
@@ -1139,17 +1129,26 @@ def test_the_legend_says_what_the_table_has(runs, tmp_path):
         assert "the published figure; " not in text
 
 
-def test_the_precision_is_on_the_card_and_a_mixture_is_said(runs, tmp_path):
+@pytest.mark.parametrize(
+    ("entry", "kept_in", "name", "usual", "other", "said"),
+    [
+        ("precision", "params", "trainer.precision", "32-true", "bf16-mixed", "computed in the same precision"),
+        ("git revision", "tags", "git_sha", "0123456789ab", "another", "made by the same git revision of the code"),
+    ],
+)
+def test_what_all_runs_share_is_on_the_card_and_a_mixture_is_said(
+    runs, tmp_path, entry, kept_in, name, usual, other, said
+):
     text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
-    assert dict(markdown_table(text, "## Runs")[1:])["precision"] == "32-true"
-    assert "same precision" not in text
+    assert dict(markdown_table(text, "## Runs")[1:])[entry] == usual
+    assert said not in text
     for run in runs:
         if run.model == "GAN":
-            run.params["trainer.precision"] = "bf16-mixed"
+            getattr(run, kept_in)[name] = other
     text = build_report(study(), "full", tmp_path).markdown.read_text("utf-8")
-    split = "AE, β-VAE: 32-true; GAN: bf16-mixed"
-    assert dict(markdown_table(text, "## Runs")[1:])["precision"] == split
-    assert f"the runs were not all computed in the same precision: {split}" in text[: text.index("## ")]
+    split = f"AE, β-VAE: {usual}; GAN: {other}"
+    assert dict(markdown_table(text, "## Runs")[1:])[entry] == split
+    assert f"the runs were not all {said}: {split}" in text[: text.index("## ")]
 
 
 @pytest.mark.parametrize(
