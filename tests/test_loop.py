@@ -1,5 +1,6 @@
 """Several steps in a call of `training_step` against Lightning's own step: the same weights, values and files."""
 
+from contextlib import suppress
 from functools import partial, wraps
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
 from lightning.pytorch.loggers import CSVLogger
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR
@@ -24,6 +25,7 @@ from lit_ae.models.pca import PCA
 from lit_ae.models.rbm import RBM
 from lit_ae.models.vae import VAE
 from lit_ae.models.wae_gan import WAEGAN
+from lit_ae.nets.subnormal_numbers import flushed_subnormals
 from lit_ae.objectives.schedules import LinearSchedule
 from lit_ae.training.by_step import counts_read_by
 from lit_ae.training.loop import Calls, several_steps_a_call
@@ -540,3 +542,28 @@ def test_small_samples_come_16_batches_at_a_time(tmp_path):
     sizes = Sizes()
     assert fitted(tmp_path, None, callbacks=[sizes], max_epochs=1).steps == 16
     assert sizes.seen == [256, 34]
+
+
+def is_flushed():
+    return (torch.tensor(2.0**-120) * 2.0**-10).item() == 0
+
+
+def test_subnormal_numbers_are_zeros_while_a_model_is_trained(tmp_path):
+    """In the means of Adam, where inactive units leave them, they took a processor ten times as long."""
+    found = []
+    noted = LambdaCallback(on_train_batch_end=lambda *_: found.append(is_flushed()))
+    fitted(tmp_path, None, callbacks=[noted], max_epochs=1)
+    assert set(found) == {True}
+    assert not is_flushed()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_subnormal_numbers_are_treated_as_before_once_training_has_ended_or_failed(before):
+    torch.set_flush_denormal(before)
+    try:
+        with suppress(KeyboardInterrupt), flushed_subnormals():
+            assert is_flushed()
+            raise KeyboardInterrupt
+        assert is_flushed() is before
+    finally:
+        torch.set_flush_denormal(False)
