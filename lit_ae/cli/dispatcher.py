@@ -29,6 +29,7 @@ A study (models x seeds) and its report; EXPERIMENT is a file, or a name that `l
   study status EXPERIMENT    show which runs are done, running and missing
   study jobs EXPERIMENT      print a command for each missing run, for the machines or the queue of a cluster
   study job EXPERIMENT ...   do one of these runs
+  study export|import EXPERIMENT --folder FOLDER   carry finished runs to another machine, as plain files
   tune EXPERIMENT            search for a row's settings on the validation split, and add the best as a row
   report EXPERIMENT ...      write the report's tables, figures and page from the runs in MLflow
 

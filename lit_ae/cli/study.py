@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def study(argv: Sequence[str]) -> int:
     """One command on studies; returns the exit status."""
     args = _study_parser().parse_args(argv)
-    from lit_ae.studies import runner, single_runs, status
+    from lit_ae import tracking
+    from lit_ae.studies import run_folders, runner, single_runs, status
 
     studies = _load(args)
     if args.command == "run":
@@ -31,6 +32,17 @@ def study(argv: Sequence[str]) -> int:
     if args.command == "jobs":
         for line in single_runs.commands(study, profile, args.experiments[0], args.format):
             print(line)
+        return 0
+    if args.command == "export":
+        n = run_folders.export_runs(study, profile, args.folder, args.checkpoints)
+        print(f"{n} {'run' if n == 1 else 'runs'} written to {args.folder}")
+        return 0
+    if args.command == "import":
+        done = run_folders.import_runs(study, profile, args.folder)
+        print(
+            f"{done.added} runs added to {tracking.store_uri()}, {done.known} were there already"
+            + (f"; {done.stale} of the added ones have other settings than the study now" if done.stale else "")
+        )
         return 0
     return single_runs.run_one(study, profile, args.model, args.seed, args.threads)
 
@@ -55,15 +67,17 @@ def sync(argv: Sequence[str]) -> int:
 
 def _study_parser() -> argparse.ArgumentParser:
     parser = Parser("lit-ae study", description="Run a study, or show its progress.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|status|jobs|job")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|status|jobs|job|export|import")
     run = commands.add_parser(
         "run", help="do the runs that are missing or whose settings have changed, then write the report"
     )
     status = commands.add_parser("status", help="show which runs are done, running and missing")
     jobs = commands.add_parser("jobs", help="print a command for each run that is to be done, one a line")
     job = commands.add_parser("job", help="do one run of a study, as `study run` would")
+    export = commands.add_parser("export", help="write the finished runs to a folder, for another machine")
+    take = commands.add_parser("import", help="add the runs of such a folder to this store")
     add_study_arguments(run, several=True)
-    for one in (status, jobs, job):
+    for one in (status, jobs, job, export, take):
         add_study_arguments(one, several=False)
     add_engine(run)
     run.add_argument(
@@ -79,6 +93,9 @@ def _study_parser() -> argparse.ArgumentParser:
     job.add_argument("--model", required=True, help="row of the study")
     job.add_argument("--seed", type=int, required=True, help="seed of the profile")
     job.add_argument("--threads", type=int, default=1, help="number of threads (default: %(default)s)")
+    for one in (export, take):
+        one.add_argument("--folder", type=Path, required=True, help="folder with a folder for each run")
+    export.add_argument("--checkpoints", action="store_true", help="with the trained weights, which take most space")
     return parser
 
 

@@ -37,9 +37,11 @@ from lit_ae.tracking.runs import (
     timed,
     valid_key,
     write_all_metrics,
+    write_end,
 )
 from lit_ae.tracking.samples import log_samples, sample_values
 from lit_ae.tracking.shared import shared_with_study
+from lit_ae.tracking.sqlite_reads import as_logged
 from lit_ae.tracking.store import STORE, client, experiment_id, store_uri
 from lit_ae.tracking.unsent import ServerGone, send_unsent, unsent_runs, waits
 from lit_ae.tracking.uploads import fetch_checkpoints, has_last_checkpoint, is_whole, upload_checkpoints
@@ -52,6 +54,7 @@ __all__ = [
     "ServerGone",
     "add_protocol",
     "add_score_versions",
+    "as_logged",
     "checkpoint_folder",
     "children",
     "client",
@@ -97,4 +100,5 @@ __all__ = [
     "valid_key",
     "waits",
     "write_all_metrics",
+    "write_end",
 ]

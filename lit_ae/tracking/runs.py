@@ -29,13 +29,24 @@ Value = TypeVar("Value")
 Logged: TypeAlias = tuple[Mapping[str, float], int, int]  # metrics, step, time in ms since 1970
 
 
-def create_run(experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
-    """Create a run and return its id; its status is RUNNING until `end_run` changes it."""
+def create_run(
+    experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None, start: float | None = None
+) -> str:
+    """Create a run and return its id; its status is RUNNING until `end_run` changes it.
+
+    Args:
+        experiment: is created if need be.
+        name: of the run.
+        tags: of the run; `git_sha` is added if it is missing.
+        parent: id of its parent run.
+        start: in seconds since 1970; None: now.
+    """
     all_tags = {**tags} if "git_sha" in tags else {"git_sha": machine.git_sha(), **tags}
     if parent is not None:
         all_tags["mlflow.parentRunId"] = parent
     with answered():
-        run = client().create_run(experiment_id(experiment), run_name=name, tags=all_tags)
+        at = None if start is None else round(start * 1000)
+        run = client().create_run(experiment_id(experiment), run_name=name, tags=all_tags, start_time=at)
     return str(run.info.run_id)
 
 
