@@ -16,10 +16,11 @@ from lit_ae.data.array import Array
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import ArrayDataset, Splits
 from lit_ae.data.digits import Digits
-from lit_ae.errors import SettingError
+from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.evaluation import Evaluation
-from lit_ae.metrics.reconstruction.anomaly import detection_scores, threshold_scores
+from lit_ae.metrics.reconstruction.anomaly import auroc_by_sample, detection_scores, threshold_scores
 from lit_ae.plots.histograms import histograms
+from lit_ae.statistics import paired_test_over_samples
 
 
 def made(n=2000, share=0.1, ties=False, seed=0):
@@ -46,6 +47,39 @@ def test_detection_against_scikit_learn(agrees, ties):
     ranks = torch.unique(scores, return_inverse=True)[1] / len(scores)
     specificity = binary_specificity_at_sensitivity(ranks, anomalous.long(), 0.95)[0]
     agrees("anomaly FPR95", "torchmetrics", data, found["fpr95"], 1 - specificity.item(), abs=1e-6)
+
+
+def delong(first, second, anomalous):
+    """AUROCs of two scores and their covariance [2, 2], by every pair of an anomaly and a normal sample."""
+    parts, areas = [], []
+    for scores in (first, second):
+        pairs = scores[anomalous, None] - scores[None, ~anomalous]
+        right = (pairs > 0).double() + 0.5 * (pairs == 0).double()
+        areas.append(right.mean())
+        parts.append((right.mean(1), right.mean(0)))
+    of_kind = (torch.stack([part[kind] for part in parts]) for kind in (0, 1))
+    return torch.stack(areas), sum(torch.cov(each) / each.shape[1] for each in of_kind)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_auroc_by_sample_gives_the_test_of_delong(agrees, ties):
+    first, anomalous = made(300, 0.2, ties)
+    second = first + 40 * torch.randn(300, generator=torch.Generator().manual_seed(1))
+    areas, covariance = delong(first.double(), second.double(), anomalous)
+    values = torch.stack([auroc_by_sample(scores, anomalous) for scores in (first, second)])
+    data = f"300 made scores{' with ties' * ties}"
+    agrees("AUROC by sample", "every pair", data, values.mean(1), areas, rel=1e-9)
+    agrees("its covariance", "DeLong 1988", data, torch.cov(values) / 300, covariance, rel=1e-9)
+    test = paired_test_over_samples(values[:1].numpy(), values[1:].numpy())
+    z = (areas[0] - areas[1]) / (covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]).sqrt()
+    agrees("test of two AUROCs", "DeLong 1988", data, test.t, z, rel=1e-9)
+
+
+def test_auroc_by_sample_needs_two_of_each_kind():
+    scores = torch.arange(5.0)
+    with pytest.raises(NotComputable, match="1 anomalies and 4 normal"):
+        auroc_by_sample(scores, scores > 3)
+    assert auroc_by_sample(scores, scores > 2).mean() == 1
 
 
 def test_fpr95_by_hand():
@@ -191,6 +225,8 @@ def run_test(module, data, monkeypatch):
         enable_model_summary=False, callbacks=[evaluation, Anomaly(0.9)],
     )  # fmt: skip
     (metrics,) = run.test(module, datamodule=data, verbose=False)
+    for key, values in evaluation._by_place(len(data.split("test"))).items():
+        assert np.nanmean(values) == pytest.approx(metrics[f"test/{key}"], rel=1e-6)
     found = {k.removeprefix("test/anomaly/"): v for k, v in metrics.items() if k.startswith("test/anomaly/")}
     return found, evaluation.left_out.get("Anomaly", evaluation.protocol.get("anomaly")), figures
 

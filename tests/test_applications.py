@@ -35,7 +35,7 @@ from lit_ae.metrics.codes.active_learning import (
     margin,
     predictive_variance,
 )
-from lit_ae.metrics.codes.augmentation import recall_and_accuracy, transferred_codes
+from lit_ae.metrics.codes.augmentation import rightly_classified, transferred_codes
 from lit_ae.metrics.codes.components import principal_components
 from lit_ae.metrics.reconstruction.compression import deflated_bytes, jpeg, png_bytes, quantise, restore
 from lit_ae.metrics.reconstruction.filters import FILTERS, best_filter, filtered
@@ -289,14 +289,14 @@ def test_without_spread_among_the_others_codes_are_repeated():
 
 def test_recall_against_scikit_learn(agrees):
     x, y, x_test, y_test = (torch.from_numpy(part) for part in small_digits())
-    found = recall_and_accuracy(x / 16, y, x_test / 16, y_test, 8)
+    right = rightly_classified(x / 16, y, x_test / 16, y_test)
+    found = right[y_test == 8].mean(), right.mean()
     model = LogisticRegression(max_iter=2000, tol=1e-6).fit(x / 16, y)
     predicted = model.predict(x_test / 16)
     theirs = recall_score(y_test, predicted, average=None)[8], (predicted == y_test.numpy()).mean()
     agrees("minority recall and accuracy", "scikit-learn", "800 digits", found, theirs, abs=0.01)
-    for label, rows in ((11, y >= 0), (8, y == 8)):
-        with pytest.raises(ValueError, match="recall of class"):
-            recall_and_accuracy(x[rows], y[rows], x_test, y_test, label)
+    with pytest.raises(ValueError, match="at least two classes"):
+        rightly_classified(x[y == 8], y[y == 8], x_test, y_test)
 
 
 # -- components ------------------------------------------------------------------------------------------------------
@@ -363,7 +363,16 @@ def scored():
     run.fit(module, datamodule=data)
     (scores,) = run.test(module, datamodule=data, verbose=False)
     patch.undo()
-    return SimpleNamespace(scores=scores, protocol=evaluation.protocol, shown=shown, module=module, data=data)
+    kept = evaluation._by_place(len(data.split("test")))
+    return SimpleNamespace(
+        scores=scores, protocol=evaluation.protocol, shown=shown, module=module, data=data, kept=kept
+    )
+
+
+def test_values_of_single_samples_have_the_score_as_their_mean(scored):
+    assert {f"minority/recall_{way}" for way in ("plain", "oversampled", "synthetic")} < scored.kept.keys()
+    for name, values in scored.kept.items():
+        assert np.nanmean(values) == pytest.approx(scored.scores[f"test/{name}"], rel=1e-5), name
 
 
 def test_each_application_has_scores_and_a_protocol(scored):
@@ -440,8 +449,8 @@ def test_a_rare_class_is_binarised_as_the_others_are(scored, binarise, monkeypat
     """Otherwise the grey pixels would give the class away."""
     seen = []
     monkeypatch.setattr(
-        "lit_ae.callbacks.scores.minority_augmentation.recall_and_accuracy",
-        lambda x, y, *_: seen.append(x[y == 8]) or (0.0, 0.0),
+        "lit_ae.callbacks.scores.minority_augmentation.rightly_classified",
+        lambda x, y, x_test, y_test: seen.append(x[y == 8]) or torch.zeros(len(y_test)),
     )
     data = Digits(limit=400, leave_out=8, binarise=binarise)
     run = trainer(callbacks=[Evaluation(), MinorityAugmentation(per_class=20, repeats=1)], limit_val_batches=0)

@@ -1,5 +1,7 @@
 """Detection of a class that was left out of training."""
 
+from contextlib import suppress
+
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
@@ -10,9 +12,9 @@ from lit_ae.evaluation.access import datamodule, save_figure, split_name
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.gathering import gather_in_order
-from lit_ae.evaluation.labelled import labelled_split
+from lit_ae.evaluation.labelled import labelled_indices, labelled_split
 from lit_ae.evaluation.score_callback import ScoreCallback
-from lit_ae.metrics.reconstruction.anomaly import detection_scores, threshold_scores
+from lit_ae.metrics.reconstruction.anomaly import auroc_by_sample, detection_scores, threshold_scores
 from lit_ae.models.capabilities import Conditional
 from lit_ae.models.chunks import in_chunks
 from lit_ae.objectives.divergences import kl_standard_normal
@@ -28,8 +30,10 @@ class Anomaly(ScoreCallback):
     the mean code (without a random draw, so that it is the same for any number of processes), and, if the code is
     Gaussian, also `kl`. `auroc`, `auprc`, `fpr95`: see `detection_scores`. The threshold is a quantile of the scores of
     the validation split, which holds normal samples only; `false_positive_rate` and `recall` are those of this
-    threshold. Figures `anomaly-scores` and `anomaly-scores-kl`. It needs a class that is left out (`data.leave_out`)
-    and labelled test samples of it and of others, and a family that is not given the class.
+    threshold. Of `auroc`, `recall` and `false_positive_rate` the values of single samples are kept, with which reports
+    test over samples (`auroc`: DeLong's test, see `auroc_by_sample`). Figures `anomaly-scores` and `anomaly-scores-kl`.
+    It needs a class that is left out (`data.leave_out`) and labelled test samples of it and of others, and a family
+    that is not given the class.
 
     Args:
         quantile: quantile of the validation scores; 1 minus the intended false positive rate.
@@ -61,11 +65,17 @@ class Anomaly(ScoreCallback):
             )
         validation = labelled_split(trainer, evaluation, "val")
         normal = self._scores(trainer, validation)
+        places = labelled_indices(trainer, evaluation, split_name(trainer))
         values: dict[str, float] = {}
         for name, test in self._scores(trainer, test_split).items():
             found = detection_scores(test, anomalous)
             found |= threshold_scores(normal[name], test, anomalous, self.quantile)
             values |= {f"anomaly/{name}/{key}": value for key, value in found.items()}
+            above = (test.double() > found["threshold"]).double()
+            for key, kind in (("recall", anomalous), ("false_positive_rate", ~anomalous)):
+                evaluation.keep_samples(f"anomaly/{name}/{key}", above[kind], places[kind])
+            with suppress(NotComputable):  # a single sample of a kind
+                evaluation.keep_samples(f"anomaly/{name}/auroc", auroc_by_sample(test, anomalous), places)
             groups = {"normal": test[~anomalous], f"anomalous, class {data.leave_out}": test[anomalous]}
             mark = {f"threshold ({self.quantile:.0%} of validation)": found["threshold"]}
             title = f"Test samples, class {data.leave_out} left out of training: AUROC {found['auroc']:.3f}"

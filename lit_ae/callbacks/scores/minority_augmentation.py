@@ -2,6 +2,7 @@
 
 import torch
 from lightning.pytorch import Trainer
+from torch import Tensor
 
 from lit_ae import plots
 from lit_ae.data.base import BaseDataModule
@@ -10,9 +11,9 @@ from lit_ae.data.subsets import binarised
 from lit_ae.errors import NotComputable, SettingError, require_at_least
 from lit_ae.evaluation.access import datamodule, on_device, reconstruction_module, save_figure, split_name
 from lit_ae.evaluation.evaluation import Evaluation
-from lit_ae.evaluation.labelled import labelled_split, labelled_train_codes
+from lit_ae.evaluation.labelled import labelled_indices, labelled_split, labelled_train_codes
 from lit_ae.evaluation.score_callback import ScoreCallback
-from lit_ae.metrics.codes.augmentation import recall_and_accuracy, transferred_codes
+from lit_ae.metrics.codes.augmentation import rightly_classified, transferred_codes
 from lit_ae.models.chunks import decoded, mean_codes
 
 
@@ -24,8 +25,8 @@ class MinorityAugmentation(ScoreCallback):
     `few` samples of this class: only these (`plain`), repeated up to `per_class` (`oversampled`), or together with
     decoded `transferred_codes` up to `per_class` (`synthetic`). Recall is that of the class, accuracy is over all
     classes, both on the scored samples; higher is better. Values are means over repeats, which differ in the samples
-    drawn. Figure `minority` shows synthetic samples below the samples from which they are made. It needs a class
-    that is left out.
+    drawn; those of single samples are kept, with which reports test over samples. Figure `minority` shows synthetic
+    samples below the samples from which they are made. It needs a class that is left out.
 
     Args:
         few: number of samples of the class.
@@ -67,7 +68,7 @@ class MinorityAugmentation(ScoreCallback):
                 f"MinorityAugmentation.few is {self.few} but class {name} has {len(minority)} samples: lower it"
             )
         x_test, (codes, _) = on_device(test.x[:], module).cpu(), labelled_train_codes(trainer, evaluation)
-        sums: dict[str, float] = {}
+        right: dict[str, Tensor] = {}  # way -> share of repeats in which each sample is given its class [M]
         for seed in range(self.seed, self.seed + self.repeats):
             random = torch.Generator().manual_seed(seed)
             few = on_device(minority[torch.randperm(len(minority), generator=random)[: self.few]], module).cpu()
@@ -81,10 +82,7 @@ class MinorityAugmentation(ScoreCallback):
             for way, more in added.items():
                 x = torch.cat([on_device(train.x[rest], module).cpu(), few, more])
                 y = torch.cat([train.y[rest], torch.full((len(x) - len(rest),), label)])
-                found = recall_and_accuracy(x, y, x_test, test.y, label)
-                for kind, value in zip(("recall", "accuracy"), found, strict=True):
-                    key = f"minority/{kind}_{way}"
-                    sums[key] = sums.get(key, 0.0) + value / self.repeats
+                right[way] = right.get(way, 0) + rightly_classified(x, y, x_test, test.y) / self.repeats
             if seed == self.seed:
                 shown = {"real": few[torch.arange(self.n) % self.few], "synthetic": added["synthetic"][: self.n]}
                 title = f"Class {name}: {self.few} real samples (top, repeated) and synthetic samples made from them"
@@ -94,7 +92,13 @@ class MinorityAugmentation(ScoreCallback):
             f"{self.per_class} of each other class; oversampled: the {self.few} repeated up to {self.per_class}; "
             f"synthetic: decoded codes added up to {self.per_class}; mean of {self.repeats} repeats"
         )
-        return sums
+        places, of_class = labelled_indices(trainer, evaluation, split_name(trainer)), test.y == label
+        values: dict[str, float] = {}
+        for way, each in right.items():
+            for kind, used in (("recall", of_class), ("accuracy", torch.ones_like(of_class))):
+                values[f"minority/{kind}_{way}"] = each[used].mean().item()
+                evaluation.keep_samples(f"minority/{kind}_{way}", each[used], places[used])
+        return values
 
 
 def _left_out(data: BaseDataModule, label: int) -> ArrayDataset:
