@@ -493,6 +493,16 @@ def test_model_noise_and_test_set_noise_are_told_apart(runs, tmp_path):
     assert float(test_noise) == pytest.approx(np.std(drawn), rel=0.05)
 
 
+@pytest.mark.parametrize(("metric", "named"), [("anomaly/nll/auroc", True), ("anomaly/nll/recall", False)])
+def test_the_test_of_an_auroc_over_samples_is_named(runs, tmp_path, metric, named):
+    for row, values in zip(("β-VAE", "AE"), sampled(), strict=True):
+        keep_samples(runs, tmp_path, row, metric, values)
+    made = study(comparisons=[Comparison(f"test/{metric}", "β-VAE", "AE")])
+    text = build_report(made, "full", tmp_path).markdown.read_text("utf-8")
+    assert "the test is made over the test samples" in text
+    assert ("this is the test of DeLong" in text) == named
+
+
 def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
     varies, constant = sampled()
     keep_samples(runs, tmp_path, "β-VAE", "mse", varies)

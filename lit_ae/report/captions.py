@@ -20,13 +20,15 @@ def limits(results: Results, reading: Reading) -> str:
     standard deviation (χ²). Then which comparisons have no test and why.
     """
     said = [_few_seeds(reading)]
-    sampled = any(test.over_samples for test in reading.tests)
+    sampled = [test for test in reading.tests if test.over_samples]
     if sampled:
         said.append(
             "Where one side is the same for every seed, or the difference is, the test is made over the test samples, "
             "each averaged over the seeds (difference: first minus second model): interval, effect size (d_z) and p "
             "cover other samples like these, for these initialisations and this training set, and no others."
         )
+    if any(test.comparison.metric.endswith("/auroc") for test in sampled):
+        said.append("For an AUROC this is the test of DeLong, DeLong and Clarke-Pearson (1988).")
     if any(test.constant_name for test in reading.tests):
         unless = ", but a score has no value for each sample" if sampled else ""
         said.append(
