@@ -62,26 +62,32 @@ def fill():
     return study, profile
 
 
-@pytest.fixture
-def elsewhere(store, tmp_path, monkeypatch, empty_store, lit_ae):
-    """The current folder and store of another machine; gives the first one's runs, and the folder with their files."""
-    study, profile = fill()
-    folder = tmp_path / "carried"
-    assert lit_ae("study", "export", "small.yaml", "--folder", folder) == 0
-    runs = tracking.study_runs(study.name, profile.name)
+@pytest.fixture(scope="module")
+def first_machine(shared_store, lit_ae):
+    """A store with the study's runs, their report and the folder with their files."""
+    fill()
+    assert lit_ae("study", "export", "small.yaml", "--folder", "carried") == 0
     assert lit_ae("report", "small.yaml") == 0
-    other = tmp_path / "other"
-    shutil.copytree(empty_store, other / "mlruns")
-    monkeypatch.chdir(other)
-    return runs, folder
+    return Path.cwd()
 
 
-def test_another_store_has_the_same_runs_and_report_and_nothing_to_do(elsewhere, lit_ae, tmp_path, capsys):
-    runs, folder = elsewhere
+@pytest.fixture
+def elsewhere(first_machine, store):
+    """The current folder and store are those of another machine, to which the runs' files have been carried."""
+    shutil.copytree(first_machine / "carried", "carried")
+    return Path("carried")
+
+
+def test_another_store_has_the_same_runs_and_report_and_nothing_to_do(first_machine, elsewhere, lit_ae, capsys):
     study, profile = declared()
-    assert not list(folder.rglob("*.ckpt"))
-    assert lit_ae("study", "import", "small.yaml", "--folder", folder) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("4 runs added to sqlite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(first_machine)
+        runs = tracking.study_runs(study.name, profile.name)
+    assert not list(elsewhere.rglob("*.ckpt"))
+    assert lit_ae("study", "import", "small.yaml", "--folder", elsewhere) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("runs added to sqlite:")
+    assert said.endswith(": 4; there already: 0")
     found = tracking.study_runs(study.name, profile.name)
     assert len(found) == len(runs) == 4
     for before, after in zip(runs, found, strict=True):
@@ -107,27 +113,25 @@ def test_another_store_has_the_same_runs_and_report_and_nothing_to_do(elsewhere,
     assert (plan.todo, plan.lost) == ([], "")
     assert lit_ae("report", "small.yaml") == 0
     table = Path("experiments/reports/quick/small.csv")
-    assert table.read_text() == (tmp_path / table).read_text()
+    assert table.read_text() == (first_machine / table).read_text()
 
 
-def test_a_run_is_added_once_however_far_it_has_been_carried(elsewhere, lit_ae, tmp_path, capsys):
-    _, folder = elsewhere
+def test_a_run_is_added_once_however_far_it_has_been_carried(first_machine, elsewhere, lit_ae, tmp_path, capsys):
     study, profile = declared()
     for _ in range(2):
-        assert lit_ae("study", "import", "small.yaml", "--folder", folder) == 0
-    assert "0 runs added" in capsys.readouterr().out.splitlines()[-1]
+        assert lit_ae("study", "import", "small.yaml", "--folder", elsewhere) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(": 0; there already: 4")
     assert lit_ae("study", "export", "small.yaml", "--folder", tmp_path / "back") == 0
-    shutil.copy("small.yaml", tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
+        patch.chdir(first_machine)
         assert run_folders.import_runs(study, profile, tmp_path / "back") == (0, 4, 0)
 
 
-def test_runs_come_with_their_checkpoints_if_these_are_wanted(store, tmp_path, monkeypatch, empty_store, lit_ae):
-    study, profile = fill()
-    assert lit_ae("study", "export", "small.yaml", "--folder", tmp_path / "carried", "--checkpoints") == 0
-    shutil.copytree(empty_store, tmp_path / "other" / "mlruns")
-    monkeypatch.chdir(tmp_path / "other")
+def test_runs_come_with_their_checkpoints_if_these_are_wanted(first_machine, store, tmp_path, lit_ae):
+    study, profile = declared()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(first_machine)
+        assert lit_ae("study", "export", "small.yaml", "--folder", tmp_path / "carried", "--checkpoints") == 0
     assert run_folders.import_runs(study, profile, tmp_path / "carried") == (4, 0, 0)
     for run in tracking.study_runs(study.name, profile.name):
         assert run.tags["trained"] == "true"
@@ -135,12 +139,11 @@ def test_runs_come_with_their_checkpoints_if_these_are_wanted(store, tmp_path, m
 
 
 def test_runs_of_settings_that_the_study_no_longer_has_do_not_count(elsewhere):
-    _, folder = elsewhere
-    text = Path(declared() and "small.yaml").read_text().replace("max_epochs=2", "max_epochs=3")
-    Path("small.yaml").write_text(text)
+    declared()
+    Path("small.yaml").write_text(Path("small.yaml").read_text().replace("max_epochs=2", "max_epochs=3"))
     study = load_study(Path("small.yaml"))
     profile = study.profile("quick")
-    assert run_folders.import_runs(study, profile, folder) == (4, 0, 2)
+    assert run_folders.import_runs(study, profile, elsewhere) == (4, 0, 2)
     assert {run.model for run in tracking.study_runs("small", "quick")} == {"first"}
 
 
@@ -159,11 +162,10 @@ def broken(text, key, value):
     ],
 )
 def test_a_file_that_is_no_run_of_the_study_is_refused_and_none_is_added(elsewhere, lit_ae, capsys, change, message):
-    _, folder = elsewhere
     declared()
-    path = max(folder.glob("*/run.json"))
+    path = max(elsewhere.glob("*/run.json"))
     path.write_text(change(path.read_text()))
-    assert lit_ae("study", "import", "small.yaml", "--folder", folder) == 2
+    assert lit_ae("study", "import", "small.yaml", "--folder", elsewhere) == 2
     error = capsys.readouterr().err
     assert message in error
     assert path.parent.name in error
@@ -171,7 +173,6 @@ def test_a_file_that_is_no_run_of_the_study_is_refused_and_none_is_added(elsewhe
 
 
 def test_an_import_that_was_stopped_is_made_whole_by_the_next(elsewhere, monkeypatch):
-    _, folder = elsewhere
     study, profile = declared()
     log_file, calls = tracking.log_file, []
 
@@ -184,10 +185,10 @@ def test_an_import_that_was_stopped_is_made_whole_by_the_next(elsewhere, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(tracking, "log_file", stopped)
         with pytest.raises(KeyboardInterrupt):
-            run_folders.import_runs(study, profile, folder)
+            run_folders.import_runs(study, profile, elsewhere)
     before = tracking.study_runs("small", "quick")
     assert 0 < len(before) < 4
-    assert run_folders.import_runs(study, profile, folder) == (4 - len(before), len(before), 0)
+    assert run_folders.import_runs(study, profile, elsewhere) == (4 - len(before), len(before), 0)
     assert len(tracking.study_runs("small", "quick")) == 4
 
 

@@ -34,15 +34,14 @@ def study(argv: Sequence[str]) -> int:
             print(line)
         return 0
     if args.command == "export":
-        n = run_folders.export_runs(study, profile, args.folder, args.checkpoints)
-        print(f"{n} {'run' if n == 1 else 'runs'} written to {args.folder}")
+        print(
+            f"runs written to {args.folder}: {run_folders.export_runs(study, profile, args.folder, args.checkpoints)}"
+        )
         return 0
     if args.command == "import":
         done = run_folders.import_runs(study, profile, args.folder)
-        print(
-            f"{done.added} runs added to {tracking.store_uri()}, {done.known} were there already"
-            + (f"; {done.stale} of the added ones have other settings than the study now" if done.stale else "")
-        )
+        stale = f" ({done.stale} of them with other settings than the study has now)" if done.stale else ""
+        print(f"runs added to {tracking.store_uri()}: {done.added}{stale}; there already: {done.known}")
         return 0
     return single_runs.run_one(study, profile, args.model, args.seed, args.threads)
 

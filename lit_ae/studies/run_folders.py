@@ -170,7 +170,7 @@ def _read(path: Path, study: Study, profile: Profile) -> dict[str, Any]:
         tags = {str(key): str(value) for key, value in content["tags"].items()}
         for tag, own in (("study", study.name), ("profile", profile.name)):
             if tags[tag] != own:
-                raise SettingError(f"{path} is a run of the {tag} {tags[tag]!r} and not of {own!r}")
+                raise SettingError(f"{path} is a run of the {tag} {tags[tag]!r} and not of {own!r}: give that {tag}")
         return {
             "id": str(content["id"]),
             "start": float(content["start"]),
