@@ -461,6 +461,35 @@ def test_a_constant_baseline_is_not_tested_against(runs, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_row_at_its_limit_is_tested_if_it_was_trained_anew_with_each_seed(runs, tmp_path, anew):
+    units = {"β-VAE": [13, 17, 14, 12, 13], "AE": [20] * 5}
+    for run in (run for run in runs if run.model in units):
+        run.metrics["test/active_units"] = units[run.model][run.seed]
+        varies = anew or run.model == "β-VAE"
+        run.metrics["test/loss"] = 100 + (run.seed if varies else 1e-6 * run.seed)
+    declared = Comparison("test/active_units", "β-VAE", "AE", claim="lower")
+    (test,) = analyse(collect(study(comparisons=[declared]), "full")).readings[0].tests
+    text = build_report(study(comparisons=[declared]), "full", tmp_path).markdown.read_text("utf-8")
+    if anew:
+        assert test.p == pytest.approx(scipy.stats.ttest_1samp(np.subtract(units["β-VAE"], 20), 0).pvalue)
+        assert test.paired.sign_flip_p == 2 / 2**5
+        assert test.paired.welch_p == pytest.approx(test.p), "Welch's test has no variance of the other side"
+        assert "is tested as any other" in text
+    else:
+        assert test.constant_name == "AE"
+        assert "AE is the same for every seed" in text
+        assert "is tested as any other" not in text
+
+
+def test_a_baseline_in_the_row_itself_is_no_training_of_its_own(runs, tmp_path):
+    for run in runs:
+        run.metrics.update({"test/pca": 0.05, "test/loss": 100 + run.seed})
+    own = Comparison("test/mse", "β-VAE", "β-VAE", b_metric="test/pca", claim="lower")
+    (test,) = analyse(collect(study(comparisons=[own]), "full")).readings[0].tests
+    assert test.constant_name == "test/pca"
+
+
 def keep_samples(runs, folder, model, name, values, digest="one"):
     """Values [seeds, N] of single test samples in a row's runs, and their means as the metric."""
     for run, each in zip([run for run in runs if run.model == model], values, strict=True):

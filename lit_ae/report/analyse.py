@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         VarianceResult,
     )
     from lit_ae.studies.spec import Comparison, Profile
+    from lit_ae.tracking import Run
+
+ANOTHER = 1e-4  # relative difference between losses of models that differ by more than rounding
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,9 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
         if lacks:
             pass  # the test that was declared needs all its seeds
         elif comparison.test == "paired":
-            paired = statistics.paired_test(a_common, b_common)
+            rows = {comparison.a, comparison.b}
+            anew = not comparison.b_metric and all(_trained_anew(runs[row], common) for row in rows)
+            paired = statistics.paired_test(a_common, b_common, trained_anew=anew)
         else:
             unpaired = statistics.variance_test_unpaired(a, b)
     except ValueError as error:  # too few seeds, or no spread
@@ -219,6 +224,12 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
         lacks=lacks,
         runs_missing=runs_missing,
     )
+
+
+def _trained_anew(runs: Mapping[int, Run], seeds: Iterable[int]) -> bool:
+    """Whether a row's loss differs between seeds, so that an equal value of another metric is not that of one model."""
+    losses = [runs[seed].metrics.get("test/loss", math.nan) for seed in seeds]
+    return max(losses) - min(losses) > ANOTHER * max(map(abs, losses))  # False with a NaN among them
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -29,6 +29,11 @@ def limits(results: Results, reading: Reading) -> str:
         )
     if any(test.comparison.metric.endswith("/auroc") for test in sampled):
         said.append("For an AUROC this is the test of DeLong, DeLong and Clarke-Pearson (1988).")
+    if any(test.paired and 0 in test.stds and not test.constant_name for test in reading.tests):
+        said.append(
+            "A row that was trained anew with each seed, as its loss shows, and has the same value every time, as a "
+            "count at its limit may, is tested as any other."
+        )
     if any(test.constant_name for test in reading.tests):
         unless = ", but a score has no value for each sample" if sampled else ""
         said.append(

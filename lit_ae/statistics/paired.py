@@ -38,7 +38,7 @@ class PairedResult:
     wilcoxon_p: float  # signed-rank test
     sign_flip_p: float  # exact permutation test on the mean difference
     welch_p: float  # of the test that ignores the pairs; far above `p` only where pairing by seed removes variance
-    correlation: float  # Pearson's, of a and b over seeds; NaN for n = 2
+    correlation: float  # Pearson's, of a and b over seeds; NaN for n = 2 or a side that does not vary
     effect_size: float  # d_z with Hedges' correction; NaN at n = 2, where the correction is not defined
     constant_side: Literal["", "a", "b"]  # the side that is the same for every seed, apart from rounding; empty if none
 
@@ -48,12 +48,21 @@ class PairedResult:
         return math.nan if self.constant_side else detectable_effect(self.n) * self.std_difference
 
 
-def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: float = 0.95) -> PairedResult:
+def paired_test(
+    a: Mapping[int, float], b: Mapping[int, float], confidence: float = 0.95, trained_anew: bool = False
+) -> PairedResult:
     """Compare seed -> value of two models that ran with the same seeds.
 
     t-test (Student 1908), signed-rank test (Wilcoxon 1945), sign flips (Fisher 1935), the test without pairs (Welch
     1947), and d_z = mean / std of the differences times Hedges' (1981, equation 6e) small-sample factor for n - 1
     degrees of freedom. No test is made if one side is the same for every seed: see `PairedResult`.
+
+    Args:
+        a: the first model's values by seed.
+        b: the second model's values by seed.
+        confidence: of the interval.
+        trained_anew: both models are known to have been trained anew with each seed. A side that is the same for every
+            seed nevertheless, as a count is that has reached its limit, is then tested as any other.
 
     Raises:
         ValueError: seeds that only one of them has, fewer than 2 seeds, a value that is not finite, or the
@@ -69,7 +78,9 @@ def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: floa
     n, mean, std = len(d), float(d.mean()), float(d.std(ddof=1))
     test = ttest_rel(x, y)
     interval = test.confidence_interval(confidence)
-    constant_side: Literal["", "a", "b"] = "a" if same_for_every_seed(x) else "b" if same_for_every_seed(y) else ""
+    constant_side: Literal["", "a", "b"] = ""
+    if not trained_anew:
+        constant_side = "a" if same_for_every_seed(x) else "b" if same_for_every_seed(y) else ""
     return PairedResult(
         n=n,
         mean_difference=mean,
@@ -81,7 +92,7 @@ def paired_test(a: Mapping[int, float], b: Mapping[int, float], confidence: floa
         wilcoxon_p=math.nan if constant_side else wilcoxon_p(x, y),
         sign_flip_p=math.nan if constant_side else sign_flip_p(d),
         welch_p=math.nan if constant_side else float(ttest_ind(x, y, equal_var=False).pvalue),
-        correlation=math.nan if constant_side or n < 3 else float(np.corrcoef(x, y)[0, 1]),
+        correlation=math.nan if n < 3 or any(map(same_for_every_seed, (x, y))) else float(np.corrcoef(x, y)[0, 1]),
         effect_size=math.nan if constant_side or n < 3 else mean / std * hedges(n - 1),
         constant_side=constant_side,
     )
