@@ -78,9 +78,8 @@ def paired_test(
     n, mean, std = len(d), float(d.mean()), float(d.std(ddof=1))
     test = ttest_rel(x, y)
     interval = test.confidence_interval(confidence)
-    constant_side: Literal["", "a", "b"] = ""
-    if not trained_anew:
-        constant_side = "a" if same_for_every_seed(x) else "b" if same_for_every_seed(y) else ""
+    same: Literal["", "a", "b"] = "a" if same_for_every_seed(x) else "b" if same_for_every_seed(y) else ""
+    constant_side: Literal["", "a", "b"] = "" if trained_anew else same
     return PairedResult(
         n=n,
         mean_difference=mean,
@@ -91,8 +90,9 @@ def paired_test(
         p=math.nan if constant_side else float(test.pvalue),
         wilcoxon_p=math.nan if constant_side else wilcoxon_p(x, y),
         sign_flip_p=math.nan if constant_side else sign_flip_p(d),
-        welch_p=math.nan if constant_side else float(ttest_ind(x, y, equal_var=False).pvalue),
-        correlation=math.nan if n < 3 or any(map(same_for_every_seed, (x, y))) else float(np.corrcoef(x, y)[0, 1]),
+        # Without variance on one side both tests are the same, and SciPy would warn of it
+        welch_p=math.nan if constant_side else float((test if same else ttest_ind(x, y, equal_var=False)).pvalue),
+        correlation=math.nan if n < 3 or same else float(np.corrcoef(x, y)[0, 1]),
         effect_size=math.nan if constant_side or n < 3 else mean / std * hedges(n - 1),
         constant_side=constant_side,
     )
