@@ -545,7 +545,7 @@ def test_small_samples_come_16_batches_at_a_time(tmp_path):
 
 
 def is_flushed():
-    return (torch.tensor(2.0**-120) * 2.0**-10).item() == 0
+    return (torch.tensor(2.0**-120, dtype=torch.float32) * 2.0**-10).item() == 0
 
 
 def test_subnormal_numbers_are_zeros_while_a_model_is_trained(tmp_path):
@@ -557,9 +557,11 @@ def test_subnormal_numbers_are_zeros_while_a_model_is_trained(tmp_path):
     assert not is_flushed()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("before", [False, True])
-def test_subnormal_numbers_are_treated_as_before_once_training_has_ended_or_failed(before):
+def test_subnormal_numbers_are_treated_as_before_once_training_has_ended_or_failed(before, dtype):
     torch.set_flush_denormal(before)
+    torch.set_default_dtype(dtype)
     try:
         with suppress(KeyboardInterrupt), flushed_subnormals():
             assert is_flushed()
@@ -567,3 +569,4 @@ def test_subnormal_numbers_are_treated_as_before_once_training_has_ended_or_fail
         assert is_flushed() is before
     finally:
         torch.set_flush_denormal(False)
+        torch.set_default_dtype(torch.float32)

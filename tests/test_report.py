@@ -461,9 +461,9 @@ def test_a_constant_baseline_is_not_tested_against(runs, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("anew", [True, False])
-def test_a_row_at_its_limit_is_tested_if_it_was_trained_anew_with_each_seed(runs, tmp_path, anew):
-    units = {"β-VAE": [13, 17, 14, 12, 13], "AE": [20] * 5}
+@pytest.mark.parametrize(("anew", "limit"), [(True, 20), (True, 0.94), (False, 20)])
+def test_a_row_at_its_limit_is_tested_if_it_was_trained_anew_with_each_seed(runs, tmp_path, anew, limit):
+    units = {"β-VAE": [13, 17, 14, 12, 13], "AE": [limit] * 5}
     for run in (run for run in runs if run.model in units):
         run.metrics["test/active_units"] = units[run.model][run.seed]
         varies = anew or run.model == "β-VAE"
@@ -472,7 +472,7 @@ def test_a_row_at_its_limit_is_tested_if_it_was_trained_anew_with_each_seed(runs
     (test,) = analyse(collect(study(comparisons=[declared]), "full")).readings[0].tests
     text = build_report(study(comparisons=[declared]), "full", tmp_path).markdown.read_text("utf-8")
     if anew:
-        assert test.p == pytest.approx(scipy.stats.ttest_1samp(np.subtract(units["β-VAE"], 20), 0).pvalue)
+        assert test.p == pytest.approx(scipy.stats.ttest_1samp(np.subtract(units["β-VAE"], limit), 0).pvalue)
         assert test.paired.sign_flip_p == 2 / 2**5
         assert test.paired.welch_p == pytest.approx(test.p), "Welch's test has no variance of the other side"
         assert "is tested as any other" in text
@@ -480,6 +480,15 @@ def test_a_row_at_its_limit_is_tested_if_it_was_trained_anew_with_each_seed(runs
         assert test.constant_name == "AE"
         assert "AE is the same for every seed" in text
         assert "is tested as any other" not in text
+
+
+def test_a_loss_that_is_missing_shows_no_training_of_its_own(runs):
+    for run in runs:
+        run.metrics.update({"test/mse": 0.1 if run.model == "AE" else 0.2 + run.seed, "test/loss": 100 + run.seed})
+        if run.seed == 1:
+            del run.metrics["test/loss"]
+    (test,) = analyse(collect(study(comparisons=MSE_ONLY), "full")).readings[0].tests
+    assert test.constant_name == "AE"
 
 
 def test_a_baseline_in_the_row_itself_is_no_training_of_its_own(runs, tmp_path):
@@ -567,6 +576,7 @@ def test_a_constant_baseline_is_tested_over_samples(runs, tmp_path):
         assert "the same for every seed, or the difference is, the test is made over the test samples" in text or (
             name == "terminal"
         )
+        assert "is tested as any other" not in text, name
         assert "not tested" not in text, name
         assert "What 5 seeds cannot show" not in text, name
     first, second = markdown_table(paths.markdown.read_text("utf-8"), "## Claims")[1:]

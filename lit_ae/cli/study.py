@@ -20,7 +20,7 @@ def study(argv: Sequence[str]) -> int:
     """One command on studies; returns the exit status."""
     args = _study_parser().parse_args(argv)
     from lit_ae import tracking
-    from lit_ae.studies import run_folders, runner, single_runs, status
+    from lit_ae.studies import run_export, run_import, runner, single_runs, status
 
     studies = _load(args)
     if args.command == "run":
@@ -34,12 +34,10 @@ def study(argv: Sequence[str]) -> int:
             print(line)
         return 0
     if args.command == "export":
-        print(
-            f"runs written to {args.folder}: {run_folders.export_runs(study, profile, args.folder, args.checkpoints)}"
-        )
+        print(f"runs written to {args.folder}: {run_export.export_runs(study, profile, args.folder, args.checkpoints)}")
         return 0
     if args.command == "import":
-        done = run_folders.import_runs(study, profile, args.folder)
+        done = run_import.import_runs(study, profile, args.folder)
         stale = f" ({done.stale} of them with other settings than the study has now)" if done.stale else ""
         print(f"runs added to {tracking.store_uri()}: {done.added}{stale}; there already: {done.known}")
         return 0

@@ -229,7 +229,8 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
 def _trained_anew(runs: Mapping[int, Run], seeds: Iterable[int]) -> bool:
     """Whether a row's loss differs between seeds, so that an equal value of another metric is not that of one model."""
     losses = [runs[seed].metrics.get("test/loss", math.nan) for seed in seeds]
-    return max(losses) - min(losses) > ANOTHER * max(map(abs, losses))  # False with a NaN among them
+    known = len(losses) > 1 and all(map(math.isfinite, losses))
+    return known and max(losses) - min(losses) > ANOTHER * max(map(abs, losses))
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -28,8 +28,11 @@ def limits(results: Results, reading: Reading) -> str:
             "cover other samples like these, for these initialisations and this training set, and no others."
         )
     if any(test.comparison.metric.endswith("/auroc") for test in sampled):
-        said.append("For an AUROC this is the test of DeLong, DeLong and Clarke-Pearson (1988).")
-    if any(test.paired and 0 in test.stds and not test.constant_name for test in reading.tests):
+        said.append(
+            "For an AUROC this is the test of DeLong, DeLong and Clarke-Pearson (1988); its effect size also depends "
+            "on the share of anomalies."
+        )
+    if any(test.paired and test.paired.same_side and not test.paired.constant_side for test in reading.tests):
         said.append(
             "A row that was trained anew with each seed, as its loss shows, and has the same value every time, as a "
             "count at its limit may, is tested as any other."

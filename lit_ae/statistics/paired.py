@@ -41,6 +41,7 @@ class PairedResult:
     correlation: float  # Pearson's, of a and b over seeds; NaN for n = 2 or a side that does not vary
     effect_size: float  # d_z with Hedges' correction; NaN at n = 2, where the correction is not defined
     constant_side: Literal["", "a", "b"]  # the side that is the same for every seed, apart from rounding; empty if none
+    same_side: Literal["", "a", "b"] = ""  # as `constant_side`, also if a test is made
 
     @property
     def detectable(self) -> float:
@@ -78,8 +79,8 @@ def paired_test(
     n, mean, std = len(d), float(d.mean()), float(d.std(ddof=1))
     test = ttest_rel(x, y)
     interval = test.confidence_interval(confidence)
-    same: Literal["", "a", "b"] = "a" if same_for_every_seed(x) else "b" if same_for_every_seed(y) else ""
-    constant_side: Literal["", "a", "b"] = "" if trained_anew else same
+    same_side: Literal["", "a", "b"] = "a" if same_for_every_seed(x) else "b" if same_for_every_seed(y) else ""
+    constant_side: Literal["", "a", "b"] = "" if trained_anew else same_side
     return PairedResult(
         n=n,
         mean_difference=mean,
@@ -91,10 +92,11 @@ def paired_test(
         wilcoxon_p=math.nan if constant_side else wilcoxon_p(x, y),
         sign_flip_p=math.nan if constant_side else sign_flip_p(d),
         # Without variance on one side both tests are the same, and SciPy would warn of it
-        welch_p=math.nan if constant_side else float((test if same else ttest_ind(x, y, equal_var=False)).pvalue),
-        correlation=math.nan if n < 3 or same else float(np.corrcoef(x, y)[0, 1]),
+        welch_p=math.nan if constant_side else float((test if same_side else ttest_ind(x, y, equal_var=False)).pvalue),
+        correlation=math.nan if n < 3 or same_side else float(np.corrcoef(x, y)[0, 1]),
         effect_size=math.nan if constant_side or n < 3 else mean / std * hedges(n - 1),
         constant_side=constant_side,
+        same_side=same_side,
     )
 
 

@@ -1,7 +1,5 @@
 """Detection of a class that was left out of training."""
 
-from contextlib import suppress
-
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
@@ -19,6 +17,7 @@ from lit_ae.models.capabilities import Conditional
 from lit_ae.models.chunks import in_chunks
 from lit_ae.objectives.divergences import kl_standard_normal
 from lit_ae.plots.histograms import histograms
+from lit_ae.statistics.samples import LEAST
 
 LABELS = {"nll": "reconstruction error (nll at the mean code)", "kl": "KL divergence of the code from N(0, I) (nats)"}
 
@@ -31,9 +30,9 @@ class Anomaly(ScoreCallback):
     Gaussian, also `kl`. `auroc`, `auprc`, `fpr95`: see `detection_scores`. The threshold is a quantile of the scores of
     the validation split, which holds normal samples only; `false_positive_rate` and `recall` are those of this
     threshold. Of `auroc`, `recall` and `false_positive_rate` the values of single samples are kept, with which reports
-    test over samples (`auroc`: DeLong's test, see `auroc_by_sample`). Figures `anomaly-scores` and `anomaly-scores-kl`.
-    It needs a class that is left out (`data.leave_out`) and labelled test samples of it and of others, and a family
-    that is not given the class.
+    test over samples (`auroc`: DeLong's test, with 20 samples of either kind at least, see `auroc_by_sample`). Figures
+    `anomaly-scores` and `anomaly-scores-kl`. It needs a class that is left out (`data.leave_out`) and labelled test
+    samples of it and of others, and a family that is not given the class.
 
     Args:
         quantile: quantile of the validation scores; 1 minus the intended false positive rate.
@@ -74,7 +73,7 @@ class Anomaly(ScoreCallback):
             above = (test.double() > found["threshold"]).double()
             for key, kind in (("recall", anomalous), ("false_positive_rate", ~anomalous)):
                 evaluation.keep_samples(f"anomaly/{name}/{key}", above[kind], places[kind])
-            with suppress(NotComputable):  # a single sample of a kind
+            if min(int(kind.sum()) for kind in (anomalous, ~anomalous)) >= LEAST:
                 evaluation.keep_samples(f"anomaly/{name}/auroc", auroc_by_sample(test, anomalous), places)
             groups = {"normal": test[~anomalous], f"anomalous, class {data.leave_out}": test[anomalous]}
             mark = {f"threshold ({self.quantile:.0%} of validation)": found["threshold"]}
