@@ -37,15 +37,13 @@ def several_steps_a_call(
 ) -> Iterator["Calls"]:
     """Inside it `trainer.fit(module, data)` takes several steps in a call of `training_step` if this changes no result.
 
-    It yields the callback that does so. Once training has started, the callback's `steps` is the number of steps in a
-    call, and its `why` names the reason if that number is 1 because something needs Lightning's own loop.
+    It yields the callback that does so. Once training has started, its `steps` and `why` say how many, and why only 1.
 
     Args:
         trainer: a trainer that is not training yet.
         module: a model of any family.
         data: its data module.
-        steps: number of steps in a call; None: 16, or fewer if their samples as floats would take more than 8 MiB, on a
-            GPU 256 MiB.
+        steps: number of steps in a call; None: `STEPS`, or fewer where their samples as floats exceed `BYTES`.
 
     Raises:
         SettingError: `steps` below 1.
