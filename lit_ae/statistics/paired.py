@@ -41,7 +41,7 @@ class PairedResult:
     correlation: float  # Pearson's, of a and b over seeds; NaN for n = 2 or a side that does not vary
     effect_size: float  # d_z with Hedges' correction; NaN at n = 2, where the correction is not defined
     constant_side: Literal["", "a", "b"]  # the side that is the same for every seed, apart from rounding; empty if none
-    same_side: Literal["", "a", "b"] = ""  # as `constant_side`, also if a test is made
+    same_side: Literal["", "a", "b"]  # as `constant_side`, also if a test is made
 
     @property
     def detectable(self) -> float:
