@@ -150,7 +150,8 @@ def test_the_configs_list_scores():
 @pytest.mark.parametrize("name", sorted(listed()))
 def test_only_samples_within_the_limit_are_scored(name):
     limited, cut = outcome(name, cut=False, limit=1), outcome(name, cut=True, limit=1.0)
-    assert limited[0] == pytest.approx(cut[0], rel=1e-6, nan_ok=True)
+    # Some processors round float32 features of a batch of another size differently; another sample changes far more
+    assert limited[0] == pytest.approx(cut[0], rel=1e-5, nan_ok=True)
     assert limited[1:] == cut[1:]
     whole = outcome(name, cut=False, limit=1.0)
     own = [{k: v for k, v in values.items() if k not in TERMS} for values in (limited[0], whole[0])]
