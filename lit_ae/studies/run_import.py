@@ -47,6 +47,9 @@ def import_runs(study: Study, profile: Profile, folder: Path) -> Imported:
     with lease(study, profile) as parent, tracking.run_status(parent):
         _import_shared(parent, folder / SHARED)
         runs = [run for run in tracking.heads(study.name, parent) if run.status == "FINISHED" or ORIGIN not in run.tags]
+        for run in runs:  # of which an earlier study file may have had other rows
+            if run.tags.get("kind") == "stale" and tuple(run.tags.get(key, "") for key in KEY) in wanted:
+                tracking.set_tags(run.id, {"kind": "run"})
         known = {origin(run): run for run in runs}
         new = [(*each, known.get(id_)) for id_, each in found.items() if not _has(known.get(id_), *each)]
         stale = 0
@@ -56,9 +59,6 @@ def import_runs(study: Study, profile: Profile, folder: Path) -> Imported:
             _add({**content, "tags": {**content["tags"], "kind": kind}}, artifacts, parent, study.name)
             if replaced is not None:
                 tracking.client().delete_run(replaced.id)
-        for run in runs:  # of which an earlier study file may have had other rows
-            if run.tags["kind"] == "stale" and tuple(run.tags.get(key, "") for key in KEY) in wanted:
-                tracking.set_tags(run.id, {"kind": "run"})
     _warn_of_starts(study, found.values())
     return Imported(len(new), len(found) - len(new), stale)
 
