@@ -25,7 +25,7 @@ from lit_ae.models.pca import PCA
 from lit_ae.models.rbm import RBM
 from lit_ae.models.vae import VAE
 from lit_ae.models.wae_gan import WAEGAN
-from lit_ae.nets.subnormal_numbers import flushed_subnormals
+from lit_ae.nets.processor import fast_training
 from lit_ae.objectives.schedules import LinearSchedule
 from lit_ae.training.by_step import counts_read_by
 from lit_ae.training.loop import Calls, several_steps_a_call
@@ -563,7 +563,7 @@ def test_subnormal_numbers_are_treated_as_before_once_training_has_ended_or_fail
     torch.set_flush_denormal(before)
     torch.set_default_dtype(dtype)
     try:
-        with suppress(KeyboardInterrupt), flushed_subnormals():
+        with suppress(KeyboardInterrupt), fast_training():
             assert is_flushed()
             raise KeyboardInterrupt
         assert is_flushed() is before

@@ -10,7 +10,7 @@ from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_para
 from lit_ae.console import terminal
 from lit_ae.errors import NotComputable, SettingError, require_at_least
 from lit_ae.nets.optimizers import adam
-from lit_ae.nets.subnormal_numbers import flushed_subnormals
+from lit_ae.nets.processor import fast_training
 from lit_ae.samplers.base import Sampler
 
 CHECK = 100  # steps between two evaluations on the held-out codes
@@ -90,7 +90,7 @@ class Learned(Sampler):
     def _train(self, codes: Tensor, seed: int) -> Tensor:
         """The weights [P] of the best network for scaled codes [N, D]."""
         generator = torch.Generator().manual_seed(seed)
-        with torch.inference_mode(False), torch.enable_grad(), flushed_subnormals():
+        with torch.inference_mode(False), torch.enable_grad(), fast_training():
             # A copy, since a tensor that was made in inference mode has no gradient
             codes = codes.clone()[torch.randperm(len(codes), generator=generator)]
             held_out, train = codes.tensor_split([min(HELD_OUT, -(-len(codes) // 10))])

@@ -22,7 +22,7 @@ from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import Batch
 from lit_ae.errors import SettingError
 from lit_ae.models.tracked import TrackedModule
-from lit_ae.nets.subnormal_numbers import flushed_subnormals
+from lit_ae.nets.processor import fast_training
 from lit_ae.training.by_step import WITHIN_A_CALL, callbacks_of, why_by_step
 from lit_ae.training.step_counts import batches_trained_on, count_manual_steps, count_single_steps, is_within_an_epoch
 
@@ -53,7 +53,7 @@ def several_steps_a_call(
     calls = Calls(module, data, steps)
     trainer.callbacks = [calls, *callbacks_of(trainer)]  # type: ignore[attr-defined]
     try:
-        with flushed_subnormals():
+        with fast_training():
             yield calls
     finally:
         trainer.callbacks = [c for c in callbacks_of(trainer) if c is not calls]  # type: ignore[attr-defined]

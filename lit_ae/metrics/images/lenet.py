@@ -16,7 +16,7 @@ from lit_ae.data.containers import ArrayDataset, as_float
 from lit_ae.data.download import cache_root
 from lit_ae.errors import NotComputable, SettingError
 from lit_ae.metrics.images.extractors import UNREADABLE, FeatureExtractor, Features
-from lit_ae.nets.subnormal_numbers import flushed_subnormals
+from lit_ae.nets.processor import fast_training
 from lit_ae.settings.whole_files import whole_file
 
 RECIPE = 1  # raise it when a change below changes what is learnt: it is part of the name of cached weights
@@ -216,7 +216,7 @@ def _own_random_numbers_and_thread(device: torch.device) -> Iterator[None]:
     torch.set_num_threads(1)
     try:
         generators = torch.random.fork_rng([device] if device.type == "cuda" else [])
-        with generators, torch.enable_grad(), flushed_subnormals():
+        with generators, torch.enable_grad(), fast_training():
             yield
     finally:
         torch.set_num_threads(threads)
