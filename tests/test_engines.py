@@ -24,6 +24,7 @@ from lit_ae.studies.plan import reconcile
 from lit_ae.studies.progress import Bar
 from lit_ae.studies.run_job import JobSpec
 from lit_ae.studies.spec import Comparison
+from lit_ae.studies.status import run_states
 from lit_ae.tracking import owner
 
 ARGS = ["--data.limit=40", "--trainer.max_epochs=3", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
@@ -213,6 +214,48 @@ def test_a_run_that_is_alive_elsewhere_is_left_to_its_process(store):
     assert plan.todo == [sae]
     status = {run_id: tracking.get_run(run_id).status for run_id in (alive, dead, old)}
     assert status == {alive: "RUNNING", dead: "KILLED", old: "RUNNING"}
+
+
+@pytest.mark.parametrize("stops_at", [1, 2])
+def test_old_scores_never_count_as_those_of_new_settings(store, monkeypatch, stops_at):
+    """Wherever the process that begins to score a run anew is stopped."""
+    study, profile = write_study({"AE": {"config": "ae"}}, seeds=[0])
+    parent_id = parent.open_parent(study, profile)
+    (ae,) = reconcile(study, profile, parent_id).todo
+    run_id = made_run(dataclasses.replace(ae, config_hash="earlier"), parent_id, "FINISHED", trained="true")
+    tracking.log_text(run_id, "weights", "checkpoints/last.ckpt")
+    monkeypatch.setattr(tracking, "is_whole", Path.is_file)
+    plan = reconcile(study, profile, parent_id)
+    assert (plan.todo, list(plan.trained.values())) == ([ae], [run_id])
+    writes = []
+
+    def stopped(write):
+        def call(*args):
+            writes.append(write)
+            if len(writes) == stops_at:
+                raise KeyboardInterrupt
+            write(*args)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("set_tags", "reopen"):
+            patch.setattr(tracking, name, stopped(getattr(tracking, name)))
+        with pytest.raises(KeyboardInterrupt):
+            attempt.begin(study, profile, plan, ae, parent_id, "32-true", 1)
+    assert reconcile(study, profile, parent_id).todo == [ae]
+
+
+def test_a_run_whose_process_is_gone_is_not_called_running(store):
+    study, profile = write_study({"AE": {"config": "ae"}, "SAE": {"config": "sae"}}, seeds=[0])
+    parent_id = parent.open_parent(study, profile)
+    ae, sae = reconcile(study, profile, parent_id).todo
+    made_run(ae, parent_id, **elsewhere())
+    made_run(sae, parent_id, **elsewhere(age=owner.STALE + 60))
+    assert {state["model"]: state["status"] for state in run_states(study, profile)} == {
+        "AE": "RUNNING",
+        "SAE": "KILLED",
+    }
 
 
 class NoBar:

@@ -78,7 +78,7 @@ class Recorder(RunLogger):
         assert name not in self.figures
         self.figures[name] = figure
 
-    def log_protocol(self, protocol):
+    def log_protocol(self, protocol, renewed=None):
         self.protocol = protocol
 
     def log_sampler(self, sampler):

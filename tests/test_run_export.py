@@ -177,8 +177,22 @@ def test_a_run_that_was_scored_again_replaces_the_imported_one(first_machine, el
         patch.chdir(first_machine)
         assert lit_ae("study", "export", "small.yaml", "--folder", tmp_path / "again", "--checkpoints") == 0
         assert run_import.import_runs(study, profile, elsewhere.resolve()) == (0, 4, 0), "its own are never replaced"
-    assert run_import.import_runs(study, profile, tmp_path / "again") == (4, 0, 0), "now with checkpoints"
-    assert all(run.checkpoint for run in tracking.study_runs("small", "quick"))
+    assert run_import.import_runs(study, profile, tmp_path / "again") == (3, 1, 0), "now with checkpoints"
+    runs = tracking.study_runs("small", "quick")
+    assert [bool(run.checkpoint) for run in runs] == [False, True, True, True]
+    assert runs[0].metrics["test/mse"] == 0.05, "one that was scored later is kept"
+
+
+def test_a_run_that_was_scored_again_here_is_kept(elsewhere):
+    study, profile = declared()
+    run_import.import_runs(study, profile, elsewhere)
+    run = tracking.study_runs("small", "quick")[0]
+    tracking.reopen(run.id)
+    tracking.set_tags(run.id, {"score_versions": '{"Clustering": 2}'})
+    tracking.log_metrics(run.id, {"test/mse": 0.05}, 2)
+    tracking.end_run(run.id, "FINISHED")
+    assert run_import.import_runs(study, profile, elsewhere) == (0, 4, 0)
+    assert tracking.get_run(run.id).metrics["test/mse"] == 0.05
 
 
 def test_a_run_exported_by_two_machines_is_one(first_machine, elsewhere, tmp_path, lit_ae):

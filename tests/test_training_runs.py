@@ -66,6 +66,8 @@ def test_a_limit_that_leaves_nothing_out_is_none(scored, lit_ae):
 
 def test_only_the_scores_that_are_named_run(scored, lit_ae, capsys):
     before = the_run()
+    reasons = {"Figures": "no image", "Clustering": "no label", "ari": "it is not defined"}
+    tracking.add_protocol(before.id, {"left_out": reasons}, "protocol.json")
     protocol = json.loads(before.artifact("protocol.json").read_text())
     history = {
         key: len(tracking.client().get_metric_history(before.id, f"test/{key}")) for key in ("ari", "active_units")
@@ -74,7 +76,8 @@ def test_only_the_scores_that_are_named_run(scored, lit_ae, capsys):
     after = the_run()
     counts = {key: len(tracking.client().get_metric_history(after.id, f"test/{key}")) for key in history}
     assert counts == {"ari": history["ari"] + 1, "active_units": history["active_units"]}
-    assert json.loads(after.artifact("protocol.json").read_text()) == protocol
+    kept = {"left_out": {"Figures": "no image"}}  # the reasons of what was not scored now
+    assert json.loads(after.artifact("protocol.json").read_text()) == protocol | kept
     capsys.readouterr()
     assert lit_ae("test", *scored, "--only_scores=[Clusterin]") == 2
     assert "--only_scores names 'Clusterin': did you mean 'Clustering'?" in capsys.readouterr().err

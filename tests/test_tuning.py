@@ -192,6 +192,15 @@ def test_the_best_of_all_trials_is_found_and_a_search_goes_on(file):
     assert json.loads(parent.artifact("chosen.json").read_text())["args"] == found.args
 
 
+def test_a_score_of_another_version_begins_a_search_anew(file, monkeypatch):
+    study = load_study(file)
+    tune = dataclasses.replace(study.tune[0], trials=1, scores=["callbacks/shapes.yaml"])
+    for version, searches in ((1, 1), (1, 1), (9, 2)):
+        monkeypatch.setattr("lit_ae.studies.jobs.score_versions", lambda _, version=version: {"ValidSet": version})
+        search(study, tune, study.profile("quick"), Engine())
+        assert len(runs("tune")) == searches
+
+
 def test_trials_have_options_and_scores_of_their_own(file):
     """They are in the provenance of the row, and not among its settings."""
     study = load_study(file)

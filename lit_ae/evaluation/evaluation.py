@@ -47,6 +47,7 @@ class Evaluation(PassCallback):
 
     def __init__(self, samplers: list[Sampler] | None = None, seed: int = 0) -> None:
         self.seed = seed
+        self.partial = False  # whether the run has other scores, which are not computed now
         self._samplers = samplers or [Normal(), FittedGaussian(), Mixture()]
         self._fitted: dict[str, Sampler] = {}
         self._train_codes: Tensor | None = None
@@ -200,8 +201,9 @@ class Evaluation(PassCallback):
         logger = run_logger(trainer)
         if logger is None:
             return
-        if self.protocol:
-            logger.log_protocol(self.protocol)
+        scores = {type(callback).__name__ for callback in score_callbacks(trainer)}
+        scores |= {key.removeprefix("test/") for key in trainer.callback_metrics}
+        logger.log_protocol(self.protocol, scores if self.partial else None)
         if whole_split_is_scored(trainer):
             logger.log_score_versions(score_versions(trainer))
             if self._samples:

@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lit_ae.errors import SettingError
@@ -91,6 +91,8 @@ def collect(study: Study, profile_name: str) -> Collected:
     problems = [_other_settings(len(others))] if others else []
     problems += _missing(runs, {model: study.seeds(model, profile) for model in runs}, remedy)
     left_out = _left_out(runs)
+    for model, own in left_out.items():
+        runs[model] |= {seed: _without(runs[model][seed], scores) for seed, scores in own.items()}
     _check_metrics(study, runs, left_out, remedy if problems else None)
     problems += _outdated(runs, wanted, remedy)
     problems += _not_finite(study, runs) + differences(runs)
@@ -225,6 +227,12 @@ def _left_out(runs: Runs) -> LeftOut:
         for model, own in runs.items()
     }
     return {model: {seed: scores for seed, scores in own.items() if scores} for model, own in found.items()}
+
+
+def _without(run: Run, left_out: Mapping[str, str]) -> Run:
+    """The run without values of an earlier test whose scores the last one left out."""
+    stale = {key for key in run.metrics if key.startswith("test/") and why_left_out(left_out, key)}
+    return replace(run, metrics={key: value for key, value in run.metrics.items() if key not in stale})
 
 
 def _json(run: Run, path: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def claim_text(test: Tested, columns: Sequence[ColumnText], rows: Sequence[RowTe
     ]
     published = [*figures, *([quoted[1]] if quoted else [])]
     ours = f"std {test.measured}" if test.of_spreads and test.measured else test.measured
-    if a and b and not test.of_spreads:
+    if a and b and not test.of_spreads and a["few"] == b["few"]:  # else the test is over other seeds than one of them
         ours = " against ".join(found["text"].removesuffix("†") for found in (a, b))
     what = f"spread of {test.metric}" if test.of_spreads else test.metric
     return {

@@ -24,8 +24,8 @@ def begin(study: Study, profile: Profile, plan: Plan, job: Job, parent: str, pre
     if run_id:
         if trained and (names := plan.outdated.get(trained)):
             args.append(f"--only_scores=[{','.join(names)}]")
+        tracking.reopen(run_id)  # first: with the new settings' hash, its old scores would count if this stopped here
         tracking.set_tags(run_id, {"kind": "run", **hashes, **tracking.owner_tags()})
-        tracking.reopen(run_id)
     else:
         tags = {
             "kind": "run",

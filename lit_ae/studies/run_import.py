@@ -64,12 +64,14 @@ def import_runs(study: Study, profile: Profile, folder: Path) -> Imported:
 
 
 def _has(known: tracking.Run | None, content: Mapping[str, Any], artifacts: Path) -> bool:
-    """Whether the store has a run as it is in the folder; its own are never replaced."""
+    """Whether the store has a run as it is in the folder, or scored later; its own are never replaced."""
     if known is None or ORIGIN not in known.tags:
         return known is not None
+    later: int = round(1000 * (known.end or 0)) - round(1000 * content["end"])
+    if later:  # than that of the folder, if it was scored anew here; earlier, if it was where it was trained
+        return later > 0
     scored = all(known.tags.get(key) == content["tags"].get(key) for key in ("config_hash", "score_versions"))
-    as_new = round(1000 * (known.end or 0)) >= round(1000 * content["end"])
-    return scored and as_new and ("trained" in known.tags or not (artifacts / CHECKPOINTS).is_dir())
+    return scored and ("trained" in known.tags or not (artifacts / CHECKPOINTS).is_dir())
 
 
 def _warn_of_starts(study: Study, found: Iterable[tuple[Mapping[str, Any], Path]]) -> None:

@@ -62,7 +62,7 @@ def search(study: Study, tune: Tune, profile: Profile, executor: Executor) -> Fo
     searched = replace(spec, args=[arg for arg in spec.args if arg[2:].partition("=")[0] not in tune.space])
     job = row_job(replace(study, scores=tune.scores, models={**study.models, tune.row: searched}), profile, tune.row)
     asked = {key: value for key, value in asdict(tune).items() if key not in ("trials", "label") and value != []}
-    name = f"{study.name}-{profile.name}-{content_hash([asked, job.settings_hash])}"
+    name = f"{study.name}-{profile.name}-{content_hash([asked, job.config_hash])}"
     file = (tracking.STORE / "tune" / f"{name}.log").resolve()
     with alone(file):
         before = len(open_search(file, name, tune.better).trials)

@@ -27,6 +27,8 @@ def run_states(study: Study, profile: Profile) -> list[dict[str, object]]:
     for job in jobs(study, profile):
         run = by_key.get((job.model, job.seed, job.config_hash))
         status = run.status if run else "MISSING"
+        if run and status == "RUNNING" and not tracking.is_alive(run.tags):
+            status = "KILLED"  # by what left it no time to say so
         if status not in ("FINISHED", "RUNNING"):
             outdated = with_outdated_scores(job, runs)
             run, status = (outdated[0], "OUTDATED") if outdated else (run, status)

@@ -129,14 +129,18 @@ class RunLogger(Logger):
             tracking.log_json(self.run_id, value, path)
 
     @rank_zero_only
-    def log_protocol(self, protocol: Mapping[str, object]) -> None:
+    def log_protocol(self, protocol: Mapping[str, object], renewed: Collection[str] | None = None) -> None:
         """Store how scores were computed as protocol.json; entries of scores that were not computed now are kept.
 
-        Except for `left_out`, the scores that cannot be had from the data: these are those of the last test alone.
+        Args:
+            protocol: the new entries.
+            renewed: the scores whose earlier entries in `left_out`, why they cannot be had from the data, no longer
+                hold; None: all.
         """
         if self.run_id:
-            plain = json.loads(json.dumps(protocol, default=str))
-            tracking.add_protocol(self.run_id, plain, "protocol-limited.json" if self.limited else "protocol.json")
+            plain, name = json.loads(json.dumps(protocol, default=str)), "protocol"
+            path = f"{name}-limited.json" if self.limited else f"{name}.json"
+            tracking.add_protocol(self.run_id, plain, path, renewed)
 
     @rank_zero_only
     def log_score_versions(self, versions: Mapping[str, int]) -> None:

@@ -45,6 +45,7 @@ def keep_only_scores(trainer: Trainer, module: LightningModule, names: Sequence[
         if not hasattr(type(c), "version") or type(c).__name__ in names or isinstance(c, Evaluation)
     ]
     trainer.callbacks = kept  # type: ignore[attr-defined]
+    Evaluation.of(trainer).partial = True
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class Tracking(Callback):
                 )
         if logger and logger.run_id and trainer.is_global_zero:
             weights = self.kept or self._of_an_earlier_training(logger.run_id, trainer)
-            logger.log_protocol({"weights": weights.rsplit(" (epoch", 1)[0]})
+            logger.log_protocol({"weights": weights.rsplit(" (epoch", 1)[0]}, renewed=())
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the wanted figures that nothing draws, such as those whose name is misspelt."""
