@@ -427,6 +427,15 @@ def test_a_claim_over_fewer_seeds_shows_the_difference_that_was_tested(runs, tmp
     assert markdown_table(text, "## Claims")[1][2] == f"difference +{difference:#.3g} (n = 4)"
 
 
+def test_a_claim_about_rows_without_runs_shows_no_value(runs, tmp_path):
+    runs[:] = [run for run in runs if run.model == "GAN"]
+    for run in runs:
+        run.metrics["test/mse"] = 0.1
+    claimed = [Comparison("test/mse", "β-VAE", "AE", claim="higher")]
+    text = build_report(study(comparisons=claimed), "full", tmp_path).markdown.read_text("utf-8")
+    assert markdown_table(text, "## Claims")[1][2] == "– (n = 0)"
+
+
 def test_a_test_of_variances_waits_for_both_groups(runs, tmp_path):
     runs[:] = [run for run in runs if (run.model, run.seed) != ("GAN", 4)]
     outcome = analyse(collect(study(comparisons=[Comparison("test/fid/normal", "AE", "GAN", "variance")]), "full"))

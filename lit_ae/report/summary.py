@@ -67,7 +67,8 @@ def claim_text(test: Tested, columns: Sequence[ColumnText], rows: Sequence[RowTe
     ]
     published = [*figures, *([quoted[1]] if quoted else [])]
     ours = f"std {test.measured}" if test.of_spreads and test.measured else test.measured
-    if a and b and not test.of_spreads and a["few"] == b["few"]:  # else the test is over other seeds than one of them
+    # With different numbers of seeds the test is over other seeds than the mean of one of them
+    if a and b and not test.of_spreads and a["few"] == b["few"] and test.n != "0":
         ours = " against ".join(found["text"].removesuffix("†") for found in (a, b))
     what = f"spread of {test.metric}" if test.of_spreads else test.metric
     return {
