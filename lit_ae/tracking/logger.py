@@ -138,8 +138,8 @@ class RunLogger(Logger):
                 hold; None: all.
         """
         if self.run_id:
-            plain, name = json.loads(json.dumps(protocol, default=str)), "protocol"
-            path = f"{name}-limited.json" if self.limited else f"{name}.json"
+            plain = json.loads(json.dumps(protocol, default=str))
+            path = "protocol-limited.json" if self.limited else "protocol.json"
             tracking.add_protocol(self.run_id, plain, path, renewed)
 
     @rank_zero_only
