@@ -194,6 +194,11 @@ def test_the_difference_is_absolute_below_one_and_relative_above():
     assert difference(torch.zeros(2), torch.zeros(3)) == float("inf")
 
 
+@pytest.mark.parametrize(("found", "expected"), [("nan", "0"), ("0", "nan"), ("nan", "nan"), ("inf", "inf")])
+def test_values_that_are_not_finite_are_never_alike(found, expected):
+    assert difference(torch.tensor([float(found), 1.0]), torch.tensor([float(expected), 1.0])) == float("inf")
+
+
 def test_the_documentation_s_table_has_every_family():
     page = (Path(__file__).parents[1] / "docs" / "export.md").read_text("utf-8")
     assert re.findall(r"^\| (\w+) \| (?:all|decoder) \|", page, re.MULTILINE) == MODELS

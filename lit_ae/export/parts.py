@@ -1,6 +1,7 @@
 """The parts of a model that are exported: modules of tensors alone, with names for what goes in and what comes out."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -154,10 +155,14 @@ def _shape(model: Classifier) -> Shape:
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """The largest absolute difference, relative to the largest absolute value where that is above 1."""
+    """The largest absolute difference, relative to the largest absolute value where that is above 1.
+
+    It is infinite where a value is not finite: a model or program with such values is not to be given away.
+    """
     if found.shape != expected.shape:
         return float("inf")
     if not found.numel():
         return 0.0
     largest = max(1.0, float(expected.abs().max()))
-    return float((found.double() - expected.double()).abs().max()) / largest
+    found_difference = float((found.double() - expected.double()).abs().max()) / largest
+    return found_difference if math.isfinite(found_difference) else math.inf
