@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lit_ae.data.base import BaseDataModule
 
 KEY = "random_states"
+_VALIDATION = 1  # tells the seed of validation from that of training
 
 
 def random_states() -> dict[str, Any]:
@@ -47,6 +48,9 @@ def set_random_states(states: Mapping[str, Any]) -> None:
 class Resumable(LightningModule):
     """Puts the random states of all processes into checkpoints, and lets Lightning go on within an epoch without loss.
 
+    Validation draws random numbers of its own, so that how often and in which batches it is done does not change what
+    training draws. They are the same in each epoch: its losses differ by the weights alone.
+
     Lightning restores weights, optimisers, schedules and its counts. It leaves out random numbers, and the end of an
     epoch within which it goes on: validation after its last step, the hooks of its end, and schedules that watch a
     value.
@@ -56,13 +60,15 @@ class Resumable(LightningModule):
         super().__init__()
         self._before: dict[str, float] | None = None  # values logged before, in the first epoch after a checkpoint
         self._draws_own = False  # whether this process draws other random numbers than the others of the training
+        self._of_training: dict[str, Any] | None = None  # random states to go on with after validation
 
     def store_progress(self, checkpoint: dict[str, Any]) -> None:
         """Put random states, logged values and due steps of schedules into a checkpoint; called in every process."""
-        states = [random_states()]
+        own = self._of_training or random_states()
+        states = [own]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             states = [None] * torch.distributed.get_world_size()  # type: ignore[list-item]
-            torch.distributed.all_gather_object(states, random_states())
+            torch.distributed.all_gather_object(states, own)
         checkpoint[KEY] = states
         if not self.is_trained:
             return
@@ -93,9 +99,19 @@ class Resumable(LightningModule):
         """Let each further process draw noise of its own: all begin with one seed, and would draw the same."""
         rank = self.trainer.global_rank
         if rank and not self._draws_own:
-            (seed,) = np.random.SeedSequence([torch.initial_seed(), rank]).generate_state(1, np.uint64)
-            torch.manual_seed(int(seed))
+            _seed_from(rank)
         self._draws_own = True
+
+    def on_validation_start(self) -> None:
+        """Draw random numbers of validation, and keep the states of training's."""
+        self._of_training = random_states()
+        _seed_from(self.trainer.global_rank, _VALIDATION)
+
+    def finish_validation(self) -> None:
+        """Go on with training's random numbers."""
+        if self._of_training is not None:
+            set_random_states(self._of_training)
+            self._of_training = None
 
     def finish_epoch(self) -> None:
         """At the end of the first epoch after a checkpoint: let what watches a value find it, and schedules act."""
@@ -136,6 +152,12 @@ class Resumable(LightningModule):
             for group, kept, rate in zip(groups, stored, rates, strict=True):
                 kept["lr"], group["lr"] = group["lr"], rate
             config.scheduler.load_state_dict(before)
+
+
+def _seed_from(*parts: int) -> None:
+    """Seed PyTorch's generators from the seed that they began with and these numbers."""
+    (seed,) = np.random.SeedSequence([torch.initial_seed(), *parts]).generate_state(1, np.uint64)
+    torch.manual_seed(int(seed))
 
 
 def _leave_only_the_end(loop: dict[str, Any]) -> None:

@@ -132,6 +132,7 @@ class TrackedModule(Resumable, StoredSettings):
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's means of the validation terms."""
         self._log_tracked("val")
+        self.finish_validation()
 
     def on_test_epoch_end(self) -> None:
         """Log the means of the test terms."""
