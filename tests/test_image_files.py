@@ -425,6 +425,19 @@ def test_linked_folders_are_read_and_broken_links_refused(tmp_path):
         image_files(tmp_path / "data")
 
 
+@pytest.mark.parametrize(
+    ("link", "target"), [("data/dog", "data/cat"), ("data/cat/again", "data"), ("data/cat/b.png", "data/cat/a.png")]
+)
+def test_links_never_bring_an_image_in_twice(link, target, tmp_path):
+    (tmp_path / "data" / "cat").mkdir(parents=True)
+    Image.fromarray(GREY).save(tmp_path / "data" / "cat" / "a.png")
+    (tmp_path / link).symlink_to(tmp_path / target)
+    with pytest.raises(SettingError, match=r"are the same by a link, .* remove the link") as raised:
+        image_files(tmp_path / "data")
+    assert str(tmp_path / link) in str(raised.value)
+    assert str(tmp_path / target) in str(raised.value)
+
+
 @pytest.mark.parametrize("name", ["cat/one.heic", "two.JP2", "cat/three.dcm"])
 def test_images_of_a_kind_that_is_not_read_are_not_passed_over(name, tmp_path):
     (tmp_path / "cat").mkdir()

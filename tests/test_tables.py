@@ -1,5 +1,7 @@
 """Tables of the user's own: numbers as features, one column of labels, everything else refused in one line."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,6 +94,8 @@ def test_any_column_may_be_the_labels(tmp_path):
         ("x,y\n" + "".join(f"{2**60 + i},{i % 2}\n" for i in range(9)), "column 'x' has values too far from 0"),
         ("x,y\n", "0 rows and 1 columns of features: give a table with at least one row, and one column beside"),
         ("x,y,label\n1,2,0\n3,4,1\n", "'y', 'label' may each be the labels: choose one as --data.labels"),
+        ("1,0\n0,0\n", "the first line holds numbers"),
+        ("0,0,1\n1,0,1\n", "the first line holds numbers"),
         ("a,b\n", "has 0 rows and 2 columns"),
         ("y\n1\n", "1 rows and 0 columns of features"),
         ("1,2\n3,4\n", "the first line holds numbers"),
@@ -135,12 +139,52 @@ def test_parquet_of_every_type(tmp_path):
     for values, words in (
         (pd.array([1, None, 3], "Int64"), "the first, missing, in row 2, column 'a'"),
         (pd.date_range("2020-01-01", periods=3), "hold no numbers, the first Timestamp"),
-        (["1", "2", "3"], "hold no numbers, the first 'a text'"),
+        (["1", "2", "3"], "columns 'a' hold numbers of type str: store them as floats"),
+        ([None, Decimal("2.50"), Decimal("3.50")], "hold numbers of type Decimal: store them as floats"),
+        ([None, None, None], "hold no numbers, the first None"),
         (pd.Categorical(["u", "v", "u"]), "hold no numbers, the first 'u'"),
     ):
         pd.DataFrame({"a": values}).to_parquet(path)
         with pytest.raises(SettingError, match=words):
             read_table(path)
+
+
+@pytest.mark.parametrize("kind", ["int64", "Int64", "UInt64", "int64[pyarrow]", "uint64[pyarrow]"])
+def test_whole_numbers_of_every_type_are_told_apart_or_refused(kind, tmp_path):
+    path = tmp_path / "table.parquet"
+    for values, kept in (([2**60, 2**60 + 1, 2**60 + 9], False), ([5, 2**60, 2**62], True), ([1, 2, 3], True)):
+        pd.DataFrame({"a": pd.array(values, kind)}).to_parquet(path)
+        if kept:
+            assert read_table(path).x[:, 0].tolist() == pytest.approx(values, rel=1e-7)
+        else:
+            with pytest.raises(SettingError, match="column 'a' has values too far from 0"):
+                read_table(path)
+
+
+def test_numbers_in_the_index_are_not_lost(tmp_path):
+    path = tmp_path / "table.parquet"
+    table = pd.DataFrame({"a": [1.0, 2.0, 3.0]})
+    for index, words in (
+        (pd.Index([0.5, 1.5, 2.5]), "a column without a name is in the index"),
+        (pd.Index([0.5, 1.5, 2.5], name="seconds"), "'seconds' is in the index"),
+        (pd.MultiIndex.from_arrays([["p", "q", "r"], [0.5, 1.5, 2.5]]), "a column without a name is in the index"),
+    ):
+        table.set_axis(index).to_parquet(path)
+        with pytest.raises(SettingError, match=words):
+            read_table(path)
+    for index in ([7, 2, 9], ["p", "q", "r"]):  # numbers of rows, and names
+        table.set_axis(index).to_parquet(path)
+        assert read_table(path).x.tolist() == [[1], [2], [3]]
+
+
+def test_columns_that_may_be_labels_and_are_features_are_named(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    path.write_text("x,y,label\n1,2,0\n3,4,1\n")
+    assert read_table(path, "label").names == ("x", "y")
+    assert "the labels are 'label', so that 'y' counts as a feature" in capsys.readouterr().err
+    path.write_text("x,z,label\n1,2,0\n3,4,1\n")
+    read_table(path, "label")
+    assert capsys.readouterr().err == ""
 
 
 def test_broken_parquet_is_refused(tmp_path):

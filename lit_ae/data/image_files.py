@@ -42,10 +42,12 @@ def image_files(folder: Path) -> list[Path]:
     Hidden files and those in hidden folders are passed over; how many files of other kinds there are is printed.
 
     Raises:
-        SettingError: there is none, a link leads nowhere, or there are images of a kind that is not read.
+        SettingError: there is none, a link leads nowhere or to what is read already, or there are images of a kind that
+            is not read.
     """
-    found = []
+    found, met = [], {}
     for root, folders, names in os.walk(folder, followlinks=True):
+        _refuse_again(root, met)
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
         found += [Path(root, name) for name in names if not name.startswith(HIDDEN)]
     for path in sorted(found):
@@ -55,6 +57,9 @@ def image_files(folder: Path) -> list[Path]:
             raise SettingError(f"{path} is a link to a file that does not exist: mend or remove it")
     others = [path for path in found if path.suffix.lower() not in ENDINGS]
     found = sorted(path for path in found if path.suffix.lower() in ENDINGS and path.is_file())
+    if any(path.is_symlink() for path in found):
+        for path in found:
+            _refuse_again(str(path), met)
     if found and others:
         kinds = ", ".join(sorted({path.suffix.lower() or "without an ending" for path in others}))
         left = "1 file of another kind" if len(others) == 1 else f"{len(others):,} files of other kinds"
@@ -64,6 +69,16 @@ def image_files(folder: Path) -> list[Path]:
             f"--data.path {folder} holds no images ({', '.join(sorted(ENDINGS))}): give a folder that does"
         )
     return found
+
+
+def _refuse_again(path: str, met: dict[str, str]) -> None:
+    """Refuse a file or folder that was met before by another path, and add it to those that were."""
+    real = os.path.realpath(path)
+    if real in met:
+        raise SettingError(
+            f"{path} and {met[real]} are the same by a link, so that images would be read twice: remove the link"
+        )
+    met[real] = path
 
 
 def read_image(path: Path, grey: bool, background: int = 0, size: tuple[int, int] | None = None) -> Pixels:

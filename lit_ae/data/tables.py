@@ -1,6 +1,7 @@
 """Tables of the user's own, .csv or .parquet: a row a sample, numbers as features, one column of labels."""
 
 import re
+import sys
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ ENDINGS = {".csv", ".tsv", ".parquet"}
 LABELS = ("y", "label", "labels", "class", "target")  # columns that are taken as labels, in any case
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 PLAIN = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d*)?([eE][-+]\d+)?")  # programs write a sign before an exponent
+FIRST_SAMPLE = "the first line holds numbers where names of columns should be: add a line of names"
 ROWS = ("id", "idx", "index")  # columns that may number the rows, in any case
 
 
@@ -58,13 +60,20 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
             f"--data.path {path} has {len(frame)} rows and {len(features)} columns of features: give a table with at "
             "least one row, and one column beside the labels"
         )
+    if others := [name for name in likely if name in features]:
+        print(
+            f"--data.path {path}: the labels are {chosen!r}, so that {_some(others)} counts as a feature: leave it out "
+            "of the file if it holds labels as well",
+            file=sys.stderr,
+        )
     texts = [name for name in features if frame[name].dtype.kind not in "iufb"]
     if texts:
-        first = next((value for value in frame[texts[0]] if not NUMBER.fullmatch(str(value))), "a text")
-        raise SettingError(
-            f"--data.path {path}: columns {_some(texts)} hold no numbers, the first {first!r}: drop or encode them, or "
-            "name the one with the labels as --data.labels"
-        )
+        values = frame[texts[0]].dropna()
+        first = next((value for value in values if not NUMBER.fullmatch(str(value))), None)
+        what, remedy = f"no numbers, the first {first!r}", "drop or encode them, or name the labels as --data.labels"
+        if first is None and len(values):
+            what, remedy = f"numbers of type {type(values.iloc[0]).__name__}", "store them as floats"
+        raise SettingError(f"--data.path {path}: columns {_some(texts)} hold {what}: {remedy}")
     for name in features:
         if name.lower() in ROWS and frame[name].is_unique and (frame[name] % 1 == 0).all():
             raise SettingError(f"--data.path {path}: column {name!r} numbers the rows and is no feature: leave it out")
@@ -77,8 +86,9 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
             f"{rows[0] + 1}, column {features[columns[0]]!r}: fill them in or drop them"
         )
     if (place := collapsed(x)) is None:  # but float64 may have lost differences of large whole numbers
-        wide = (n for n, name in enumerate(features) if frame[name].dtype in (np.int64, np.uint64))
-        place = next((n for n in wide if collapsed(frame[features[n]].to_numpy()[:, None]) is not None), None)
+        kinds = {n: frame[name].dtype.kind for n, name in enumerate(features)}
+        wide = {n: np.int64 if kind == "i" else np.uint64 for n, kind in kinds.items() if kind in "iu"}
+        place = next((n for n in wide if collapsed(frame[features[n]].to_numpy(wide[n])[:, None]) is not None), None)
     if place is not None:
         raise SettingError(f"--data.path {path}: column {features[place]!r} {COLLAPSED}")
     labels = None if chosen is None else _labels(frame[chosen], path, known.index(chosen))
@@ -156,26 +166,31 @@ def _names(frame: "DataFrame", path: Path) -> list[str]:
     numbered = len(numbers) < len(names) and numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
     rising = len(numbers) >= 8 and all(a < b for a, b in pairwise(numbers))
     if numbers and not numbered and not rising and path.suffix.lower() != ".parquet":
-        raise SettingError(
-            f"--data.path {path}: the first line holds numbers where names of columns should be: add a line of names"
-        )
+        raise SettingError(f"--data.path {path}: {FIRST_SAMPLE}")
     return names
 
 
 def _refuse_twice(names: list[str], path: Path) -> None:
     if twice := next((name for name in names if name and names.count(name) > 1), None):
+        if NUMBER.fullmatch(twice):
+            raise SettingError(f"--data.path {path}: {FIRST_SAMPLE}")
         raise SettingError(f"--data.path {path} has several columns called {twice!r}: give each a name of its own")
 
 
 def _with_index(frame: "DataFrame", path: Path, label_column: str | None) -> "DataFrame":
     """The table with levels of its index as columns if they are the labels; other numbers there might be a feature."""
-    levels = [name for name in frame.index.names if name is not None]
-    labels = [name for name in levels if str(name).lower() in LABELS or str(name) == label_column]
-    for name in levels:
-        values = frame.index.get_level_values(name)
-        if name not in labels and values.dtype.kind in "iufb" and str(name).lower() not in ROWS:
+    levels = frame.index.names
+    labels = [
+        name for name in levels if name is not None and (str(name).lower() in LABELS or str(name) == label_column)
+    ]
+    for place, name in enumerate(levels):
+        values = frame.index.get_level_values(place)
+        # Whole numbers without a name number the rows, for example of what is left of a larger table
+        rows = values.dtype.kind in "iu" if name is None else str(name).lower() in ROWS
+        if name not in labels and values.dtype.kind in "iufb" and not rows:
+            what = "a column without a name" if name is None else repr(name)
             raise SettingError(
-                f"--data.path {path}: {name!r} is in the index: make it a column (reset_index), or leave it out if it "
+                f"--data.path {path}: {what} is in the index: make it a column (reset_index), or leave it out if it "
                 "is no feature (reset_index(drop=True))"
             )
     return frame.reset_index(level=labels) if labels else frame
