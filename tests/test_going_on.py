@@ -96,6 +96,15 @@ def test_a_finished_run_goes_on_with_more_epochs_alone(store, lit_ae, settings, 
     assert [stored[name]["trainer"]["max_epochs"] for name in stored] == [3, 2]
 
 
+def test_settings_that_change_no_weight_find_the_run(store, lit_ae, settings, capsys):
+    assert lit_ae("fit", *settings("vae")) == 0
+    assert lit_ae("test", *settings("vae"), "--data.eval_batch_size=17", "--data.num_workers=1") == 0
+    (run,) = the_runs()
+    assert "test/mse" in run.metrics
+    assert lit_ae("test", *settings("vae"), "--data.batch_size=17") == 2
+    assert "no run in this store was trained with these settings" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_named_checkpoints(store, lit_ae, settings, tmp_path, capsys):
     plain = settings("ae")

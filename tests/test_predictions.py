@@ -147,4 +147,6 @@ def test_files_that_hold_no_predictions_are_refused_and_never_executed(tmp_path,
     for name in ("objects.npz", "other.npz", "text.npz", "text.parquet", "cut.npz", "missing.npz"):
         with pytest.raises(SettingError, match=name):
             library.load_predictions(tmp_path / name)
+    with pytest.raises(SettingError, match=r"codes\.csv does not end in \.npz or \.parquet: give a file that"):
+        library.load_predictions(tmp_path / "codes.csv")
     assert "executed" not in capsys.readouterr().out

@@ -927,6 +927,8 @@ def test_a_comparison_gives_an_interval_of_the_ratio_of_spreads_from_four_seeds_
         ([1.0], [2.0], "at least 2 seeds"),
         ([1.0, float("nan")], [2.0, 3.0], "finite"),
         ([1.0, 2.0], [2.0, 3.0], "for every seed"),
+        ({"ae": 1.0, "vae": 2.0}, {0: 1.0, 1: 3.0}, "'ae' is given as a seed: give whole numbers"),
+        ({("ae", 0): 1.0, ("ae", 1): 2.0}, {0: 1.0, 1: 3.0}, "is given as a seed: give whole numbers"),
         ({0.5: 1.0, 1.5: 2.0}, {0: 1.0, 1: 3.0}, "0.5 is given as a seed: give whole numbers"),
     ],
 )

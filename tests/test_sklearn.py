@@ -1,6 +1,8 @@
 """The estimators for scikit-learn, against scikit-learn's own checks and closed forms."""
 
+import inspect
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -15,7 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from lit_ae.objectives.likelihoods import Bernoulli
 from lit_ae.sklearn import AutoencoderOutlierDetector, AutoencoderTransformer
+from lit_ae.sklearn.families import DEFAULTS
 
 NOT_APPLICABLE = {"check_array_api_input"}  # needs SciPy's experimental array API, which an environment variable sets
 
@@ -59,6 +63,11 @@ def test_rows_that_single_precision_does_not_tell_apart_are_refused(cls):
     for train in (cls(max_iter=1).fit, cls().partial_fit):
         with pytest.raises(ValueError, match=r"X: feature 1 has values too far from 0 .*: subtract its mean, or put"):
             train(x)
+    whole = np.stack([np.arange(60), 2**60 + np.arange(60)], 1)  # whose differences double precision has lost already
+    frame = pd.DataFrame({"a": whole[:, 0], "b": pd.array(whole[:, 1], "Int64"), "c": 0.5})
+    for wide in (whole, whole.tolist(), frame, frame.astype({"b": "int64"})):
+        with pytest.raises(ValueError, match="X: feature 1 has values too far from 0"):
+            cls(max_iter=1).fit(wide)
     made = cls("AE", latent_dim=2, max_iter=1).fit(x[:, ::2])
     with pytest.raises(ValueError, match="X has values beyond float32"):
         made.score_samples(np.full((2, 2), 1e39))
@@ -161,9 +170,28 @@ def test_outliers_are_the_rows_that_do_not_fit():
         (AutoencoderTransformer(input_shape=(1, 8, 9)), "has 72 values, but X has 64 features"),
         (AutoencoderTransformer(latent_dim=0), "latent_dim is 0: it must be a whole number of at least 1"),
         (AutoencoderTransformer(learning_rate=0), "learning_rate is 0: it must be above 0"),
+        (
+            AutoencoderTransformer(settings={"latent_dim": 3}),
+            "settings has 'latent_dim', which is a parameter",
+        ),
+        (AutoencoderTransformer(validation_fraction=1.5), "validation_fraction is 1.5: it must be above 0 and below 1"),
+        (AutoencoderTransformer(settings={"likelihood": Bernoulli()}), r"^X has values from 0 to 2, but likelihood is"),
+        (AutoencoderTransformer("WAE", batch_size=1), "^batch_size is 1"),
         (AutoencoderOutlierDetector(contamination=0.6), "contamination is 0.6: it must be above 0 and at most 0.5"),
     ],
 )
 def test_what_does_not_fit_is_said(digits, model, said):
     with pytest.raises(ValueError, match=said):
-        model.fit(digits)
+        model.fit(2 * digits)
+
+
+def test_parameters_that_a_family_makes_no_use_of_are_named(digits):
+    with pytest.warns(UserWarning, match=r"hidden_layer_sizes is \(9,\), of which PCA makes no use"):
+        AutoencoderTransformer("PCA", hidden_layer_sizes=(9,)).fit(digits)
+    with pytest.warns(UserWarning, match=r"learning_rate is 0.5, of which PCA makes no use"):
+        AutoencoderTransformer("PCA", learning_rate=0.5).fit(digits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AutoencoderTransformer("PCA").fit(digits)
+    default = inspect.signature(AutoencoderTransformer).parameters
+    assert {name: default[name].default for name in DEFAULTS} == DEFAULTS

@@ -121,10 +121,17 @@ def _by_seed(values: Any) -> dict[int, float] | None:
     """The values by seed; None if they are given as a list."""
     if not hasattr(values, "items"):
         return None
-    if wrong := [seed for seed, _ in values.items() if not isinstance(seed, str) and int(seed) != seed]:
-        raise ValueError(f"{wrong[0]} is given as a seed: give whole numbers")
+    if wrong := [seed for seed, _ in values.items() if not _is_whole(seed)]:
+        raise ValueError(f"{wrong[0]!r} is given as a seed: give whole numbers")
     pairs = [(int(seed), float(value)) for seed, value in values.items()]
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a seed occurs twice on one side: keep one value of each seed")
     return found
+
+
+def _is_whole(seed: Any) -> bool:
+    try:
+        return int(seed) == (int(seed) if isinstance(seed, str) else seed)
+    except (TypeError, ValueError, OverflowError):  # a name, or a tuple of several levels
+        return False

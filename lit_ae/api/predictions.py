@@ -29,6 +29,8 @@ def load_predictions(source: str | Path) -> Predictions:
     path = Path(source).expanduser()
     if path.suffix in FORMATS:
         return read_predictions(path)
+    if path.suffix or path.exists():  # ids of runs have no ending
+        raise SettingError(f"{source} does not end in {' or '.join(FORMATS)}: give a file that `lit-ae predict` wrote")
     need_store()
     folder = tracking.get_run(str(source)).artifact("predictions")
     files = sorted(folder.iterdir()) if folder else []

@@ -1,6 +1,7 @@
 """The parts of a data set: batches, splits, and the conversion of samples to floats."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -223,3 +224,18 @@ def collapsed(x: Any) -> int | None:
     span = high.astype(np.uint64) - low.astype(np.uint64) if whole else high - low
     wrong = np.flatnonzero((error > COARSE * span.astype(np.float64)) & (span > 0))
     return int(wrong[0]) if len(wrong) else None
+
+
+def collapsed_column(columns: Iterable[Any]) -> int | None:
+    """The first column of whole numbers to which the same applies.
+
+    In double precision, to which a table of several types is converted, they may have lost their differences already.
+
+    Args:
+        columns: [N] each, of NumPy, pandas or polars, without missing values.
+    """
+    for place, column in enumerate(columns):
+        kind = getattr(column.dtype, "kind", None) or np.asarray(column).dtype.kind  # polars has types of its own
+        if kind in "iu" and collapsed(np.asarray(column, np.int64 if kind == "i" else np.uint64)[:, None]) is not None:
+            return place
+    return None

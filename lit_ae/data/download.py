@@ -38,7 +38,7 @@ def checked(path: Path, md5: str) -> bytes:
     if found != md5:
         raise SettingError(
             f"{path} has a wrong checksum (md5 {found} instead of {md5}): delete the file to have it downloaded "
-            "again, or set --data.root or LIT_AE_DATA to a folder that holds an intact copy"
+            "again, or set --data.root, or without it LIT_AE_DATA, to a folder that holds an intact copy"
         )
     return content
 

@@ -71,7 +71,7 @@ class FreyFaces(BaseDataModule):
         if path is None:
             raise SettingError(
                 f"{FILE} is not in {places[0].parent} nor in {self.root}: put it there (it is not downloaded), or set "
-                "--data.root or LIT_AE_DATA to a folder that holds it"
+                "--data.root, or without it LIT_AE_DATA, to a folder that holds it"
             )
         try:
             pixels = torch.from_numpy(loadmat(path)["ff"].T.copy())  # [N, 560], a picture row by row

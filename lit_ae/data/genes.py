@@ -224,6 +224,6 @@ def _found(path: Path, root: Path) -> Path:
     if found is None:
         raise SettingError(
             f"--data.path {path} is not in {', '.join(str(place.parent) for place in places)}: put the .h5 or .h5ad "
-            "file there, or set --data.path, --data.root or LIT_AE_DATA"
+            "file there, or set --data.path, or --data.root, or without that LIT_AE_DATA"
         )
     return found

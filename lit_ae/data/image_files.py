@@ -45,7 +45,8 @@ def image_files(folder: Path) -> list[Path]:
         SettingError: there is none, a link leads nowhere or to what is read already, or there are images of a kind that
             is not read.
     """
-    found, met = [], {}
+    found: list[Path] = []
+    met: dict[str, str] = {}
     for root, folders, names in os.walk(folder, followlinks=True):
         _refuse_again(root, met)
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]

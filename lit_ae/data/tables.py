@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lit_ae.data.containers import COLLAPSED, collapsed
+from lit_ae.data.containers import COLLAPSED, collapsed, collapsed_column
 from lit_ae.errors import SettingError
 
 if TYPE_CHECKING:
@@ -85,10 +85,8 @@ def read_table(path: Path, label_column: str | None = None) -> Table:
             f"--data.path {path}: {len(rows)} values are missing or infinite, the first, {first}, in row "
             f"{rows[0] + 1}, column {features[columns[0]]!r}: fill them in or drop them"
         )
-    if (place := collapsed(x)) is None:  # but float64 may have lost differences of large whole numbers
-        kinds = {n: frame[name].dtype.kind for n, name in enumerate(features)}
-        wide = {n: np.int64 if kind == "i" else np.uint64 for n, kind in kinds.items() if kind in "iu"}
-        place = next((n for n in wide if collapsed(frame[features[n]].to_numpy(wide[n])[:, None]) is not None), None)
+    if (place := collapsed(x)) is None:
+        place = collapsed_column(frame[name] for name in features)
     if place is not None:
         raise SettingError(f"--data.path {path}: column {features[place]!r} {COLLAPSED}")
     labels = None if chosen is None else _labels(frame[chosen], path, known.index(chosen))

@@ -99,7 +99,7 @@ class TorchvisionImages(BaseDataModule):
 
     def _missing(self, name: str, reason: str) -> SettingError:
         return SettingError(
-            f"{name}.gz is not in {self.folder} and {reason}: set --data.root or LIT_AE_DATA to a folder "
+            f"{name}.gz is not in {self.folder} and {reason}: set --data.root, or without it LIT_AE_DATA, to a folder "
             f"that holds {self.folder.relative_to(self.root) / name}.gz, or try again with network access and a "
             "folder that can be written to"
         )

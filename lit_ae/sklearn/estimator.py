@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from lit_ae.data.containers import COLLAPSED, collapsed
+from lit_ae.data.containers import COLLAPSED, collapsed, collapsed_column
 from lit_ae.errors import SettingError
 from lit_ae.models.api import evaluating
 from lit_ae.models.chunks import in_chunks
@@ -71,7 +72,7 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
             ValueError: a parameter or X does not fit; the message says what to change.
             FloatingPointError: the loss became infinite or NaN.
         """
-        x = _told_apart(validate_data(self, X, dtype=FLOATS, ensure_min_samples=2))
+        x = _told_apart(X, validate_data(self, X, dtype=FLOATS, ensure_min_samples=2))
         self._refuse_parameters()
         self._random = check_random_state(self.random_state)
         train, held_out = x, x[:0]
@@ -93,7 +94,7 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
             FloatingPointError: the loss became infinite or NaN.
         """
         first = not hasattr(self, "module_")
-        x = _told_apart(validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=first))
+        x = _told_apart(X, validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=first))
         if first:
             self._refuse_parameters()
             self._random = check_random_state(self.random_state)
@@ -117,7 +118,7 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
                     self.settings or {},
                 )
             except SettingError as error:
-                raise ValueError(str(error)) from error
+                raise _in_its_terms(error) from error
         self._history = History()
         self.__dict__.pop("validation_loss_curve_", None)  # of a training before
 
@@ -137,7 +138,7 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
                 self.verbose,
             )
         except SettingError as error:
-            raise ValueError(str(error)) from error
+            raise _in_its_terms(error) from error
         self.loss_curve_ = list(self._history.losses)
         self.n_iter_ = len(self.loss_curve_)
         self.loss_ = self.loss_curve_[-1]
@@ -157,6 +158,8 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of at least 1")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is {self.learning_rate!r}: it must be above 0")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction is {self.validation_fraction!r}: it must be above 0 and below 1")
 
     # -- shapes and scores --------------------------------------------------------------------------------------
 
@@ -199,12 +202,22 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
         return -self._errors(self._given(X))
 
 
-def _told_apart(x: NDArray[Any]) -> NDArray[Any]:
-    """Rows [N, features], if single precision keeps the differences between them.
+def _told_apart(given: ArrayLike, x: NDArray[Any]) -> NDArray[Any]:
+    """Rows x [N, features], if single precision keeps the differences between those that were given.
 
     Raises:
         ValueError: it does not.
     """
-    if (place := collapsed(x)) is not None:
+    if (place := collapsed(x)) is None:
+        rows: Any = given
+        frame = hasattr(rows, "columns")
+        place = collapsed_column((rows[name] for name in rows.columns) if frame else np.asarray(rows).T)
+    if place is not None:
         raise ValueError(f"X: feature {place} {COLLAPSED}, or put a StandardScaler before this step")
     return x
+
+
+def _in_its_terms(error: SettingError) -> ValueError:
+    """The error of a training in the names of the estimator's parameters, not of those of the command line."""
+    said = re.sub(r"the data \(--data\) (?:have|(hold))", lambda found: "X holds" if found[1] else "X has", str(error))
+    return ValueError(re.sub(r"\b(?:model|data)\.(?=\w)", "", said))

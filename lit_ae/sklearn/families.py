@@ -1,5 +1,6 @@
 """The model that an estimator's parameters describe."""
 
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,6 +14,8 @@ from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.settings import parameters
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.settings.suggestions import near_match
+
+DEFAULTS: dict[str, Any] = {"hidden_layer_sizes": (256,), "learning_rate": 1e-3}  # of both estimators
 
 
 def family_class(family: str | type) -> type[ReconstructionModule]:
@@ -58,10 +61,13 @@ def build(
         settings: further arguments of the family's constructor, which take precedence.
 
     Raises:
-        SettingError: an argument that the family does not have, or a value that does not fit.
+        SettingError: an argument that the family does not have, or a value that does not fit. A parameter that is set
+            and that the family makes no use of is a warning.
     """
     cls = family_class(family)
     known = parameters(cls)
+    if own := sorted(settings.keys() & {"input_shape", "latent_dim"}):
+        raise SettingError(f"settings has {own[0]!r}, which is a parameter of its own: set it there")
     if unknown := sorted(settings.keys() - known.keys()):
         raise SettingError(
             f"settings has {unknown[0]!r}, which {cls.__name__} does not take{near_match(unknown[0], sorted(known))}"
@@ -72,5 +78,11 @@ def build(
         "decoder": partial(MLPDecoder, widths=widths[::-1]),
         "optimizer": partial(torch.optim.Adam, lr=learning_rate, fused=True),
     }
+    for name, value, parts in (
+        ("hidden_layer_sizes", tuple(hidden_layer_sizes), {"encoder", "decoder"}),
+        ("learning_rate", learning_rate, {"optimizer"}),
+    ):
+        if value != DEFAULTS[name] and not parts & known.keys():
+            warnings.warn(f"{name} is {value}, of which {cls.__name__} makes no use: leave it out", stacklevel=4)
     chosen = {name: value for name, value in given.items() if name in known} | {**settings}
     return cls(input_shape=input_shape, latent_dim=latent_dim, **chosen)

@@ -9,11 +9,17 @@ from lit_ae import tracking
 from lit_ae.models.settings import bare
 from lit_ae.settings.hashing import content_hash
 
+OF_SCORING = {"eval_batch_size", "num_workers", "root"}  # settings of data that change no weight; files may be moved
+
 
 def settings_hash(config: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits of what is trained: they change with model, data and seed, not with where files lie."""
-    parts = {key: config.get(key) for key in ("model", "data", "seed_everything")}
-    return content_hash(bare(parts))
+    parts = bare({key: config.get(key) for key in ("model", "data", "seed_everything")})
+    data = parts["data"]
+    if isinstance(data, Mapping) and data.get("init_args"):
+        kept = {name: value for name, value in data["init_args"].items() if name not in OF_SCORING}
+        parts["data"] = {**data, "init_args": kept}
+    return content_hash(parts)
 
 
 def stored_hash(run: tracking.Run) -> str:
