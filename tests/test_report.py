@@ -1166,6 +1166,19 @@ def test_cards_state_protocol_versions_times_and_epochs(runs, tmp_path):
     assert "## Notes\n\n### What to mind\n\nmind the &lt;gap>\n\na note without a title\n" in text
 
 
+@pytest.mark.parametrize(
+    ("epochs", "steps", "said"),
+    [
+        ("5", "-1", "5"),
+        ("-1", "4300", "as many as 4,300 steps take"),
+        ("9", "4300", "9, or as many as 4,300 steps take if these are fewer"),
+    ],
+)
+def test_a_training_may_end_by_its_steps(epochs, steps, said, tmp_path):
+    run = made_run(tmp_path, "AE", 0, params={"trainer.max_epochs": epochs, "trainer.max_steps": steps})
+    assert cards.epochs_of(run) == said
+
+
 def test_the_card_of_models_names_all_files_of_a_row(runs, tmp_path):
     models, mine = study().models, tmp_path / "mine.yaml"
     mine.write_text("model: AE")

@@ -27,7 +27,7 @@ def run_card(collected: Collected) -> Card:
         f"{model}: {duration(sum(own))} ({duration(sum(own) / len(own))} a run)" for model, own in seconds.items()
     )
     total = duration(sum(map(sum, seconds.values())))
-    epochs = {model: [run.params.get("trainer.max_epochs", DASH) for run in own] for model, own in finished.items()}
+    epochs = {model: [epochs_of(run) for run in own] for model, own in finished.items()}
     precisions = {model: [precision_of(run) for run in own] for model, own in finished.items()}
     revisions = {model: sorted({revision(run) for run in own}) for model, own in finished.items()}
     return [
@@ -63,6 +63,15 @@ def _file(name: str, kind: str = "") -> str:
     if Path(name).is_absolute():
         return Path(name).name
     return f"configs/{kind}/{name}.yaml" if kind else f"configs/{name}"
+
+
+def epochs_of(run: Run) -> str:
+    """How many epochs a run was trained for, or the number of steps that ended it."""
+    epochs, steps = (run.params.get(f"trainer.max_{name}", DASH) for name in ("epochs", "steps"))
+    if steps in (DASH, "-1"):
+        return epochs
+    in_steps = f"as many as {int(steps):,} steps take"
+    return in_steps if epochs == "-1" else f"{epochs}, or {in_steps} if these are fewer"
 
 
 def revision(run: Run) -> str:
