@@ -1,5 +1,6 @@
 """Tests across seeds, against SciPy, statsmodels and values computed by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -574,3 +575,104 @@ def test_pitman_morgan_rejects_far_too_often_under_exponential_values():
     in_binomial_interval(int((vectorised < 0.05).sum()), said)
     # Brown and Forsythe's test does not
     assert (scipy_stats.levene(a, b, center="median", axis=1).pvalue < 0.05).mean() < 0.06
+
+
+# -- float32 rounding, ties and outliers ---------------------------------------------------------------------------
+
+
+def of_360(counts):
+    """Shares of 360 by seed, as they are logged: rounded to float32."""
+    return seeds(np.float32(np.array(counts) / 360).astype(float))
+
+
+def test_a_difference_that_is_the_same_but_for_rounding_is_refused():
+    counts = np.array([331, 315, 306, 328, 290])
+    a, b = of_360(counts), of_360(counts - 3)
+    assert np.ptp([a[s] - b[s] for s in a]) > 0
+    for test in (
+        statistics.paired_test,
+        lambda a, b: statistics.equivalence_test(a, b, 0.02),
+        statistics.variance_test_paired,
+    ):
+        with pytest.raises(ValueError, match="for every seed"):
+            test(a, b)
+    mirrored = of_360([100, 90, 110, 80, 120]), of_360([95, 105, 95, 105, 100])  # two values far from the median, alike
+    assert statistics.variance_test_unpaired(*mirrored).p < 1
+    alike = of_360([100, 110, 100, 110]), of_360([50, 57, 50, 57])
+    with pytest.raises(ValueError, match="equally far from its median"):
+        statistics.variance_test_unpaired(*alike)
+
+
+def test_equal_sums_tie_in_the_sign_flip_test_though_their_values_are_rounded():
+    a, b = [227, 314, 283, 239, 269, 296, 184], [228, 313, 277, 235, 265, 295, 181]
+    whole = statistics.paired_test(seeds(map(float, a)), seeds(map(float, b)))
+    assert statistics.paired_test(of_360(a), of_360(b)).sign_flip_p == whole.sign_flip_p == 0.0625
+
+
+@pytest.mark.parametrize("n", [3, 6, 13, 14, 20])
+def test_the_signed_rank_test_is_exact_with_ties_and_zeros(n):
+    generator = np.random.default_rng(n)
+    for zeros in (0, 3, 9):
+        d = np.concatenate([generator.integers(1, 4, n) * generator.choice([-1.0, 1.0], n), np.zeros(zeros)])
+        ranks = scipy_stats.rankdata(np.abs(d[:n])) * np.sign(d[:n])
+        if n <= 14:
+            signs = np.array(list(itertools.product([-1, 1], repeat=n)))
+            expected = (np.abs(signs @ ranks) >= abs(ranks.sum()) - 1e-9).mean()
+        else:
+            expected = statistics.sign_flip_p(ranks)
+        found = statistics.compare_over_data_sets(d + 100, np.full(len(d), 100.0))
+        assert (found.p, found.signed_ranks) == pytest.approx((expected, ranks.sum()))
+
+
+def test_of_many_pairs_with_ties_the_signed_rank_test_is_corrected_for_continuity():
+    d = np.array([1.0, 2, 3] * 8 + [-1.0] * 6)
+    expected = scipy_stats.wilcoxon(d, correction=True).pvalue
+    assert statistics.compare_over_data_sets(d, 0 * d).p == pytest.approx(expected)
+    assert scipy_stats.wilcoxon(d).pvalue < expected
+
+
+def test_data_sets_with_small_values_count_beside_one_with_large_values():
+    a, b = [0.91, 0.82, 0.73, 0.64, 0.95, 3e5], [0.81, 0.71, 0.61, 0.51, 0.81, 2.9e5]
+    assert statistics.compare_over_data_sets(a, b).p == 2 / 2**6
+
+
+def test_the_direction_over_data_sets_is_that_of_the_ranks():
+    d = np.concatenate([np.arange(1.0, 12), [-1000], np.zeros(26)])
+    found = statistics.compare_over_data_sets(d, 0 * d)
+    assert (found.median_difference, found.signed_ranks) == (0, 66 - 12)
+    assert found.mean_difference < 0
+
+
+def test_an_outlier_leaves_the_direction_of_a_spread_open():
+    a = np.tile([-1, 1.0], 6) + np.linspace(-0.01, 0.01, 12)
+    b = np.append(np.linspace(-0.02, 0.02, 11), 3.7)
+    found = statistics.variance_test_unpaired(seeds(a), seeds(b))
+    assert found.p < 0.05
+    assert found.std_a < found.std_b
+    assert found.deviation_a > found.deviation_b
+    assert found.direction == ""
+    assert statistics.variance_test_unpaired(seeds(a), seeds(b[:11])).direction == "higher"
+    assert statistics.variance_test_unpaired(seeds(b[:11]), seeds(a)).direction == "lower"
+
+
+def test_posterior_shares_are_never_below_0():
+    for mean in (-1.0, 1.0, -0.3, 0.3):
+        for n in (10, 1000):
+            a = mean + np.random.default_rng(n).normal(size=n) / 9
+            found = statistics.equivalence_test(seeds(a), seeds(0 * a), 0.01)
+            assert min(found.below, found.within, found.above) >= 0
+            assert found.below + found.within + found.above == pytest.approx(1)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, -1, math.nan])
+def test_what_is_no_confidence_is_refused(confidence):
+    a, b = seeds([1.0, 2, 4]), seeds([3.0, 1, 2])
+    for test in (statistics.paired_test, statistics.probability_higher):
+        with pytest.raises(ValueError, match="confidence must lie between 0 and 1"):
+            test(a, b, confidence)
+
+
+def test_rounding_is_no_win():
+    a = np.float32([0.1, 0.2, 0.3])
+    found = statistics.probability_higher(seeds(np.nextafter(a, np.float32(1)).astype(float)), seeds(a.astype(float)))
+    assert found.probability == 0.5

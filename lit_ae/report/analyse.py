@@ -46,6 +46,7 @@ class Outcome:
     means: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds
     difference: float = math.nan  # of the means over common seeds
     stds: tuple[float, float] = (math.nan, math.nan)  # of a and of b over all their seeds (n - 1)
+    sizes: tuple[int, int] = (0, 0)  # numbers of all their seeds
     p_holm: float = math.nan
     equivalence: EquivalenceResult | None = None  # if a margin was declared
     p_equivalence: float = math.nan  # of it, after Holm's correction over all tests of equivalence
@@ -62,9 +63,9 @@ class Outcome:
 
     @property
     def shift(self) -> float:
-        """The difference of means whose sign a significant test shows; NaN for a test of variances."""
-        if self.over_data_sets is not None:  # the median is 0 where most data sets show no difference
-            return self.over_data_sets.median_difference or self.over_data_sets.mean_difference
+        """What has the sign of the difference that a significant test shows; NaN for a test of variances."""
+        if self.over_data_sets is not None:
+            return self.over_data_sets.signed_ranks
         return self.of_means.mean_difference if self.of_means is not None else math.nan
 
     @property
@@ -220,6 +221,7 @@ def _test(collected: Collected, comparison: Comparison, seeds: tuple[int, ...]) 
         means=(_mean(a.values()), _mean(b.values())),
         difference=_mean(a_common[seed] - b_common[seed] for seed in common),
         stds=(_std(a.values()), _std(b.values())),
+        sizes=(len(a), len(b)),
         why_not=why_not,
         lacks=lacks,
         runs_missing=runs_missing,

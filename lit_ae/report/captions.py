@@ -76,7 +76,8 @@ def tests_caption(results: Results, reading: Reading) -> str:
             f"{overlap}"
             "Effect size: that mean divided by the standard deviation of the differences (d_z), with Hedges' "
             "correction. Detectable at 80 % power: the smallest true difference that the uncorrected t-test would "
-            "detect in four of five such studies, at the measured spread. Sign-flip: exact permutation test."
+            "detect in four of five such studies, at the measured spread. Sign-flip: permutation test, exact up to "
+            "20 seeds."
         )
     if any(test.higher for test in reading.tests):
         said.append(
@@ -165,7 +166,7 @@ def _few_seeds(reading: Reading) -> str:
     floors = [
         test.unpaired_variance.smallest_p
         if test.unpaired_variance is not None
-        else statistics.smallest_brown_forsythe_p(test.n, test.n)
+        else statistics.smallest_brown_forsythe_p(*test.sizes)
         for test in spreads
     ]
     if any(floors):

@@ -36,7 +36,8 @@ def _claim(cells: dict[str, str], page: dict[str, Any]) -> ClaimText:
     a, b = re.split(" − | against ", cells["comparison"], maxsplit=1)
     result = cells["result"].removeprefix(f"{SIGNIFICANT}{a} ")
     shown: Any = next((word for start, word in WORDS.items() if result.startswith(start)), "")
-    better = next((name for name, arrow in ARROWS.items() if cells["metric"].endswith(arrow)), "none")
+    arrow = next((name for name, arrow in ARROWS.items() if cells["metric"].endswith(arrow)), "none")
+    better = "lower" if "std" in cells else arrow  # of spreads, whatever the metric
     found = decide(direction(cells["claim"], a), Shown(shown), better)  # no comparison had a margin
     measured = cells["std"] if "std" in cells else f"difference {cells['difference']}"
     test = Tested(a, b, cells["metric"], cells["claim"], cells["result"], cells["n"], measured, found, "std" in cells)

@@ -27,7 +27,13 @@ def verdict(test: Outcome) -> str:
         which = f", which is {quality}" if quality else ""
         but = f", but {_equivalent(test)}" if test.is_equivalent else ""
         return f"significant at 5 % (Holm): {a} {_direction(test)}{which}{_over(test, ', ')}{but}"
-    return f"significant at 5 % (Holm): {a} varies {_direction(test)}"
+    assert test.unpaired_variance is not None
+    said = {
+        "higher": f"{a} varies more",
+        "lower": f"{a} varies less",
+        "": "the spreads differ, but standard and mean absolute deviations disagree on which is larger",
+    }
+    return f"significant at 5 % (Holm): {said[test.unpaired_variance.direction]}"
 
 
 def sample_size(test: Outcome) -> str:
@@ -91,11 +97,8 @@ def _over(test: Outcome, before: str) -> str:
 
 
 def _direction(test: Outcome) -> str:
-    """`higher` or `lower` of a mean, `more` or `less` of a spread, for the comparison's first row."""
-    if test.shift == test.shift:
-        return "higher" if test.shift > 0 else "lower"
-    assert test.unpaired_variance is not None
-    return "more" if test.unpaired_variance.std_a > test.unpaired_variance.std_b else "less"
+    """`higher` or `lower`, of the mean of the comparison's first row."""
+    return "higher" if test.shift > 0 else "lower"
 
 
 def _quality(test: Outcome) -> str:

@@ -70,7 +70,7 @@ def shown_by(test: Outcome) -> Shown:
         return Shown("higher" if test.shift > 0 else "lower", beyond_margin=margin is None)
     if means is None:
         assert spreads is not None
-        return Shown("higher" if spreads.std_a > spreads.std_b else "lower")
+        return Shown(spreads.direction)
     beyond = margin is None or means.ci_low > margin or means.ci_high < -margin
     return Shown("higher" if means.mean_difference > 0 else "lower", test.is_equivalent, beyond)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lit_ae.statistics.values import wilcoxon_p
+from lit_ae.statistics.paired import signed_ranks
 
 if TYPE_CHECKING:
     from lit_ae.statistics.values import Floats
@@ -23,8 +23,9 @@ class DataSetsResult:
 
     n: int
     mean_difference: float
-    median_difference: float  # of all means of two differences (Hodges and Lehmann 1963), whose sign the test is about
+    median_difference: float  # of all means of two differences (Hodges and Lehmann 1963)
     p: float  # of Wilcoxon's signed-rank test
+    signed_ranks: float  # W⁺ - W⁻, whose sign that test is about
     margin: float | None  # in the metric's unit; None if none was declared
     below: float  # posterior probabilities that a lower by more than the margin, within it, or higher is likeliest
     within: float
@@ -55,7 +56,7 @@ def compare_over_data_sets(
         raise ValueError("a comparison over data sets needs finite values")
     shares = (math.nan,) * 3 if margin is None else signed_rank_posterior(d, margin)
     walsh = (d[:, None] + d)[np.triu_indices(len(d))] / 2
-    return DataSetsResult(len(d), float(d.mean()), float(np.median(walsh)), wilcoxon_p(x, y), margin, *shares)
+    return DataSetsResult(len(d), float(d.mean()), float(np.median(walsh)), *signed_ranks(x, y), margin, *shares)
 
 
 def signed_rank_posterior(

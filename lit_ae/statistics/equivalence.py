@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lit_ae.statistics.values import pairs
+from lit_ae.statistics.values import constant, pairs
 
 if TYPE_CHECKING:
     from lit_ae.statistics.samples import SampleResult
@@ -47,9 +47,9 @@ def equivalence_test(a: Mapping[int, float], b: Mapping[int, float], margin: flo
     _check(margin)
     x, y = pairs(a, b, "an equivalence test", least=2)
     d = x - y
-    n, error = len(d), float(d.std(ddof=1)) / float(np.sqrt(len(d)))
-    if not error > 1e-12 * float(np.abs([x, y]).max()):
+    if constant(d, float(np.abs([x, y]).max())):
         raise ValueError(f"the difference is {d[0]:.6g} for every seed: there is no spread to test against")
+    n, error = len(d), float(d.std(ddof=1)) / float(np.sqrt(len(d)))
     p = float(ttost_paired(x, y, -margin, margin)[0])
     return EquivalenceResult(n, margin, p, *_shares(float(d.mean()), error, n, margin))
 
@@ -79,4 +79,6 @@ def _shares(mean: float, error: float, n: int, margin: float) -> tuple[float, fl
 
     posterior = t(n - 1, loc=mean, scale=error)
     below, above = float(posterior.cdf(-margin)), float(posterior.sf(margin))
-    return below, 1 - below - above, above
+    # From the tail that is small: the difference of two numbers close to 1 may be below 0 by rounding
+    within = posterior.cdf(margin) - below if mean > 0 else posterior.sf(-margin) - above
+    return below, float(within), above

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from lit_ae.statistics.values import pairs
+from lit_ae.statistics.values import ROUNDING, pairs, require_confidence
 
 
 class Improvement(NamedTuple):
@@ -23,11 +23,15 @@ def probability_higher(a: Mapping[int, float], b: Mapping[int, float], confidenc
     the bootstrap of the paper gives [1, 1] where all of a few seeds agree.
 
     Raises:
-        ValueError: seeds that only one of them has, fewer than 2 seeds, or a value that is not finite.
+        ValueError: seeds that only one of them has, fewer than 2 seeds, a value that is not finite, or a confidence
+            outside (0, 1).
     """
+    import numpy as np
     from statsmodels.stats.proportion import proportion_confint
 
+    require_confidence(confidence)
     x, y = pairs(a, b, "a probability of improvement", least=2)
-    wins = float((x > y).sum() + 0.5 * (x == y).sum())
+    equal = np.abs(x - y) <= ROUNDING * np.maximum(np.abs(x), np.abs(y))
+    wins = float(((x > y) & ~equal).sum() + 0.5 * equal.sum())
     low, high = proportion_confint(wins, len(x), alpha=1 - confidence, method="beta")
     return Improvement(wins / len(x), float(low), float(high))

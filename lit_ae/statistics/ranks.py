@@ -9,7 +9,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 from lit_ae.statistics.corrections import holm
-from lit_ae.statistics.values import tied, wilcoxon_p
+from lit_ae.statistics.paired import signed_ranks
+from lit_ae.statistics.values import tied
 
 if TYPE_CHECKING:
     from lit_ae.statistics.values import Floats
@@ -74,7 +75,7 @@ def friedman_test(values: Sequence[Sequence[float]] | Floats, better: Literal["l
         raise ValueError(f"Friedman's test needs at least {LEAST} data sets and {LEAST} models, got {n} and {k}")
     if not np.isfinite(x).all():
         raise ValueError("Friedman's test needs a finite value of every model on every data set")
-    x = np.stack([tied(row, float(np.abs(row).max())) for row in x])
+    x = np.stack([tied(row, np.abs(row)) for row in x])
     ranks = rankdata(x if better == "lower" else -x, axis=1)
     mean = ranks.mean(0)
     chi2 = _chi2(mean, n, k)
@@ -124,7 +125,7 @@ def _pairs(x: Floats, mean_ranks: Floats) -> tuple[PairOfRanks, ...]:
     differences = [float(mean_ranks[a] - mean_ranks[b]) for a, b in places]
     scale = math.sqrt(2) / math.sqrt(k * (k + 1) / (6 * n))
     nemenyi = studentized_range.sf([abs(d) * scale for d in differences], k, math.inf)
-    ps = [wilcoxon_p(x[:, a], x[:, b]) for a, b in places]
+    ps = [signed_ranks(x[:, a], x[:, b])[0] for a, b in places]
     return tuple(
         PairOfRanks(a, b, difference, min(1.0, float(p)), single, corrected)
         for (a, b), difference, p, single, corrected in zip(places, differences, nemenyi, ps, holm(ps), strict=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lit_ae.statistics.paired import hedges
-from lit_ae.statistics.values import constant
+from lit_ae.statistics.values import constant, require_confidence
 
 if TYPE_CHECKING:
     from lit_ae.statistics.values import Floats
@@ -55,8 +55,7 @@ def paired_test_over_samples(
     if any(side.ndim != 2 or not len(side) for side in sides) or sides[0].shape[1] != sides[1].shape[1]:
         shapes = " and ".join(str(list(side.shape)) for side in sides)
         raise ValueError(f"a test over samples needs [seeds, n] of both models with the same n samples, got {shapes}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"the confidence must lie between 0 and 1, got {confidence}")
+    require_confidence(confidence)
     n = sides[0].shape[1]
     if n < LEAST:
         raise ValueError(f"a test over samples needs at least {LEAST} samples, got {n}")

@@ -45,36 +45,37 @@ def finite(values: Mapping[int, float], test: str, least: int) -> Floats:
 
 
 def constant(x: Floats, scale: float) -> bool:
-    """Whether x varies by no more than rounding error, for terms of the size `scale`."""
-    return bool(x.max() - x.min() <= 1e-12 * scale)
+    """Whether x varies by no more than float32 rounding, for terms of the size `scale`."""
+    return bool(x.max() - x.min() <= ROUNDING * scale)
 
 
 def same_for_every_seed(x: Floats) -> bool:
     """Whether a model's values do not vary with the seed, apart from float32 rounding."""
     import numpy as np
 
-    return bool(np.ptp(x) <= ROUNDING * np.abs(x).max())
+    return constant(x, float(np.abs(x).max()))
 
 
-def tied(x: Floats, scale: float) -> Floats:
-    """x [n] with values made equal that differ by float32 rounding alone, for terms of the size `scale`: they tie."""
+def tied(x: Floats, scale: Floats) -> Floats:
+    """x [n] with values made equal that differ by float32 rounding alone, for terms of the sizes `scale` [n]."""
     import numpy as np
 
     order = np.argsort(x)
-    first = np.diff(x[order], prepend=-np.inf) > ROUNDING * scale  # of the values that tie
+    sizes = np.maximum(scale[order], np.append(0, scale[order][:-1]))  # of a value and the one before it
+    first = np.diff(x[order], prepend=-np.inf) > ROUNDING * sizes  # of the values that tie
     found = np.empty_like(x)
     found[order] = x[order][first][np.cumsum(first) - 1]
     return found
 
 
-def wilcoxon_p(x: Floats, y: Floats) -> float:
-    """Two-sided p of the signed-rank test (Wilcoxon 1945) of pairs [n]; 1 if every difference is 0."""
-    import numpy as np
-    from scipy.stats import wilcoxon
+def require_confidence(confidence: float) -> None:
+    """Refuse what is no confidence.
 
-    d = x - y
-    sizes = tied(np.abs(np.append(0.0, d)), float(np.abs([x, y]).max()))[1:]
-    return float(wilcoxon(np.sign(d) * sizes).pvalue) if sizes.any() else 1.0
+    Raises:
+        ValueError: it does not lie between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"the confidence must lie between 0 and 1, got {confidence}")
 
 
 def _list(seeds: Iterable[int]) -> str:

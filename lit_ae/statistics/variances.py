@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lit_ae.statistics.ratios import variance_ratio_interval, variance_ratio_interval_paired
 from lit_ae.statistics.values import constant, finite, pairs, same_for_every_seed
@@ -31,11 +31,19 @@ class VarianceResult:
     smallest_p: float  # that the test can give for groups of this size, whatever the data
     ratio_low: float  # 95 % interval of the ratio std_a / std_b in the population
     ratio_high: float
+    deviation_a: float  # mean absolute deviation from the median, of which the Brown-Forsythe test is
+    deviation_b: float
 
     @property
     def ratio(self) -> float:
         """The measured ratio of the standard deviations, std_a / std_b."""
         return self.std_a / self.std_b
+
+    @property
+    def direction(self) -> Literal["higher", "lower", ""]:
+        """Which spread a has against b; empty where standard and mean absolute deviations disagree, as outliers do."""
+        by_std, by_deviation = self.std_a > self.std_b, self.deviation_a > self.deviation_b
+        return "" if by_std != by_deviation else "higher" if by_std else "lower"
 
 
 def variance_test_unpaired(a: Mapping[int, float], b: Mapping[int, float]) -> VarianceResult:
@@ -60,8 +68,7 @@ def variance_test_unpaired(a: Mapping[int, float], b: Mapping[int, float]) -> Va
         why = f": with {len(x)} and {len(y)} no data give a p below {floor:.3g}" if floor else ""
         raise ValueError(f"{test} needs at least {LEAST} seeds in each group, got {min(len(x), len(y))}{why}")
     _require_spread(x, y)
-    distances = [np.abs(group - np.median(group)) for group in (x, y)]
-    if all(constant(distance, distance.max()) for distance in distances):
+    if all(constant(np.abs(group - np.median(group)), float(np.abs(group).max())) for group in (x, y)):
         raise ValueError(
             "in both groups every value lies equally far from its median: the Brown-Forsythe test has no spread of"
             " these distances to work with"
@@ -128,5 +135,8 @@ def _require_spread(x: Floats, y: Floats) -> None:
 def _result(
     x: Floats, y: Floats, statistic: float, p: float, smallest_p: float, interval: tuple[float, float]
 ) -> VarianceResult:
+    import numpy as np
+
     stds = float(x.std(ddof=1)), float(y.std(ddof=1))
-    return VarianceResult(len(x), len(y), *stds, statistic, p, smallest_p, *interval)
+    deviations = (float(np.abs(group - np.median(group)).mean()) for group in (x, y))
+    return VarianceResult(len(x), len(y), *stds, statistic, p, smallest_p, *interval, *deviations)
