@@ -698,6 +698,14 @@ def test_pixels_drawn_in_every_epoch_follow_from_seed_and_epoch_alone():
         Digits(binarise="every_epoch", num_workers=1)
 
 
+def test_binary_pixels_of_a_split_do_not_depend_on_another():
+    whole = Digits(binarise=True)
+    for fewer in ({"leave_out": 3}, {"labels_per_class": 5}):
+        for name in ("val", "test") if "labels_per_class" in fewer else ("test",):
+            assert torch.equal(Digits(binarise=True, **fewer).split(name).x, whole.split(name).x)
+    assert not torch.equal(Digits(binarise=True, split_seed=1).split("test").x, whole.split("test").x)
+
+
 def test_values_that_are_no_bytes_are_not_binarised():
     with pytest.raises(SettingError, match=r"--data\.binarise is for images of bytes"):
         OneHot(binarise=True).split("train")

@@ -10,7 +10,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
-from test_families import trainer
+from test_families import build, trainer
 
 import lit_ae.training.lightning_cli  # noqa: F401 - knows every callback by name
 from lit_ae.callbacks.scores.denoising import Denoising
@@ -23,13 +23,14 @@ from lit_ae.evaluation.access import scored_split, whole_split_is_scored
 from lit_ae.evaluation.code_sources import code_sources
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
+from lit_ae.models.ae import AE
 from lit_ae.models.conditional_vae import ConditionalVAE
 from lit_ae.models.dec import DEC
 from lit_ae.models.denoising_ae import DenoisingAE
 from lit_ae.models.hopfield import Hopfield
 from lit_ae.models.nmn import NMN
 from lit_ae.models.vae import VAE
-from lit_ae.objectives.likelihoods import Bernoulli
+from lit_ae.objectives.likelihoods import Bernoulli, Gaussian
 from lit_ae.plots.style import styled
 from lit_ae.samplers import FittedGaussian, Mixture, Normal, TwoStageVAE
 from lit_ae.samplers.gibbs import Gibbs
@@ -232,3 +233,35 @@ def test_validation_is_read_only_if_a_score_is_due(monkeypatch, tmp_path):
     assert epochs == [1, 1, 1], "the three batches of the second epoch"
     assert "val/used_share" in run.callback_metrics
     assert "val/psnr" not in run.callback_metrics
+
+
+class Signed(BaseDataModule):
+    """Images from -1 to 1, of a data module of another project."""
+
+    name, num_classes, input_shape = "signed", 2, (1, SIDE, SIDE)
+
+    def load(self):
+        x = 2 * torch.rand(30, *self.input_shape, generator=torch.Generator().manual_seed(0)) - 1
+        return Splits(*[ArrayDataset(x, torch.arange(30) % 2)] * 3)
+
+
+def test_scores_of_pixels_from_0_to_1_are_left_out_for_others():
+    evaluation = Evaluation()
+    callbacks = [evaluation, *(made(name) for name in ("Compression", "NoisyInputs", "Interpolation", "Denoising"))]
+    torch.manual_seed(0)
+    module = AE(input_shape=Signed.input_shape, latent_dim=2, likelihood=Gaussian(output="tanh"))
+    run = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, callbacks=callbacks)
+    (found,) = run.test(module, datamodule=Signed(), verbose=False)
+    assert not [key for key in found if "psnr" in key or "compression" in key]
+    assert set(evaluation.left_out.values()) == {"the samples of signed are not within [0, 1]"}
+
+
+def test_the_first_generated_images_of_a_conditional_model_are_of_all_classes(monkeypatch):
+    model = build("conditional_vae", (1, SIDE, SIDE), num_classes=3)
+    model.decoder.frequencies.fill_(1 / 3)
+    seen = {}
+    monkeypatch.setattr("lit_ae.evaluation.evaluation.decoded", lambda module, z, y: seen.update(y=y) or z)
+    run = SimpleNamespace(lightning_module=model, global_rank=0, world_size=1)
+    Evaluation().generate(run, Normal().fit(torch.zeros(2, model.latent_dim)), 300)
+    assert torch.bincount(seen["y"]).tolist() == [100, 100, 100]
+    assert torch.bincount(seen["y"][:60], minlength=3).min() > 8

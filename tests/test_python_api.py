@@ -694,6 +694,7 @@ def test_log_likelihood_is_what_the_score_averages():
     (scored,) = run.test(model, datamodule=Given(x), verbose=False)
     ours = model.log_likelihood(x, k=30, seed=4).mean().item()
     assert scored["test/log_likelihood"] == pytest.approx(ours, rel=1e-5)
+    assert scored["test/log_likelihood"] != pytest.approx(model.log_likelihood(x, k=30).mean().item(), rel=1e-5)
 
 
 def test_log_likelihood_is_refused_where_there_is_none():
@@ -824,6 +825,7 @@ def test_scores_of_codes_and_images_are_those_of_their_metrics():
         (lambda s, x: s.fid(x, x * 255, extractor=Means()), r"fake holds pixels from .* to .*: scale them to \[0, 1\]"),
         (lambda s, x: s.fid(x, x - 1, extractor=Means()), r"clip them by x\.clip\(0, 1\)"),
         (lambda s, x: s.fid(x, x.long(), extractor=Means()), r"fake holds torch\.int64: give bytes"),
+        (lambda s, x: s.psnr(x.round().byte(), x), "x_hat holds bytes of 0 and 1, which mean 0 and 1/255"),
         (lambda s, x: s.fid(x, x / 0, extractor=Means()), "fake holds NaN or infinite values"),
         (lambda s, x: s.fid(x, x, extractor=lambda x: x), r"returns shape \[10, 1, 8, 8\] for 10 images"),
         (lambda s, x: s.fid(x, x, extractor=lambda x: x.flatten(1) / 0), "output of the extractor holds NaN"),
@@ -849,6 +851,38 @@ def test_scores_of_codes_and_images_are_those_of_their_metrics():
 def test_scores_say_in_plain_words_what_is_wrong(call, said):
     with pytest.raises(ValueError, match=said):
         call(api.scores, random(10, *IMAGE))
+
+
+def test_scores_keep_the_precision_that_they_are_given():
+    generator = np.random.default_rng(0)
+    real, grid = generator.normal(size=(300, 8)), np.stack(np.meshgrid(range(5), range(5)), -1).reshape(-1, 2)
+    for far in (0, 1e8):
+        assert api.scores.fid(far + real, far + real + 3) == pytest.approx(72, rel=1e-4)
+        near = api.scores.train_distance_ratio(far + real[:100] + 0.01, far + real[100:200], far + real[:100])
+        assert near == pytest.approx(api.scores.train_distance_ratio(*(real[:100] + 0.01, real[100:200], real[:100])))
+    z = grid + generator.normal(size=grid.shape) / 10
+    found = [api.scores.disentanglement(z, far + grid, z, far + grid) for far in (0, 2**30)]
+    assert found[1] == pytest.approx(found[0])
+    assert api.scores.fid(np.float32(real), real + 3) == pytest.approx(72, rel=1e-4)  # of two precisions
+    assert api.scores.clustering(z, grid[:, 0].astype(np.uint16)) == api.scores.clustering(z, grid[:, 0])
+
+
+def test_the_inception_score_does_not_depend_on_the_order_of_images():
+    in_turn = torch.eye(10).repeat(100, 1)
+    found = [api.scores.inception_score(part)["is"] for part in (in_turn, in_turn[in_turn.argmax(1).argsort()])]
+    assert min(found) > 9
+    assert api.scores.inception_score(in_turn, seed=1) != api.scores.inception_score(in_turn)
+    assert api.scores.inception_score(in_turn, splits=1)["is"] == pytest.approx(10)
+
+
+def test_numbers_of_classes_are_not_binned_for_mig():
+    generator = np.random.default_rng(0)
+    kind = generator.integers(0, 30, 6000)
+    renamed = generator.permutation(30)[kind]
+    for factor in (kind, renamed):
+        codes = np.stack([kind, generator.normal(size=6000)], 1)
+        found = mutual_information_gap(torch.from_numpy(codes), torch.from_numpy(factor[:, None]), nominal=(0,))
+        assert found == pytest.approx(0.87, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.metrics.reconstruction.errors import ReconstructionErrors, bernoulli_bits, ssim
 from lit_ae.metrics.reconstruction.psnr import psnr
 from lit_ae.models.ae import AE
+from lit_ae.settings.seeds import stream_seed
 
 IMAGE = (1, 28, 28)
 
@@ -185,7 +186,8 @@ def scored(module, data, **options):
 
 def noisy(x, sigma, seed=0):
     """x with the noise that the callback's protocol describes."""
-    draws = [torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed * 2**32 + i)) for i in range(len(x))]
+    seeds = (stream_seed(seed, i) for i in range(len(x)))
+    draws = [torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(own)) for own in seeds]
     return (x + sigma * torch.stack(draws)).clamp(0, 1)
 
 
@@ -217,6 +219,13 @@ def test_noise_can_be_left_out_and_leaves_other_scores_alone(digits):
     assert "mse_noisy_input" not in protocol
     with pytest.raises(SettingError, match=r"ReconstructionScores.noise is -0.1"):
         ReconstructionScores(noise=-0.1)
+
+
+def test_the_seed_decides_the_noise(digits):
+    module = build("ae").eval()
+    found = [scored(module, digits, seed=seed)[0]["test/mse_noisy_input"] for seed in (0, 1, 12345, 0)]
+    assert len(set(found)) == 3
+    assert found[0] == found[3]
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

@@ -128,6 +128,13 @@ def test_mixture_does_not_depend_on_the_codes_scale():
     torch.testing.assert_close(small * 1e8, large, rtol=1e-2, atol=1e3)
 
 
+def test_mixture_does_not_depend_on_where_the_codes_lie():
+    codes = correlated_codes(1000) * torch.tensor([1.0, 0.1, 0.01])
+    for offset in (1e3, 1e5):
+        drawn = Mixture(components=3).fit(codes.double() + offset).sample(5000, generator()).double() - offset
+        torch.testing.assert_close(drawn.std(0), codes.double().std(0), rtol=0.1, atol=2e-8 * offset)
+
+
 def test_mixture_of_dead_or_equal_codes():
     codes = torch.cat([two_clusters(500), torch.full((500, 1), 7.0)], dim=1)
     z = Mixture(components=2).fit(codes).sample(200, generator())

@@ -10,13 +10,14 @@ import torch
 from lit_ae.data import image_files, numpy_files, tables
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.checks import refuse_bits
-from lit_ae.data.containers import COLLAPSED, ArrayDataset, Splits, collapsed, no_labels, refuse_not_finite
+from lit_ae.data.containers import COLLAPSED, SPLITS, ArrayDataset, Splits, collapsed, no_labels, refuse_not_finite
 from lit_ae.data.labels import Labels, as_labels
 from lit_ae.data.numpy_files import Layout
 from lit_ae.data.rows import Raw, Rows, mapping, parts_of
 from lit_ae.data.subsets import binarised, seeded_split, share_sizes
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.settings.memory import require_memory
+from lit_ae.settings.seeds import stream_seed
 
 ROUNDING = 1e-6  # what rounding may add to pixels in [0, 1]
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
@@ -83,7 +84,7 @@ class Array(BaseDataModule):
 
     def everything(self) -> ArrayDataset:
         """All samples in the order of the file, or of the folder's sorted paths; a single one is enough."""
-        generator = torch.Generator().manual_seed(self.split_seed)
+        generator = torch.Generator().manual_seed(stream_seed(self.split_seed, len(SPLITS)))
         return binarised(self._all, generator) if self.binarise else self._all
 
     def _read(self) -> ArrayDataset:

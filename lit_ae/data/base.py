@@ -16,7 +16,7 @@ from lit_ae.data.containers import SPLITS, ArrayDataset, Batch, Shape, SplitName
 from lit_ae.data.epoch_order import EpochOrder, TrainingLoader, shared_seed
 from lit_ae.data.redrawn_pixels import RedrawnPixels
 from lit_ae.data.rows import PART, add_content
-from lit_ae.data.subsets import binarised, class_number, joined, labelled_subset, without_class
+from lit_ae.data.subsets import binarised_splits, class_number, joined, labelled_subset, without_class
 from lit_ae.errors import SettingError, require_at_least
 
 ROOM = 0.1  # of a GPU's free memory, which a split may take there
@@ -107,8 +107,7 @@ class BaseDataModule(LightningDataModule, ABC):
             if self.binarise == "every_epoch":
                 self._redrawn = RedrawnPixels(splits.train, shared_seed(self.trainer))
             if self.binarise:
-                generator = torch.Generator().manual_seed(self.split_seed)
-                splits = Splits(*(binarised(part, generator) for part in splits))
+                splits = binarised_splits(splits, self.split_seed)
             self._splits = splits
 
     def split(self, name: SplitName) -> ArrayDataset:

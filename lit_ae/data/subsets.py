@@ -7,6 +7,7 @@ import torch
 from lit_ae.data.containers import ArrayDataset, Splits
 from lit_ae.data.rows import PART
 from lit_ae.errors import SettingError
+from lit_ae.settings.seeds import stream_seed
 
 
 def seeded_split(data: ArrayDataset, sizes: Sequence[int], seed: int) -> list[ArrayDataset]:
@@ -69,6 +70,12 @@ def without_class(splits: Splits, label: int, names: Sequence[str] = ()) -> Spli
                 f"--data.leave_out is {label}, and the {name} split holds no other class: choose another"
             )
     return splits._replace(**{name: part.subset(kept.nonzero().flatten()) for name, (part, kept) in parts.items()})
+
+
+def binarised_splits(splits: Splits, seed: int) -> Splits:
+    """The splits with binary pixels, which in one do not depend on how many samples there are in another."""
+    generators = (torch.Generator().manual_seed(stream_seed(seed, number)) for number in range(len(splits)))
+    return Splits(*map(binarised, splits, generators))
 
 
 def binarised(data: ArrayDataset, generator: torch.Generator) -> ArrayDataset:

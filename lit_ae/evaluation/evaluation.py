@@ -150,10 +150,10 @@ class Evaluation(PassCallback):
         return self._fitted
 
     def generate(self, trainer: Trainer, sampler: Sampler, n: int) -> Tensor:
-        """This rank's share of n images drawn through the sampler, [n / world, *shape] in [0, 1]."""
+        """This rank's share of n images drawn through the sampler, [n / world, *shape] in [0, 1], of mixed classes."""
         module, own = generative_module(trainer), slice(trainer.global_rank, None, trainer.world_size)
-        z = sampler.sample(n, torch.Generator().manual_seed(self.seed))
-        y = module.mixed_labels(n)[own] if isinstance(module, Conditional) else None
+        z = sampler.sample(n, g := torch.Generator().manual_seed(self.seed))
+        y = module.mixed_labels(n)[torch.randperm(n, generator=g)][own] if isinstance(module, Conditional) else None
         return decoded(module, z[own], y).clamp_(0, 1)
 
     # -- what the data do not have ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_ae.console import terminal
 from lit_ae.errors import NotComputable, require_at_least
-from lit_ae.evaluation.access import datamodule
+from lit_ae.evaluation.access import datamodule, scored_split
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.pass_callback import is_due
 from lit_ae.models.base import GenerativeModule, ReconstructionModule
@@ -32,6 +32,7 @@ class ScoreCallback(Callback, ABC):
     needs_codes: ClassVar[bool] = True  # False: also for models without an encoder
     needs_labels: ClassVar[bool] = False
     needs_images: ClassVar[bool] = False  # True: not for flat vectors such as genes
+    needs_unit_range: ClassVar[bool] = False  # True: only for pixels in [0, 1], as PSNR and image files have them
     rank_zero: ClassVar[bool] = True  # False: every rank takes part in `score`, and raises the same NotComputable
 
     def __init__(self, every_n_epochs: int = 0) -> None:
@@ -91,6 +92,10 @@ class ScoreCallback(Callback, ABC):
             raise NotComputable(f"{data.name} has no labels")
         if self.needs_images and len(data.input_shape) != 3:
             raise NotComputable(f"the samples of {data.name} are vectors, not images")
+        if self.needs_unit_range:
+            low, high = scored_split(trainer).value_range()
+            if low < 0 or high > 1:
+                raise NotComputable(f"the samples of {data.name} are not within [0, 1]")
 
     def _tell(self, left_out: dict[str, str]) -> None:
         """Print what is left out, one line for each reason that was not printed before."""

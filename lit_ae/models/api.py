@@ -21,6 +21,7 @@ from lit_ae.models.capabilities import Conditional, DrawsCodes
 from lit_ae.models.chunks import CHUNK, in_chunks
 from lit_ae.models.given import given_labels, given_sampler, given_samples
 from lit_ae.objectives.importance import is_density, log_density, log_marginal
+from lit_ae.settings.seeds import stream_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +151,7 @@ class CodingMethods(SamplingMethods):
         def bound(part: Tensor, labels: Tensor | None) -> Tensor:
             if not len(part):
                 return part.new_zeros(0)
-            generators = [torch.Generator().manual_seed(seed * 2**32 + next(places)) for _ in part]
+            generators = [torch.Generator().manual_seed(stream_seed(seed, next(places))) for _ in part]
             draws = [torch.randn(k, module.latent_dim, generator=generator) for generator in generators]
             return importance_bound(module, part, labels, torch.stack(draws).to(part), batch_size)
 

@@ -60,8 +60,8 @@ class Mixture(Sampler):
                 "use fewer components or more training data"
             )
         some = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[: self.max_fit]
-        scale = codes.var(0, correction=0).mean().sqrt().item() or 1.0
-        scaled = (codes[some] / scale).numpy()
+        centre, scale = codes.mean(0), codes.var(0, correction=0).mean().sqrt().item() or 1.0
+        scaled = ((codes[some] - centre) / scale).numpy()
         mixture = GaussianMixture(self.components, reg_covar=self.reg_covar, tol=GAIN, random_state=seed)
         # One thread: several add in a varying order, and cost as much as they save with matrices of this size
         with threadpool_limits(1), warnings.catch_warnings():
@@ -74,7 +74,7 @@ class Mixture(Sampler):
         covariances = torch.from_numpy(mixture.covariances_).double()  # [K, D, D]
         return {
             "weights": torch.from_numpy(mixture.weights_).float(),
-            "means": (torch.from_numpy(mixture.means_) * scale).float(),  # [K, D]
+            "means": (torch.from_numpy(mixture.means_) * scale + centre).float(),  # [K, D]
             "roots": (symmetric_root(covariances) * scale).float(),  # [K, D, D]
         }
 

@@ -35,10 +35,12 @@ def images(x: Array, name: str) -> Tensor:
     """Images [N, C, H, W] as floats in [0, 1].
 
     Raises:
-        ValueError: another shape or type, or pixels outside [0, 1].
+        ValueError: another shape or type, bytes that are all 0 or 1, or pixels outside [0, 1].
     """
     found = tensor(x, name, 4, "images [N, C, H, W]; grey images [N, H, W] become that by x[:, None]")
     if found.dtype == torch.uint8:
+        if found.numel() and found.max() == 1:
+            raise ValueError(f"{name} holds bytes of 0 and 1, which mean 0 and 1/255: give 0 and 255, or floats")
         return found.float() / 255
     if not found.is_floating_point():
         raise ValueError(f"{name} holds {found.dtype}: give bytes (uint8), or floats in [0, 1]")
@@ -68,7 +70,14 @@ def codes(x: Array, name: str) -> Tensor:
     found = tensor(x, name, 2, "codes [N, D]")
     if len(found) < 2 or not found.shape[1]:
         raise ValueError(f"{name} has shape {list(found.shape)}: give at least 2 codes of at least one dimension")
-    return found if found.is_floating_point() else found.float()
+    return floats(found)
+
+
+def floats(x: Tensor) -> Tensor:
+    """X in its own precision, at least single; whole numbers in double precision."""
+    if not x.is_floating_point():
+        return x.double()
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def labels(y: Array, name: str, n: int) -> Tensor:
@@ -81,6 +90,6 @@ def labels(y: Array, name: str, n: int) -> Tensor:
     if len(found) != n:
         raise ValueError(f"{name} has {len(found)} labels, but there are {n} samples: give one each")
     whole = found.long()
-    if not (found == whole).all() or (whole < 0).any():
+    if not (found.double() == whole).all() or (whole < 0).any():
         raise ValueError(f"{name} must hold whole numbers from 0 (a label below 0 is a missing one): leave others out")
     return whole

@@ -113,8 +113,8 @@ def disentanglement(
     from lit_ae.metrics.codes.factors import dci, mutual_information_gap, separated_attribute_predictability
 
     learnt, z = _two_sets(train_codes, codes)
-    known = tensor(train_factors, "train_factors", 2, "factors [N, F]").float()
-    v = tensor(factors, "factors", 2, "factors [M, F]").float()
+    known = tensor(train_factors, "train_factors", 2, "factors [N, F]").double()
+    v = tensor(factors, "factors", 2, "factors [M, F]").double()
     for name, x, of in (("train_factors", known, learnt), ("factors", v, z)):
         if len(x) != len(of):
             raise ValueError(f"{name} has {len(x)} rows, but there are {len(of)} codes: give one each")
@@ -125,9 +125,10 @@ def disentanglement(
     columns = v.shape[1]
     if wrong := [f for f in nominal if isinstance(f, bool) or not isinstance(f, Integral) or not 0 <= f < columns]:
         raise ValueError(f"nominal has {wrong[0]!r}: give numbers of columns of the factors, from 0 to {columns - 1}")
-    pairs = (learnt, known, z, v)
+    lowest = known.min(0).values if len(known) else 0  # the forests' sums of squares far from 0 would lose digits
+    pairs = (learnt, known - lowest, z, v - lowest)
     return {
-        "mig": mutual_information_gap(z, v),
+        "mig": mutual_information_gap(z, v, nominal),
         "sap": separated_attribute_predictability(*pairs, nominal),
         **dci(*pairs, nominal, seed),
     }

@@ -10,7 +10,7 @@ from lit_ae.data.base import BaseDataModule
 from lit_ae.errors import SettingError
 from lit_ae.metrics.images.extractors import FeatureExtractor, extract
 from lit_ae.metrics.images.lenet import LeNetExtractor
-from lit_ae.scores.arrays import Array, images, same_shape, tensor
+from lit_ae.scores.arrays import Array, floats, images, same_shape, tensor
 from lit_ae.settings.suggestions import near_match
 
 Extractor: TypeAlias = FeatureExtractor | Callable[[Tensor], Any] | str
@@ -83,7 +83,9 @@ def feature_pair(real: Array, fake: Array, extractor: Extractor | None, least: i
     """
     if extractor is None:
         kind = "features [N, F], or images and an extractor"
-        a, b = tensor(real, "real", 2, kind).float(), tensor(fake, "fake", 2, kind).float()
+        a, b = floats(tensor(real, "real", 2, kind)), floats(tensor(fake, "fake", 2, kind))
+        precise = torch.promote_types(a.dtype, b.dtype)
+        a, b = a.to(precise), b.to(precise)
     else:
         a, b = images(real, "real"), images(fake, "fake")
     same_shape(a, b, "real", "fake")

@@ -1,6 +1,9 @@
 """How good generated images are: their features [M, F] against those of real images [N, F]."""
 
-from lit_ae.scores.arrays import Array, same_shape, tensor
+import torch
+from torch import Tensor
+
+from lit_ae.scores.arrays import Array, floats, same_shape, tensor
 from lit_ae.scores.extractors import Extractor, feature_pair, features, probabilities
 
 
@@ -25,7 +28,7 @@ def fid(real: Array, fake: Array, extractor: Extractor | None = None) -> float:
     """
     from lit_ae.metrics.images.frechet import FrechetDistance
 
-    of_real, of_fake = feature_pair(real, fake, extractor)
+    of_real, of_fake = _centred(*feature_pair(real, fake, extractor))
     metric = FrechetDistance(of_real.shape[1], sync_on_compute=False)
     metric.update(of_real, real=True)
     metric.update(of_fake, real=False)
@@ -53,7 +56,7 @@ def fid_infinity(real: Array, fake: Array, extractor: Extractor | None = None, s
     """
     from lit_ae.metrics.images.frechet import frechet_infinity
 
-    return frechet_infinity(*feature_pair(real, fake, extractor), sizes, seed)
+    return frechet_infinity(*_centred(*feature_pair(real, fake, extractor)), sizes, seed)
 
 
 def kid(real: Array, fake: Array, extractor: Extractor | None = None, seed: int = 0) -> float:
@@ -82,7 +85,9 @@ def kid(real: Array, fake: Array, extractor: Extractor | None = None, seed: int 
     return kernel_distance(*feature_pair(real, fake, extractor), seed).mean
 
 
-def inception_score(fake: Array, extractor: Extractor | None = None, splits: int = 10) -> dict[str, float]:
+def inception_score(
+    fake: Array, extractor: Extractor | None = None, splits: int = 10, seed: int = 0
+) -> dict[str, float]:
     """`is`, exp(E KL(p(y|x) ‖ p(y))), and `is_std`, its spread over splits; higher is better, from 1 to K.
 
     Salimans et al. 2016, section 4.
@@ -90,7 +95,8 @@ def inception_score(fake: Array, extractor: Extractor | None = None, splits: int
     Args:
         fake: generated images [N, C, H, W], or class probabilities [N, K] if extractor is None.
         extractor: as for `features`; a function has to map images to class probabilities [B, K].
-        splits: parts of the images whose scores' mean and standard deviation are given.
+        splits: random parts of the images whose scores' mean and standard deviation are given.
+        seed: seed of the parts.
 
     Raises:
         ValueError: fewer than 2 images, fewer images than splits, or values that are not probabilities.
@@ -99,6 +105,8 @@ def inception_score(fake: Array, extractor: Extractor | None = None, splits: int
     >>> certain = torch.eye(4).repeat(10, 1)  # each of 4 classes equally often
     >>> lit_ae.scores.inception_score(certain, splits=1)
     {'is': 4.0, 'is_std': 0.0}
+    >>> 3 < lit_ae.scores.inception_score(certain, splits=2)["is"] < 4
+    True
     """
     from lit_ae.metrics.images.inception_score import InceptionScore
 
@@ -106,7 +114,8 @@ def inception_score(fake: Array, extractor: Extractor | None = None, splits: int
     if len(probs) < 2:
         raise ValueError(f"fake holds {len(probs)} samples: this score needs at least 2")
     metric = InceptionScore(splits, sync_on_compute=False)
-    metric.update(probs)
+    order = torch.randperm(len(probs), generator=torch.Generator().manual_seed(seed))
+    metric.update(probs[order])  # a part holds images of each class, also where the classes are given in turn
     mean, std = metric.compute()
     return {"is": mean.item(), "is_std": std.item()}
 
@@ -167,9 +176,17 @@ def train_distance_ratio(fake: Array, unseen: Array, train: Array, extractor: Ex
 
     of_unseen, of_fake = feature_pair(unseen, fake, extractor)
     if extractor is None:
-        of_train = tensor(train, "train", 2, "features [N, F], or images and an extractor").float()
+        of_train = floats(tensor(train, "train", 2, "features [N, F], or images and an extractor"))
+        kind = torch.promote_types(of_train.dtype, of_fake.dtype)
+        of_train, of_fake, of_unseen = of_train.to(kind), of_fake.to(kind), of_unseen.to(kind)
     else:
         of_train = features(train, extractor)
     same_shape(of_fake, of_train, "fake", "train")
     distances = [nearest_distances(spread(x, 1000), of_train) for x in (of_fake, of_unseen)]
     return median_ratio(*distances)
+
+
+def _centred(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Both [N, F] minus the mean of the real ones in double precision: sums of squares far from 0 would lose digits."""
+    centre = real.double().mean(0)
+    return real - centre, fake - centre

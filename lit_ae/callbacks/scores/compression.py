@@ -46,6 +46,7 @@ class Compression(ScoreCallback):
 
     version = 2  # keeps the values of each test sample
     needs_images = True
+    needs_unit_range = True
 
     def __init__(self, max_images: int = 1000, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)

@@ -30,6 +30,7 @@ class Denoising(PassCallback, ScoreCallback):
 
     version = 2  # keeps the values of each test sample
     rank_zero = False
+    needs_unit_range = True
 
     def __init__(self, n: int = 10, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)

@@ -51,7 +51,7 @@ class Factors(ScoreCallback):
         pairs = (learnt, train.factors, codes, factors)
         values: dict[str, float] = {}
         with evaluation.leaving_out("mig", "factor_correlation"):
-            values["mig"] = mutual_information_gap(codes, factors)
+            values["mig"] = mutual_information_gap(codes, factors, nominal)
             correlation = factor_code_correlation(codes, factors, nominal)
             values["factor_correlation"] = correlation.abs().amax(1).mean().item()
         with evaluation.leaving_out("sap", "dci_disentanglement", "dci_completeness", "dci_informativeness"):

@@ -50,6 +50,7 @@ class Interpolation(ScoreCallback):
     """
 
     needs_images = True
+    needs_unit_range = True
 
     def __init__(self, pairs: int = 20, steps: int = 5, shown: int = 6, seed: int = 0, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)

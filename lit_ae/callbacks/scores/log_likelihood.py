@@ -17,6 +17,7 @@ from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.chunks import CHUNK
 from lit_ae.objectives.importance import gaussian_variance, is_density, log_density, log_marginal
 from lit_ae.objectives.likelihoods import Bernoulli, Gaussian
+from lit_ae.settings.seeds import stream_seed
 
 Binarise = Literal["none", "threshold", "stochastic"]
 
@@ -103,7 +104,7 @@ class LogLikelihood(ScoreCallback):
         """log p(x) of stored images [B, *shape] with labels y [B], [B]; order: their places in the split."""
         x, y = on_device(x, module), y.to(module.device)
         # Each image has a generator of its own: its draws depend neither on the batch nor on the rank
-        generators = [torch.Generator().manual_seed(self.seed * 2**32 + place) for place in order]
+        generators = [torch.Generator().manual_seed(stream_seed(self.seed, place)) for place in order]
         if binary and self.binarise == "threshold":
             x = (x > 0.5).to(x.dtype)
         elif binary and self.binarise == "stochastic":

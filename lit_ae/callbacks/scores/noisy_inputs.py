@@ -35,6 +35,7 @@ class NoisyInputs(ScoreCallback):
 
     version = 2  # keeps the values of each test sample
     needs_images = True
+    needs_unit_range = True
 
     def __init__(
         self,

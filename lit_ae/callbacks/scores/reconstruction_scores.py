@@ -16,6 +16,7 @@ from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.metrics.kept_rows import KeptRows
 from lit_ae.metrics.reconstruction.errors import COLUMNS, EPSILON, ReconstructionErrors
 from lit_ae.models.base import Reconstruction, ReconstructionModule
+from lit_ae.settings.seeds import stream_seed
 
 
 class ReconstructionScores(PassCallback, ScoreCallback):
@@ -73,7 +74,7 @@ class ReconstructionScores(PassCallback, ScoreCallback):
         places = (trainer.global_rank + trainer.world_size * (self._seen + i) for i in range(len(x)))
         generator, noise = torch.Generator(), torch.empty(x.shape)
         for one, place in zip(noise, places, strict=True):
-            one.normal_(generator=generator.manual_seed(self.seed * 2**32 + place))
+            one.normal_(generator=generator.manual_seed(stream_seed(self.seed, place)))
         devices = [module.device] if module.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices):  # an encoder may draw a code that is not used here
             x_hat: Tensor = module((x + self.noise * noise.to(x)).clamp(0, 1), y)

@@ -53,13 +53,14 @@ def factor_code_correlation(codes: Tensor, factors: Tensor, nominal: Collection[
     return torch.stack(rows)
 
 
-def mutual_information_gap(codes: Tensor, factors: Tensor) -> float:
+def mutual_information_gap(codes: Tensor, factors: Tensor, nominal: Collection[int] = ()) -> float:
     """MIG in [0, 1] of codes [N, D] and factors [N, F] (Chen et al. 2018, equation 6).
 
     Mean over factors of (I(z_1; v) - I(z_2; v)) / H(v), where z_1 and z_2 are the two dimensions with the largest
     mutual information with v; for a code of a single dimension I(z_2; v) is 0. I is estimated from histograms with 20
-    bins of equal width for each dimension, and for each factor with more than 20 values (Locatello et al. 2019 do not
-    bin factors). The estimate is biased upwards by about bins² / 2N nats, which mostly cancels in the difference.
+    bins of equal width for each dimension, and for each ordered factor with more than 20 values (Locatello et al. 2019
+    do not bin factors). The estimate is biased upwards by about bins² / 2N nats, which mostly cancels in the
+    difference.
 
     Raises:
         NotComputable: no factor varies.
@@ -73,7 +74,7 @@ def mutual_information_gap(codes: Tensor, factors: Tensor) -> float:
     gaps = []
     for f in _varying(v):
         values, known = np.unique(v[:, f], return_inverse=True)
-        if len(values) > BINS:
+        if len(values) > BINS and f not in nominal:
             known = _binned(v[:, f])
         information = sorted(mutual_info_score(known, column) for column in binned)
         gaps.append(_gap(information) / mutual_info_score(known, known))
