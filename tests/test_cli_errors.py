@@ -518,3 +518,54 @@ def test_help_of_a_model(lit_ae, capsys):
     out = capsys.readouterr().out
     assert "weight β of the KL term" in out
     assert "--model.latent_dim" in out
+
+
+@pytest.mark.parametrize("name", ["what? x", "My%20Project"])
+def test_folder_whose_path_a_store_cannot_have(failing, small, tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    error = failing(*small)
+    assert all(part in error for part in (str(tmp_path / name), "rename it", "MLFLOW_TRACKING_URI"))
+    assert [path.name for path in tmp_path.iterdir() if "what" in path.name or "My" in path.name] == [name]
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "x"])
+def test_numbers_of_threads_and_ports(failing, threads):
+    assert "no whole number at least 1" in failing(
+        "study", "job", "stochastic", "--model", "AE", "--seed", "0", f"--threads={threads}"
+    )
+    for port in ("0", "99999"):
+        assert "no whole number from 1 to 65535" in failing("ui", "--port", port)
+
+
+@pytest.mark.parametrize("option", ["--trainer=trainer.yaml", "--trainer={max_steps: 7, max_epochs: 2}"])
+def test_settings_of_a_group_are_set(lit_ae, small, store, tmp_path, monkeypatch, option):
+    (tmp_path / "trainer.yaml").write_text("max_steps: 7\nmax_epochs: 2\n")
+    monkeypatch.chdir(tmp_path)
+    kept = [argument for argument in small if not str(argument).startswith("--trainer.max_")]
+    assert lit_ae(*kept, option) == 0
+    (run,) = tracking.search("lit_ae")
+    assert (run.params["trainer.max_epochs"], run.params["trainer.max_steps"]) == ("2", "7")
+
+
+@pytest.mark.parametrize("setting", ["--run_name=foo", "--resume=true"])
+def test_settings_of_a_run_are_refused_in_a_fast_development_run(failing, small, setting):
+    assert "needs an MLflow run, which there is none of with trainer.fast_dev_run" in failing(
+        *small, setting, "--trainer.fast_dev_run=true"
+    )
+
+
+def test_a_yaml_file_that_is_no_utf_8_is_listed(lit_ae, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs" / "model").mkdir(parents=True)
+    (tmp_path / "configs" / "model" / "mine.yaml").write_bytes("# Modèle à moi.\nmodel: AE\n".encode("latin-1"))
+    assert lit_ae("list", "models") == 0
+    assert "mine" in capsys.readouterr().out
+
+
+def test_the_command_that_scores_keeps_values_called_fit():
+    from lit_ae.training.what_next import _of_test
+
+    given = ["fit", "--experiment", "fit", "--run_name", "a", "--config", "vae"]
+    assert list(_of_test(given)) == ["--experiment", "fit", "--config", "vae"]

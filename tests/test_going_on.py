@@ -265,3 +265,121 @@ def test_a_conditional_model_is_not_tested_on_other_classes(store, lit_ae, setti
     found = lit_ae("test", *model, "--data=Array", "--data.path=other.csv", f"--run_id={the_runs()[0].id}")
     assert found != 0
     assert "was trained on the classes a, b and the data have b, c" in capsys.readouterr().err
+
+
+# -- what is written to a run ----------------------------------------------------------------------------------------
+
+
+def best_first(tmp_path):
+    """A config that keeps the checkpoint of the highest validation loss, which comes first, beside the last one."""
+    path = tmp_path / "first.yaml"
+    watched = {"monitor": "val/loss", "mode": "max", "filename": "best"}
+    callback = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": watched}
+    path.write_text(yaml.safe_dump({"trainer": {"callbacks+": [callback]}}))
+    return ("--config", path)
+
+
+def test_the_newest_test_gives_a_run_its_values_also_of_an_earlier_epoch(store, lit_ae, settings, tmp_path):
+    plain = (*best_first(tmp_path), *settings("ae"), "--trainer.max_epochs=3")
+    assert lit_ae("fit", *plain) == 0
+    assert lit_ae("test", *plain) == 0
+    (run,) = the_runs()
+    of_best = run.metrics["test/loss"]
+    assert lit_ae("test", *plain, "--ckpt_path=last") == 0
+    (run,) = the_runs()
+    assert run.metrics["test/loss"] != of_best
+    assert lit_ae("test", *plain) == 0
+    (run,) = the_runs()
+    assert run.metrics["test/loss"] == pytest.approx(of_best)
+
+
+def test_a_checkpoint_of_another_run_is_not_scored_as_this_one(store, lit_ae, settings, tmp_path, capsys):
+    assert lit_ae("fit", *settings("ae")) == 0
+    assert lit_ae("fit", *settings("ae", seed=1)) == 0
+    first, second = the_runs()
+    path = f"--ckpt_path={second.checkpoint}"
+    capsys.readouterr()
+    assert lit_ae("test", *settings("ae"), f"--run_id={first.id}", path) == 2
+    error = capsys.readouterr().err
+    assert all(part in error for part in (f"is of run {second.id}", f"--run_id is {first.id}", "leave one of them out"))
+    assert "test/loss" not in the_runs()[0].metrics
+    assert lit_ae("test", *settings("ae", seed=1), path) == 0
+    assert "test/loss" in the_runs()[1].metrics
+
+
+def test_a_checkpoint_of_another_store_is_named(store, lit_ae, settings, tmp_path, capsys, monkeypatch):
+    assert lit_ae("fit", *settings("ae")) == 0
+    (run,) = the_runs()
+    path = run.checkpoint.resolve()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    capsys.readouterr()
+    assert lit_ae("test", *settings("ae"), f"--ckpt_path={path}") == 2
+    error = capsys.readouterr().err
+    assert f"--ckpt_path {path} is of run {run.id}" in error
+    assert "--trainer.logger=false" in error
+    assert lit_ae("test", *settings("ae"), f"--ckpt_path={path}", "--trainer.logger=false") == 0
+
+
+def test_other_settings_of_the_model_are_refused(store, lit_ae, settings, capsys):
+    fit = (*settings("vae"), "--model.beta=4", "--model.optimizer=Adam", "--model.optimizer.lr=0.01")
+    assert lit_ae("fit", *fit) == 0
+    (run,) = the_runs()
+    named = f"--run_id={run.id}"
+    for changed, said in (
+        (settings("vae"), "model.beta is 1.0 and was 4.0"),
+        ((*fit, "--model.likelihood=Bernoulli"), "model.likelihood is Bernoulli and was Gaussian"),
+        (
+            (*fit, "--model.encoder=MLPEncoder", "--model.encoder.activation=tanh"),
+            "model.encoder.activation is tanh and was relu",
+        ),
+    ):
+        for command in ("test", "validate", "predict"):
+            capsys.readouterr()
+            assert lit_ae(command, *changed, named) == 2
+            assert f"the weights were trained with other settings: {said}" in capsys.readouterr().err
+    assert the_runs() == [run]
+    assert lit_ae("test", *settings("vae"), "--model.beta=4", named) == 0  # the optimiser is of training alone
+    assert lit_ae("fit", *settings("vae"), "--trainer.max_epochs=2", "--model.beta=2", named) == 0
+    capsys.readouterr()
+    assert lit_ae("test", *fit) == 2
+    assert "no run in this store was trained with these settings" in capsys.readouterr().err
+    assert lit_ae("test", *settings("vae"), "--model.beta=2") == 0
+
+
+def test_a_limited_validation_leaves_that_of_the_whole_split(store, lit_ae, settings, capsys):
+    assert lit_ae("fit", *settings("ae")) == 0
+    (before,) = the_runs()
+    limited = ("--data.eval_batch_size=7", "--trainer.limit_val_batches=1")
+    capsys.readouterr()
+    assert lit_ae("validate", *settings("ae"), *limited) == 0
+    assert "trainer.limit_val_batches leaves samples out: metrics are logged as val_limited/" in capsys.readouterr().out
+    (after,) = the_runs()
+    assert after.metrics["val/loss"] == before.metrics["val/loss"]
+    assert after.metrics["val_limited/loss"] != before.metrics["val/loss"]
+
+
+def test_the_chosen_run_is_named_and_its_config_is_that_of_a_test(store, lit_ae, settings, capsys):
+    assert lit_ae("fit", *settings("ae")) == 0
+    (run,) = the_runs()
+    capsys.readouterr()
+    assert lit_ae("test", "--config", run.artifact("config.yaml")) == 0
+    assert f"test: run {run.id}, the newest with this model, these data and this seed" in capsys.readouterr().out
+    assert "test/loss" in the_runs()[0].metrics
+
+
+def test_a_file_is_the_same_by_any_path(store, lit_ae, settings, tmp_path):
+    table(40)
+    model = [*settings("vae")[:2], "--model.likelihood.output=linear", "--trainer.enable_progress_bar=false"]
+    assert lit_ae("fit", *model, *own_data(), "--trainer.max_epochs=1") == 0
+    assert lit_ae("test", *model, "--data=Array", f"--data.path={Path('table.csv').resolve()}") == 0
+    assert "test/loss" in the_runs()[0].metrics
+
+
+def test_without_a_run_the_model_of_another_training_stays(store, lit_ae, settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for beta in (1, 7):
+        assert lit_ae("fit", *settings("vae"), "--trainer.logger=false", f"--model.beta={beta}") == 0
+    found = {library.load(path).beta for path in Path("checkpoints").glob("*.ckpt")}
+    assert found == {1, 7}
+    assert lit_ae("fit", *settings("vae"), "--trainer.logger=false", "--trainer.enable_checkpointing=false") == 0
+    assert len(list(Path("checkpoints").glob("*.ckpt"))) == 2

@@ -44,7 +44,7 @@ def described(kind: str) -> dict[str, str]:
 def _comment(path: Path) -> str:
     """The first sentence of the comment with which a YAML file begins."""
     lines: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.removeprefix("#").strip())
@@ -53,7 +53,7 @@ def _comment(path: Path) -> str:
 
 def _title(path: Path) -> str:
     """The title of a study."""
-    match = re.search(r"^title: *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    match = re.search(r"^title: *(.+)$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
     return match[1].strip("'\" ") if match else ""
 
 

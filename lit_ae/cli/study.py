@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lit_ae.cli.parser import Parser
+from lit_ae.cli.parser import Parser, at_least_one
 from lit_ae.errors import SettingError
 from lit_ae.settings.files import named_experiment
 
@@ -89,7 +89,7 @@ def _study_parser() -> argparse.ArgumentParser:
     )
     job.add_argument("--model", required=True, help="row of the study")
     job.add_argument("--seed", type=int, required=True, help="seed of the profile")
-    job.add_argument("--threads", type=int, default=1, help="number of threads (default: %(default)s)")
+    job.add_argument("--threads", type=at_least_one, default=1, help="number of threads (default: %(default)s)")
     for one in (export, take):
         one.add_argument("--folder", type=Path, required=True, help="folder with a folder for each run")
     export.add_argument("--checkpoints", action="store_true", help="with the trained weights, which take most space")

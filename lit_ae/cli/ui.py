@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lit_ae.cli.parser import Parser
+from lit_ae.cli.parser import Parser, port
 from lit_ae.errors import SettingError
 
 
@@ -44,6 +44,6 @@ def server(uri: str, store: Path, port: int | str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("lit-ae ui", description="Open MLflow on this folder's runs, at 127.0.0.1.")
-    parser.add_argument("--port", type=int, default=5000, help="of the server (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=5000, help="of the server (default: %(default)s)")
     parser.add_argument("--print-only", action="store_true", help="print the links and start no server")
     return parser

@@ -1,5 +1,6 @@
 """`lit-ae export`: one trained model in one format, compared with PyTorch's own values as it is written."""
 
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -48,7 +49,7 @@ def export(
     path = _free(output or _name(model, source, format, chosen.name), format)
     if format == "mlflow":
         return f"{path}: an MLflow model of {_described(chosen, write_mlflow(chosen, path, source))}\n" + (
-            f"to serve it: mlflow models serve --env-manager local -m {path}"
+            f"to serve it: mlflow models serve --env-manager local -m {shlex.quote(str(path))}"
         )
     found = write_onnx(chosen, path) if format == "onnx" else write_torch(chosen, path)
     return f"{path}: {_described(chosen, found)}"

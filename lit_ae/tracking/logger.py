@@ -39,7 +39,8 @@ class RunLogger(Logger):
         self.epochs_before = 0  # epochs of training behind the weights of a separate test
         self.resumed_after = 0  # epochs after which this training goes on in the same run
         self.known: dict[tuple[str, int], float] = {}  # (metric, step) -> a value that the run has already
-        self.limited = False  # the test takes fewer samples than the split holds
+        self.limited = False  # the test, or a separate validation, takes fewer samples than the split holds
+        self.least_step = 0  # of an earlier test: MLflow takes the value of the largest step for the newest
         self._held: list[Logged] = []  # of epochs, not written yet
         self._written = -math.inf  # time of the last write, in s
 
@@ -71,7 +72,7 @@ class RunLogger(Logger):
         epoch = values.pop("epoch", None)
         if not self.run_id or not values:
             return
-        at = step or 0 if epoch is None else self.epochs_before + int(epoch) + 1
+        at = max(step or 0 if epoch is None else self.epochs_before + int(epoch) + 1, self.least_step)
         values = valid_keys({self._kept_apart(key): value for key, value in values.items()})
         values = {key: value for key, value in values.items() if self.known.get((key, at)) != value}
         if not values:
@@ -149,8 +150,9 @@ class RunLogger(Logger):
             tracking.add_score_versions(self.run_id, dict(versions))
 
     def _kept_apart(self, key: str) -> str:
-        """`test_limited/...` for `test/...` of a limited test."""
-        return f"test_limited/{key.removeprefix('test/')}" if self.limited and key.startswith("test/") else key
+        """`test_limited/...` for `test/...` of a limited test, and the same of a separate validation."""
+        stage, slash, name = key.partition("/")
+        return f"{stage}_limited/{name}" if self.limited and slash and stage in ("test", "val") else key
 
 
 def run_logger(trainer: Trainer) -> RunLogger | None:

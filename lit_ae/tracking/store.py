@@ -25,8 +25,20 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow
 
 
 def store_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or the sqlite store under ./mlruns, absolute."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STORE / 'mlflow.db').resolve()}"
+    """`MLFLOW_TRACKING_URI`, or the sqlite store under ./mlruns, absolute.
+
+    Raises:
+        SettingError: the path of this folder has a character that the address of a store cannot have.
+    """
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        return given
+    path = str((STORE / "mlflow.db").resolve())
+    if wrong := next((character for character in "?%" if character in path), None):
+        raise SettingError(
+            f"the folder {STORE.resolve().parent} has a {wrong!r} in its path, which an address of an MLflow store "
+            "takes for something else: rename it, run in another folder, or set MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{path}"
 
 
 def artifact_uri(run_id: str, noted: str) -> str:

@@ -46,11 +46,17 @@ class Wanted:
             SettingError: there is no such run, or none with these settings and a checkpoint, or another process is
                 working on the one that is named.
         """
+        named = self.ckpt_path is not None and self.ckpt_path not in NAMED
+        by = read_checkpoint(Path(str(self.ckpt_path))).get("run_id") if named else None
         if self.run_id is not None:
+            if by and by != self.run_id:
+                raise SettingError(
+                    f"--ckpt_path {self.ckpt_path} is of run {by}, and --run_id is {self.run_id}, which its values "
+                    "would be written to: leave one of them out"
+                )
             return refuse_of_another(tracking.get_run(self.run_id)).id
-        if self.ckpt_path is not None and self.ckpt_path not in NAMED:
-            found = read_checkpoint(Path(self.ckpt_path)).get("run_id")
-            return refuse_of_another(tracking.get_run(found)).id if found else None
+        if named:
+            return refuse_of_another(self._run_of_checkpoint(by)).id if by else None
         if self.subcommand == "fit" and not (self.resume or self.ckpt_path):
             return None
         runs = self._of_these_settings()
@@ -71,7 +77,23 @@ class Wanted:
                 f"{self.subcommand} needs a trained model, and {lacking}: run `lit-ae fit` with them first, or give "
                 "--run_id or --ckpt_path"
             )
+        what = "the newest with this model, these data and this seed"
+        rank_zero_only(print)(f"{self.subcommand}: run {trained.id}, {what}")
         return trained.id
+
+    def _run_of_checkpoint(self, run_id: str) -> tracking.Run:
+        """The run that a checkpoint names.
+
+        Raises:
+            SettingError: this store does not have it.
+        """
+        try:
+            return tracking.get_run(run_id)
+        except SettingError as error:
+            raise SettingError(
+                f"--ckpt_path {self.ckpt_path} is of run {run_id}, which {tracking.store_uri()} does not have: set "
+                "MLFLOW_TRACKING_URI to its store, run in the folder of that store, or set --trainer.logger=false"
+            ) from error
 
     def _of_these_settings(self) -> list[tracking.Run]:
         """Finished runs first, and newer ones before older ones; before all, what the first process has taken up."""

@@ -122,11 +122,16 @@ def unreadable_config(argv: Sequence[str]) -> str | None:
 
 def config_files(argv: Sequence[str]) -> Iterator[Path]:
     """The files that are given by --config, in order."""
-    for arg, value in zip(argv, [*argv[1:], ""], strict=True):
+    yield from map(Path, values_of(argv, "-c", "--config"))
+
+
+def values_of(argv: Sequence[str], *names: str) -> Iterator[str]:
+    """The values that a command line gives to an option of these names, in order."""
+    for arg, following in zip(argv, [*argv[1:], ""], strict=True):
         name, equals, attached = arg.partition("=")
-        path = attached if equals else value
-        if name in ("-c", "--config") and path:
-            yield Path(path)
+        value = attached if equals else following
+        if name in names and value:
+            yield value
 
 
 def _config_fault(path: Path) -> str | None:

@@ -32,7 +32,8 @@ from lit_ae.training.choice_of_run import Wanted, refuse_of_another, refuse_with
 from lit_ae.training.data_of_run import refuse_other_data
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
-from lit_ae.training.own_settings import add_settings, is_set, refuse_of_a_run
+from lit_ae.training.model_of_run import refuse_other_settings
+from lit_ae.training.own_settings import adapt_defaults, add_settings, refuse_of_a_run
 from lit_ae.training.precision import precision_for
 from lit_ae.training.predict_callback import WritePredictions
 from lit_ae.training.progress_bar import StepsBar
@@ -92,10 +93,7 @@ class AutoencoderCLI(LightningCLI):
         with explained(args, self._subcommand_parsers[self.requested]):
             super().parse_arguments(parser, args)
         config = self.config[self.requested]
-        if config.trainer.max_steps not in (None, -1) and not is_set("trainer.max_epochs", args):
-            config.trainer.max_epochs = -1  # the default does not end a training before the steps that are asked for
-        if self.requested == "fit" and on_terminal() and not is_set("trainer.enable_model_summary", args):
-            config.trainer.enable_model_summary = True
+        adapt_defaults(config.trainer, args, with_summary=self.requested == "fit" and on_terminal())
         check_class_paths(config.as_dict())
         check_bounds(config.as_dict())
 
@@ -117,14 +115,17 @@ class AutoencoderCLI(LightningCLI):
             self.datamodule.predicted = split = self._get(self.config, "split")
             writers = [WritePredictions(self.model, self._get(self.config, "output"), split)]
         self._dump_config()
-        tracked = self._get(self.config_init, "trainer.logger") in (None, True)
+        logger, fast = (self._get(self.config_init, f"trainer.{name}") for name in ("logger", "fast_dev_run"))
+        tracked = logger in (None, True) and not fast
         if not tracked:
-            refuse_of_a_run(self.config[self.requested].as_dict())
-            rank_zero_info("trainer.logger is set, so that nothing goes to MLflow")
+            why = "trainer.fast_dev_run" if fast else "trainer.logger"
+            refuse_of_a_run(self.config[self.requested].as_dict(), why)
+            rank_zero_info(f"{why} is set, so that nothing goes to MLflow")
         self.found_run = self._find_run() if tracked else None
         self._choose_precision()
         if tracked:
             kwargs["logger"] = RunLogger(self._get(self.config, "figures"))
+        self.config_dump.pop("resume", None)  # `test` has no such setting, and takes the file as --config
         extra: list[Callback] = [Tracking(yaml.safe_dump(self.config_dump, sort_keys=False))]
         if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
             extra.append(StepsBar(refresh_rate=50))  # drawing at every step would take a tenth of the time
@@ -176,6 +177,8 @@ class AutoencoderCLI(LightningCLI):
             return
         if logger.run_id and not self.run_id:
             refuse_of_another(tracking.get_run(logger.run_id))  # who may have begun while the data were loaded
+        if logger.run_id and subcommand == "fit" and not self.run_id:  # goes on, perhaps with other settings
+            tracking.set_tags(logger.run_id, {"config_hash": self._hash()})
         logger.run_id = logger.run_id or self._create_run()
         owned = nullcontext() if self.run_id else tracking.owned(logger.run_id)  # else by who gave the run
         with owned, tracking.run_status(logger.run_id):
@@ -214,7 +217,9 @@ class AutoencoderCLI(LightningCLI):
             return None
         content = read_checkpoint(path)
         self.model.on_load_checkpoint(content)
-        if subcommand == "fit":
+        if subcommand != "fit":
+            refuse_other_settings(self.model.init_args, content)
+        else:
             refuse_without_more(self.trainer, content, run_id)
             if logger and run_id and content.get("run_id") == run_id:
                 logger.resumed_after = content.get("epoch", -1) + 1

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_ae.errors import SettingError
 from lit_ae.evaluation.predictions import FORMATS
 from lit_ae.settings.yaml_reader import read_yaml
-from lit_ae.training.faults import config_files
+from lit_ae.training.faults import config_files, values_of
 
 OF_A_RUN = ("run_id", "run_name", "resume", "figures")  # what they say concerns the MLflow run alone
 
@@ -63,8 +64,8 @@ def add_settings(parser: LightningArgumentParser, subcommand: str) -> None:
         )
 
 
-def refuse_of_a_run(settings: Mapping[str, object]) -> None:
-    """Refuse, for a command without an MLflow run, the settings that only a run has.
+def refuse_of_a_run(settings: Mapping[str, object], why: str) -> None:
+    """Refuse the settings that only an MLflow run has, for a command that has none by the setting `why`.
 
     Raises:
         SettingError: one of them is set.
@@ -73,15 +74,45 @@ def refuse_of_a_run(settings: Mapping[str, object]) -> None:
     if found:
         raise SettingError(
             f"{' and '.join(found)} {'need' if found[1:] else 'needs'} an MLflow run, which there is none of with "
-            "trainer.logger: leave out one or the other"
+            f"{why}: leave out one or the other"
         )
 
 
+def adapt_defaults(trainer: Any, argv: Sequence[str], with_summary: bool) -> None:
+    """Change defaults of the trainer's settings that do not go with those that are given.
+
+    Args:
+        trainer: the settings, which are changed in place.
+        argv: the command line.
+        with_summary: whether a summary of the model is printed, unless a setting says otherwise.
+    """
+    if trainer.max_steps not in (None, -1) and not is_set("trainer.max_epochs", argv):
+        trainer.max_epochs = -1  # the default does not end a training before the steps that are asked for
+    if with_summary and not is_set("trainer.enable_model_summary", argv):
+        trainer.enable_model_summary = True
+    if trainer.enable_checkpointing is False:  # then Lightning takes no callback that writes checkpoints
+        trainer.callbacks = [c for c in trainer.callbacks if c.class_path.split(".")[-1] != "LastCheckpoint"]
+
+
 def is_set(name: str, argv: Sequence[str]) -> bool:
-    """Whether a command line sets the setting of this dotted name by itself or in one of its --config files."""
-    return any(arg.partition("=")[0] == f"--{name}" for arg in argv) or any(
-        _holds(read_yaml(path), name.split(".")) for path in config_files(argv)
+    """Whether a command line sets the setting of this dotted name by itself, in a --config file, or with its group.
+
+    A group is given as in `--trainer FILE` or `--trainer '{max_epochs: 2}'`.
+    """
+    group, *rest = keys = name.split(".")
+    return (
+        any(arg.partition("=")[0] == f"--{name}" for arg in argv)
+        or any(_holds(read_yaml(path), keys) for path in config_files(argv))
+        or any(_holds(_content(value), rest) for value in values_of(argv, f"--{group}"))
     )
+
+
+def _content(value: str) -> object:
+    """What a file holds, or what is given in its place."""
+    try:
+        return read_yaml(Path(value)) if Path(value).is_file() else yaml.safe_load(value)
+    except yaml.YAMLError:  # which the parser says
+        return None
 
 
 def _holds(content: object, keys: Sequence[str]) -> bool:

@@ -1,6 +1,7 @@
 """The settings of a run: their hash, and one parameter for each."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,6 +19,8 @@ def settings_hash(config: Mapping[str, Any]) -> str:
     data = parts["data"]
     if isinstance(data, Mapping) and data.get("init_args"):
         kept = {name: value for name, value in data["init_args"].items() if name not in OF_SCORING}
+        if isinstance(path := kept.get("path"), str) and Path(path).expanduser().exists():
+            kept["path"] = str(Path(path).expanduser().resolve())
         parts["data"] = {**data, "init_args": kept}
     return content_hash(parts)
 

@@ -30,14 +30,19 @@ class Tracking(Callback):
         self.config = config
         self.kept = ""  # what the weights are that this training has kept
         self.loaded = ""  # what the weights are that a separate test has loaded
+        self.of_run: str | None = None  # the run that has trained them
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put checkpoints beside the run's artifacts, and log config and machine."""
         logger = run_logger(trainer)
         run_id = trainer.strategy.broadcast(logger.run_id if logger else None)
         for callback in trainer.checkpoint_callbacks:
-            if run_id and isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+            if not isinstance(callback, ModelCheckpoint) or callback.dirpath is not None:
+                continue
+            if run_id:
                 callback.dirpath = str(tracking.checkpoint_folder(run_id))
+            else:  # all trainings of this folder write to one, where the model of another would be lost
+                callback._enable_version_counter = True
         if logger and logger.run_id and trainer.is_global_zero and stage == "fit":
             before = tracking.get_run(logger.run_id).artifact("config.yaml") if logger.resumed_after else None
             if before is not None:
@@ -77,6 +82,7 @@ class Tracking(Callback):
                 logger.known = _logged_later(logger.run_id, checkpoint["epoch"] + 1)
         else:
             self.loaded = described(checkpoint, f"checkpoint {Path(str(trainer.ckpt_path)).name}")
+            self.of_run = checkpoint.get("run_id")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the values of the last epochs, from which figures may be drawn."""
@@ -95,17 +101,34 @@ class Tracking(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say which weights are scored, and keep the scores of fewer samples apart from those of the whole split."""
+        self._begin(trainer, "test")
         logger = run_logger(trainer)
-        if logger and isinstance(trainer.datamodule, BaseDataModule):  # type: ignore[attr-defined]
-            logger.limited = not whole_split_is_scored(trainer)
-            if logger.limited and trainer.is_global_zero:
-                print(
-                    "trainer.limit_test_batches leaves samples out: metrics are logged as test_limited/..., figures as "
-                    "limited-..., beside those of the whole test split"
-                )
         if logger and logger.run_id and trainer.is_global_zero:
             weights = self.kept or self._of_an_earlier_training(logger.run_id, trainer)
             logger.log_protocol({"weights": weights.rsplit(" (epoch", 1)[0]}, renewed=())
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same for a separate validation."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._begin(trainer, "val")
+
+    def _begin(self, trainer: Trainer, stage: str) -> None:
+        """Find out whether samples are left out, and after which step the values of this stage are the newest."""
+        logger = run_logger(trainer)
+        if logger is None:
+            return
+        if isinstance(trainer.datamodule, BaseDataModule):  # type: ignore[attr-defined]
+            logger.limited = not whole_split_is_scored(trainer)
+        if not (logger.run_id and trainer.is_global_zero):
+            return
+        own = f"{stage}_limited/" if logger.limited else f"{stage}/"
+        run = tracking.get_run(logger.run_id)
+        logger.least_step = max((run.history(key)[-1][0] for key in run.metrics if key.startswith(own)), default=0)
+        if logger.limited:
+            print(
+                f"trainer.limit_{stage}_batches leaves samples out: metrics are logged as {own}..., figures as "
+                f"limited-..., beside those of the whole {stage} split"
+            )
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the wanted figures that nothing draws, such as those whose name is misspelt."""
@@ -124,7 +147,8 @@ class Tracking(Callback):
 
     def _of_an_earlier_training(self, run_id: str, trainer: Trainer) -> str:
         run, path = tracking.get_run(run_id), Path(str(trainer.ckpt_path)).as_posix()
-        if trainer.ckpt_path and not ("scored_weights" in run.tags and path.endswith(run.checkpoint_name)):
+        kept = "scored_weights" in run.tags and self.of_run == run_id and path.endswith(run.checkpoint_name)
+        if trainer.ckpt_path and not kept:
             return self.loaded
         return run.tags.get("scored_weights", "weights at the end of training")
 

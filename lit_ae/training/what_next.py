@@ -34,7 +34,7 @@ def what_next(run: tracking.Run, args: Sequence[str]) -> str:
 
 def _of_test(args: Sequence[str]) -> Iterator[str]:
     """The options of `fit` that `test` takes as well, files by their short names."""
-    values = iter(args)
+    values = iter(args[1:] if args[:1] == ["fit"] else args)
     for arg in values:
         name, equals, value = arg.partition("=")
         if name in ("-c", "--config"):
@@ -42,5 +42,5 @@ def _of_test(args: Sequence[str]) -> Iterator[str]:
         elif name in (*ONLY_OF_FIT, "--run_id"):
             if not equals:
                 next(values, "")
-        elif arg != "fit":
+        else:
             yield arg
