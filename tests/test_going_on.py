@@ -383,3 +383,13 @@ def test_without_a_run_the_model_of_another_training_stays(store, lit_ae, settin
     assert found == {1, 7}
     assert lit_ae("fit", *settings("vae"), "--trainer.logger=false", "--trainer.enable_checkpointing=false") == 0
     assert len(list(Path("checkpoints").glob("*.ckpt"))) == 2
+
+
+def test_a_validation_is_of_the_epoch_of_its_weights(store, lit_ae, settings, tmp_path):
+    plain = (*best_first(tmp_path), *settings("ae"), "--trainer.max_epochs=3")
+    assert lit_ae("fit", *plain) == 0
+    before = the_runs()[0].history("val/loss")
+    assert lit_ae("validate", *plain) == 0
+    after = the_runs()[0].history("val/loss")
+    assert [epoch for epoch, _ in after] == [1, 2, 3]
+    assert [value for _, value in after] == pytest.approx([value for _, value in before])

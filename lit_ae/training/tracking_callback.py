@@ -113,7 +113,10 @@ class Tracking(Callback):
             self._begin(trainer, "val")
 
     def _begin(self, trainer: Trainer, stage: str) -> None:
-        """Find out whether samples are left out, and after which step the values of this stage are the newest."""
+        """Find out whether samples are left out, and from which step on the values of this stage are the newest.
+
+        Those of a validation of all samples are of the epoch that the weights are from, as in training.
+        """
         logger = run_logger(trainer)
         if logger is None:
             return
@@ -122,8 +125,9 @@ class Tracking(Callback):
         if not (logger.run_id and trainer.is_global_zero):
             return
         own = f"{stage}_limited/" if logger.limited else f"{stage}/"
-        run = tracking.get_run(logger.run_id)
-        logger.least_step = max((run.history(key)[-1][0] for key in run.metrics if key.startswith(own)), default=0)
+        if own != "val/":
+            run = tracking.get_run(logger.run_id)
+            logger.least_step = max((run.history(key)[-1][0] for key in run.metrics if key.startswith(own)), default=0)
         if logger.limited:
             print(
                 f"trainer.limit_{stage}_batches leaves samples out: metrics are logged as {own}..., figures as "
