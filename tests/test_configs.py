@@ -166,13 +166,14 @@ def test_logged_config_alone_repeats_the_run(scored, config_file, store, lit_ae)
 
 
 def test_settings_are_stored_as_lightning_would_store_them(settings, monkeypatch):
-    """It would check them a second time, which takes as long as reading them."""
+    """It would check them a second time, which takes as long as reading them. `test` has no setting `resume`."""
     monkeypatch.setattr("sys.argv", ["lit-ae"])
     monkeypatch.setattr(AutoencoderCLI, "_run_subcommand", lambda self, subcommand: None)
     cli = AutoencoderCLI(["fit", *map(str, settings("sae", LIMIT))])
     ours = yaml.safe_dump(cli.config_dump, sort_keys=False)
     del cli.config_dump
     LightningCLI._dump_config(cli)
+    assert cli.config_dump.pop("resume") is False
     assert ours == yaml.safe_dump(cli.config_dump, sort_keys=False)
 
 
