@@ -226,6 +226,8 @@ def test_data_that_have_changed_are_not_taken_for_those_of_the_training(store, l
     assert said in capsys.readouterr().err
     with pytest.raises(library.SettingError, match=said):
         library.load_data(run.id)
+    with pytest.raises(library.SettingError, match=r"the data of array have changed since .* was trained"):
+        library.load_data(run.checkpoint.parent.parent)
     assert lit_ae("predict", *model, *own_data(), "--split=all", "--trainer.max_epochs=1") == 0
 
 

@@ -79,10 +79,12 @@ def load_data(source: str | Path) -> BaseDataModule:
     ('digits', 100)
     """
     found = _find(source)
-    stored = read_checkpoint(found.checkpoint, "checkpoint") if found.config is None and found.checkpoint else {}
+    is_run = RUN_ID.fullmatch(str(source)) and not Path(source).exists()
+    stored = {} if is_run or found.checkpoint is None else read_checkpoint(found.checkpoint, "checkpoint")
     data = _data(_config(found, stored))
-    if RUN_ID.fullmatch(str(source)):
-        tracking.refuse_other_data(tracking.get_run(str(source)), data.name, data.digest())
+    trained_on = (tracking.get_run(str(source)).tags if is_run else stored).get(tracking.DIGEST)
+    if trained_on:
+        tracking.refuse_other_data(found.source, trained_on, data.name, data.digest())
     return data
 
 

@@ -29,7 +29,8 @@ def refuse_other_data(run_id: str, data: BaseDataModule, config: Mapping[str, An
         return
     stored = run.artifact("config.yaml")
     before = yaml.safe_load(stored.read_text(encoding="utf-8")) if stored else config
-    tracking.refuse_other_data(run, data.name, data.digest(), list(_differing(_of_data(before), _of_data(config))))
+    differing = list(_differing(_of_data(before), _of_data(config)))
+    tracking.refuse_other_data(f"run {run.id}", run.tags[tracking.DIGEST], data.name, data.digest(), differing)
 
 
 def _of_data(config: Mapping[str, Any]) -> dict[str, object]:

@@ -60,7 +60,7 @@ class Tracking(Callback):
             tracking.set_tags(logger.run_id, {tracking.DIGEST: data.digest()})
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Store the run's id, so that `test --ckpt_path` finds the run, and averaged weights.
+        """Store the run's id, so that `test --ckpt_path` finds the run, the digest of the data, and averaged weights.
 
         The values of the epochs before are written first: they would be lost if the training went on from here.
         """
@@ -68,6 +68,9 @@ class Tracking(Callback):
         if logger:
             logger.write_held()
         checkpoint["run_id"] = logger.run_id if logger else None
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, BaseDataModule) and trainer.is_global_zero:
+            checkpoint[tracking.DIGEST] = data.digest()
         store_average(trainer, pl_module, checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
