@@ -264,7 +264,7 @@ def named_alike():
 
     yield make
     for cls in made:
-        cls.__name__ = "Gone"
+        cls.__name__ = cls.__qualname__ = "Gone"  # it lives on until Python collects cycles
 
 
 def test_ones_own_class_with_the_name_of_a_shipped_one_is_the_one_that_is_loaded(named_alike, tmp_path):
