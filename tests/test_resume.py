@@ -88,7 +88,7 @@ class Values(Callback):
         self.seen[trainer.current_epoch] = {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
-def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, **settings):
+def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, limits=None, **settings):
     seed_everything(3, verbose=False)
     data = Digits(limit=N, batch_size=BATCH, **settings)
     module = make(input_shape=data.input_shape)
@@ -103,8 +103,8 @@ def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, 
 
     every = ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False, **saves)
     trainer = Trainer(
-        default_root_dir=folder, accelerator="cpu", logger=False, max_epochs=EPOCHS, num_sanity_val_steps=0,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[values, every],
+        default_root_dir=folder, accelerator="cpu", logger=False, num_sanity_val_steps=0, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[values, every], **(limits or {"max_epochs": EPOCHS}),
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, several_steps_a_call(trainer, module, data, steps) as calls:
         patch.setattr(type(module), "training_step", counted)
@@ -171,6 +171,14 @@ def by_default(family, kill, steps):
 )
 def test_killed_training_ends_where_an_uninterrupted_one_ends(family, kill, steps, tmp_path):
     check(*killed_and_resumed(tmp_path, FAMILIES[family], steps, kill))
+
+
+@pytest.mark.parametrize("kill", KILLS)
+@pytest.mark.parametrize("most", [STEPS * EPOCHS - 3, STEPS * EPOCHS])
+def test_training_that_a_number_of_steps_ends(kill, most, tmp_path):
+    """The epoch that follows the checkpoint is a whole one, too."""
+    limits = {"max_steps": most, "max_epochs": -1}
+    check(*killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, kill, limits=limits))
 
 
 @pytest.mark.parametrize("kill", ["within an epoch", "at the end of an epoch"])

@@ -53,7 +53,7 @@ class Resumable(LightningModule):
 
     Lightning restores weights, optimisers, schedules and its counts. It leaves out random numbers, and the end of an
     epoch within which it goes on: validation after its last step, the hooks of its end, and schedules that watch a
-    value.
+    value. And where a number of steps ends the training, the epoch after a checkpoint would have one step alone.
     """
 
     def __init__(self) -> None:
@@ -88,6 +88,8 @@ class Resumable(LightningModule):
         if not ours:
             loop["state_dict"].pop("combined_loader", None)  # another loader has no use for the place of this one
         self._before = checkpoint.get("logged", {})
+        # where `max_steps` is set, Lightning takes the end of an epoch for a place within it
+        self.trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
         if ours and epoch["processed"] < epoch["ready"] and loop["epoch_loop.batch_progress"]["is_last_batch"]:
             _leave_only_the_end(loop)
         states = checkpoint.get(KEY, [])
