@@ -24,8 +24,8 @@ def require_at_least(bound: float, where: str, **settings: float | None) -> None
         settings: values by name.
 
     Raises:
-        SettingError: a value is below the bound.
+        SettingError: a value is below the bound, or NaN.
     """
     for name, value in settings.items():
-        if value is not None and value < bound:
+        if value is not None and not value >= bound:  # NaN is refused, too
             raise SettingError(f"{where.format(name)} is {value}: it must be at least {bound:g}")

@@ -15,6 +15,8 @@ from lightning.pytorch import Callback
 from PIL import Image
 
 from lit_ae import callbacks, tracking
+from lit_ae.callbacks.figures.latent_plot import LatentPlot
+from lit_ae.callbacks.figures.traversals import Traversals
 from lit_ae.errors import SettingError
 from lit_ae.models import AE
 from lit_ae.settings.files import config_folder
@@ -104,6 +106,19 @@ def test_numbers_that_are_not_finite(name):
             config = {part: config}
         with pytest.raises(SettingError, match=name.replace(".", r"\.")):
             check_bounds(config)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_numbers_of_callbacks_that_are_not_finite(value):
+    callback = {"class_path": "lit_ae.callbacks.figures.traversals.Traversals", "init_args": {"limit": value}}
+    with pytest.raises(SettingError, match=r"Traversals\.limit is (nan|inf): it must be a finite number"):
+        check_bounds({"trainer": {"callbacks": [callback]}})
+
+
+def test_settings_of_figures_that_cannot_be_drawn():
+    for make in (lambda: Traversals(dimensions=[]), lambda: Traversals(limit=-1), lambda: LatentPlot(perplexity=0)):
+        with pytest.raises(SettingError, match=r"at least|dimensions is empty"):
+            make()
 
 
 def own_callbacks():

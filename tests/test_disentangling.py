@@ -13,6 +13,7 @@ from lit_ae.metrics.codes.factor_votes import factor_vae_score
 from lit_ae.models import DIPVAE, FactorVAE, InfoVAE, VampPriorVAE
 from lit_ae.models.base import Latent
 from lit_ae.nets import MLPEncoder
+from lit_ae.objectives.likelihoods import Gaussian
 from lit_ae.objectives.schedules import LinearSchedule
 from lit_ae.testing.subject import plain_trainer
 
@@ -178,6 +179,15 @@ def test_vamp_prior_is_the_mean_of_the_posteriors_of_its_inputs():
     assert torch.allclose(module.log_prior(z), expected, atol=1e-5)
     assert torch.allclose(module.log_prior(z.view(1, 5, 3)), expected.view(1, 5), atol=1e-5)
     assert torch.allclose(module.log_prior(z[0]), expected[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(("output", "ends"), [("sigmoid", (0, 1)), ("tanh", (-1, 1)), ("linear", (-5, 5))])
+def test_vamp_prior_learns_inputs_within_the_range_of_the_data(output, ends):
+    module = build(VampPriorVAE, components=2, likelihood=Gaussian(output=output))
+    assert (module.inputs() - sum(ends) / 2).abs().max() < 0.5
+    with torch.no_grad():
+        module.pseudo_inputs[0], module.pseudo_inputs[1] = -5, 5
+    assert [part.unique().tolist() for part in module.inputs()] == [[end] for end in ends]
 
 
 def test_vamp_prior_is_a_density_from_which_codes_are_drawn():

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pages import MODELS, Made, model, page_file, subject
 from torch import nn
 
 from lit_ae import tracking
+from lit_ae.data.containers import ArrayDataset
 from lit_ae.data.digits import Digits
 from lit_ae.errors import SettingError
 from lit_ae.explorer import layers, page, subjects
@@ -33,6 +35,21 @@ def facts_of(path):
 def unpacked(array):
     content = zlib.decompress(base64.b64decode(array["data"]))
     return np.frombuffer(content, array["dtype"]).reshape(array["shape"])
+
+
+@pytest.mark.parametrize(("most", "expected"), [(0.4, [0.0, 1.0]), (3.0, [0.0, 3.0])])
+def test_pixels_are_shown_and_compared_on_their_own_scale_from_0_to_1(most, expected):
+    x = torch.linspace(0, most, 20 * 16).view(20, 1, 4, 4)
+    split = ArrayDataset(x, torch.zeros(20, dtype=torch.long))
+    data = SimpleNamespace(
+        split=lambda name: split, input_shape=(1, 4, 4), num_classes=0, class_names=(), factor_names=(),
+        feature_names=(), background=200,
+    )  # fmt: skip
+    facts = page._samples(data, 20)
+    assert facts["range"] == expected
+    assert facts["background"] == 200
+    low, high = expected
+    np.testing.assert_allclose(unpacked(facts["x"]) / 255 * (high - low) + low, x, atol=(high - low) / 500)
 
 
 # -- operations ------------------------------------------------------------------------------------------------------

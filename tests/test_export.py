@@ -20,6 +20,7 @@ import yaml
 import lit_ae as package
 from lit_ae import tracking
 from lit_ae.errors import SettingError
+from lit_ae.export.card import model_card
 from lit_ae.export.export import write_mlflow
 from lit_ae.export.parts import difference, part_of
 from lit_ae.export.programs import _compared, write_onnx, write_torch
@@ -137,6 +138,20 @@ def test_weights_settings_and_card(run, images, lit_ae, tmp_path):
     digest = package.load_data(run).digest()
     assert f"`digits`, digest `{digest}`" in card
     assert json.loads((folder / "config.json").read_text())["settings"]["latent_dim"] == 100
+
+
+def test_the_card_has_scores_of_its_weights_alone(run):
+    model = package.load(run)
+    tracking.log_metrics(run, {"test/mse": 0.0625, "test/fid/normal": 7.5})
+    tracking.log_json(run, {"left_out": {"fid/normal": "there is no sampler"}}, "protocol.json")
+    card = model_card(model, run, "mit")
+    assert "| `test/mse` | 0.0625 |" in card
+    assert "7.5" not in card
+    assert "- left out: fid/normal: there is no sampler" in card
+    tracking.set_tags(run, {"tested_weights": "last checkpoint (epoch 1, step 2)"})
+    card = model_card(model, run, "mit")
+    assert "0.0625" not in card
+    assert "These weights are not tested, but last checkpoint (epoch 1, step 2)." in card
 
 
 def test_shared_weights_are_stored_and_read(tmp_path):

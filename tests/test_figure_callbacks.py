@@ -17,8 +17,12 @@ from lit_ae.callbacks.figures.class_samples import ClassSamples
 from lit_ae.callbacks.figures.code_distributions import CodeDistributions
 from lit_ae.callbacks.figures.factor_correlation import FactorCorrelation
 from lit_ae.callbacks.figures.latent_plot import LatentPlot, embed
+from lit_ae.callbacks.figures.loss_curves import LossCurves
+from lit_ae.callbacks.figures.reconstruction_grid import ReconstructionGrid
 from lit_ae.callbacks.figures.reconstruction_kl import ReconstructionKL
+from lit_ae.callbacks.figures.samples_grid import SamplesGrid
 from lit_ae.callbacks.figures.traversals import Traversals, most_active
+from lit_ae.callbacks.scores.generation_scores import GenerationScores
 from lit_ae.callbacks.scores.interpolation import Interpolation
 from lit_ae.callbacks.scores.zeroed_dimensions import ZeroedDimensions
 from lit_ae.data.base import BaseDataModule
@@ -246,6 +250,43 @@ def test_traversal_decodes_the_mean_code_with_one_dimension_set(family, scale):
     assert any(
         f"standard deviations of {'the prior' if family is VAE else 'its own'}" in " ".join(t.split()) for t in said
     )
+
+
+def test_losses_are_those_of_the_epochs_that_had_them():
+    data, curves = Made(), LossCurves()
+    trainer = Trainer(
+        max_epochs=5, check_val_every_n_epoch=2, callbacks=[curves], accelerator="cpu", logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(model(AE, data), datamodule=data)
+    epochs = {name: [epoch for epoch, _ in points] for name, points in curves.series.items()}
+    assert epochs == {"train/loss": [1, 2, 3, 4, 5], "val/loss": [2, 4]}
+
+
+class Symmetric(Made):
+    """Images in [-1, 1]."""
+
+    def load(self):
+        return Splits(*(ArrayDataset(2 * part.x - 1, part.y) for part in super().load()))
+
+
+def test_images_outside_the_unit_interval_are_scaled_for_figures_and_not_scored_as_pixels():
+    data = Symmetric("labels")
+    module = model(AE, data, likelihood=Gaussian(output="tanh"))
+    drawn = (ReconstructionGrid(n=4), SamplesGrid(n=4), Traversals(), ZeroedDimensions(), GenerationScores(n=20))
+    scores, figures, protocol = run(module, data, *drawn)
+    x = data.split("test").x
+    low, high = x.min(), x.max()
+    assert low < 0
+    row = shown(figures["reconstructions"])["input"]
+    for k in range(4):
+        part = row[:, k * (SIDE + 1) : k * (SIDE + 1) + SIDE]
+        np.testing.assert_allclose(part, ((x[k, 0] - low) / (high - low)).clamp(0, 1), atol=1e-6)
+    for name in ("reconstructions", "samples-normal", "traversals", "zeroed"):
+        title = " ".join(figures[name].get_suptitle().split())
+        assert title.endswith(f"; black is −{-low:.3g}, white {high:.3g}"), name
+    assert not [key for key in scores if key.startswith(("fid", "kid", "is/"))]
+    assert protocol["left_out"]["GenerationScores"] == "the samples of made are not within [0, 1]"
 
 
 def test_traversals_begin_with_the_most_active_dimension_and_may_start_at_a_sample():

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import re
 import warnings
 
 import joblib
@@ -17,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from lit_ae.objectives.likelihoods import Bernoulli
+from lit_ae.objectives.likelihoods import Bernoulli, Gaussian
 from lit_ae.sklearn import AutoencoderOutlierDetector, AutoencoderTransformer
 from lit_ae.sklearn.families import DEFAULTS
 
@@ -195,3 +196,38 @@ def test_parameters_that_a_family_makes_no_use_of_are_named(digits):
         AutoencoderTransformer("PCA").fit(digits)
     default = inspect.signature(AutoencoderTransformer).parameters
     assert {name: default[name].default for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize("family", ["PCA", "DEC"])
+def test_what_is_computed_from_all_rows_at_once_is_not_trained_in_parts(digits, family):
+    with pytest.raises(ValueError, match=f"{family} is computed from all rows at once, .*: use fit"):
+        AutoencoderTransformer(family, 2).partial_fit(digits)
+    fitted = AutoencoderTransformer("PCA", 2, random_state=0).fit(digits)
+    before = fitted.transform(digits)
+    with pytest.raises(ValueError, match="use fit"):
+        fitted.partial_fit(digits)
+    np.testing.assert_array_equal(fitted.transform(digits), before)
+
+
+def test_parametrised_weights_are_pickled_and_trained_on(digits):
+    one = AutoencoderTransformer("RAESN", 2, max_iter=1, random_state=0).fit(digits)
+    two = pickle.loads(pickle.dumps(one))
+    for train in (lambda estimator: estimator, lambda estimator: estimator.partial_fit(digits)):
+        np.testing.assert_array_equal(train(two).transform(digits), train(one).transform(digits))
+        np.testing.assert_array_equal(two.sample(3), one.sample(3))
+
+
+def test_settings_that_do_not_fit_are_named_as_the_estimator_takes_them(digits):
+    def fit(rows, **parameters):
+        return AutoencoderTransformer("VAE", 2, max_iter=1, **parameters).fit(rows)
+
+    advice = re.escape("settings={'likelihood': lit_ae.objectives.likelihoods.Gaussian(output='linear')}")
+    with pytest.raises(ValueError, match=f"choose {advice}, or scale the data"):
+        fit(16 * digits, input_shape=(1, 8, 8))
+    fit(16 * digits, input_shape=(1, 8, 8), settings={"likelihood": Gaussian(output="linear")})
+    with pytest.raises(ValueError, match="settings has the likelihood 'Bernoulli': give an object"):
+        fit(digits, settings={"likelihood": "Bernoulli"})
+    with pytest.raises(ValueError, match="settings do not fit VAE"):
+        fit(digits, settings={"beta": "x"})
+    with pytest.raises(ValueError, match="n_samples is -1"):
+        fit(digits).sample(-1)

@@ -70,6 +70,24 @@ def on_device(x: Tensor, module: LightningModule) -> Tensor:
     return model_input(x, cast(TrackedModule, module))
 
 
+def are_pixels(trainer: Trainer) -> bool:
+    """Whether all values of the split being scored are in [0, 1]."""
+    low, high = scored_split(trainer).value_range()
+    return low >= 0 and high <= 1
+
+
+def drawn(trainer: Trainer, images: Tensor) -> Tensor:
+    """Images as figures show them, in [0, 1] on the CPU: those of data with other values are scaled by `shades`."""
+    low, high = (0.0, 1.0) if are_pixels(trainer) else scored_split(trainer).value_range()
+    return ((images.float().cpu() - low) / (high - low or 1.0)).clamp_(0, 1)
+
+
+def shades(trainer: Trainer) -> str:
+    """What a figure's title says of data that are not in [0, 1]: which values are black and white."""
+    low, high = scored_split(trainer).value_range()
+    return "" if are_pixels(trainer) else f"; black is {low:.3g}, white {high:.3g}".replace("-", "−")
+
+
 def is_drawn(trainer: Trainer, name: str) -> bool:
     """Whether `save_figure` would store a figure of that name, so that one which is not wanted need not be made."""
     logger = run_logger(trainer)

@@ -14,6 +14,7 @@ from lit_ae.data.containers import ArrayDataset
 from lit_ae.data.rows import add_content
 from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import (
+    are_pixels,
     datamodule,
     generative_module,
     reconstruction_module,
@@ -150,11 +151,12 @@ class Evaluation(PassCallback):
         return self._fitted
 
     def generate(self, trainer: Trainer, sampler: Sampler, n: int) -> Tensor:
-        """This rank's share of n images drawn through the sampler, [n / world, *shape] in [0, 1], of mixed classes."""
+        """This rank's share of n images drawn through the sampler, [n / world, *shape], of mixed classes."""
         module, own = generative_module(trainer), slice(trainer.global_rank, None, trainer.world_size)
         z = sampler.sample(n, g := torch.Generator().manual_seed(self.seed))
         y = module.mixed_labels(n)[torch.randperm(n, generator=g)][own] if isinstance(module, Conditional) else None
-        return decoded(module, z[own], y).clamp_(0, 1)
+        images = decoded(module, z[own], y)
+        return images.clamp_(0, 1) if are_pixels(trainer) else images
 
     # -- what the data do not have ------------------------------------------------------------------------------
 
@@ -198,8 +200,7 @@ class Evaluation(PassCallback):
 
         Scores of fewer samples than the split holds leave the stored versions and values as they are.
         """
-        logger = run_logger(trainer)
-        if logger is None:
+        if (logger := run_logger(trainer)) is None:
             return
         scores = {type(callback).__name__ for callback in score_callbacks(trainer)}
         scores |= {key.removeprefix("test/") for key in trainer.callback_metrics}
@@ -229,8 +230,7 @@ def require_finite(codes: Tensor, split: str) -> None:
     Raises:
         FloatingPointError: a code is NaN or infinite.
     """
-    wrong = int((~codes.isfinite().all(1)).sum())
-    if wrong:
+    if wrong := int((~codes.isfinite().all(1)).sum()):
         raise FloatingPointError(
             f"{wrong} of {len(codes)} codes of the {split} split are NaN or infinite: the model has diverged; train it "
             "again with a lower learning rate (lr of the optimizer)"

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_ae.console import terminal
 from lit_ae.errors import NotComputable, require_at_least
-from lit_ae.evaluation.access import datamodule, scored_split
+from lit_ae.evaluation.access import are_pixels, datamodule
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.pass_callback import is_due
 from lit_ae.models.base import GenerativeModule, ReconstructionModule
@@ -92,10 +92,8 @@ class ScoreCallback(Callback, ABC):
             raise NotComputable(f"{data.name} has no labels")
         if self.needs_images and len(data.input_shape) != 3:
             raise NotComputable(f"the samples of {data.name} are vectors, not images")
-        if self.needs_unit_range:
-            low, high = scored_split(trainer).value_range()
-            if low < 0 or high > 1:
-                raise NotComputable(f"the samples of {data.name} are not within [0, 1]")
+        if self.needs_unit_range and not are_pixels(trainer):
+            raise NotComputable(f"the samples of {data.name} are not within [0, 1]")
 
     def _tell(self, left_out: dict[str, str]) -> None:
         """Print what is left out, one line for each reason that was not printed before."""

@@ -155,7 +155,7 @@ def _samples(data: BaseDataModule, n: int) -> dict[str, Any]:
     x, y = _tensors(part)
     image = len(data.input_shape) == 3
     low, high = (float(value) for value in x.aminmax()) if len(x) else (0.0, 1.0)
-    if image and part.x.dtype == torch.uint8:
+    if image and low >= 0 and high <= 1:  # pixels, of which these samples need not have black and white ones
         low, high = 0.0, 1.0
     high = high if high > low else low + 1.0
     exact = x.half() if not len(x) or x.abs().max() < HALF else x.float()  # float16 has nothing above 65,504
@@ -171,6 +171,7 @@ def _samples(data: BaseDataModule, n: int) -> dict[str, Any]:
         "factors": {name: packed(values.float().numpy()) for name, values in factors.items()},
         "features": list(data.feature_names),
         "count": len(x),
+        "background": getattr(data, "background", 0),  # behind transparent pixels of images, as training reads them
     }
 
 

@@ -7,7 +7,9 @@ import yaml
 
 from lit_ae import tracking
 from lit_ae.models.tracked import TrackedModule
+from lit_ae.tracking.left_out import why_left_out
 
+HEADING = "## Scores of the test split"
 USE = """```python
 import lit_ae
 
@@ -30,21 +32,15 @@ def model_card(model: TrackedModule, run_id: str | None, licence: str) -> str:
     data = tracking.dataset(run.id) if run else None
     parts = [f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {family}", _summary(model)]
     if run:
-        weights = run.tags.get("scored_weights", "weights at the end of training")
-        parts.append(
-            f"Run `{run.id}`, seed {run.seed}, revision `{run.tags.get('git_sha', 'unknown')}` of lit_ae; {weights}."
-        )
+        revision = run.tags.get("git_sha", "unknown")
+        parts.append(f"Run `{run.id}`, seed {run.seed}, revision `{revision}` of lit_ae; {_weights(run)}.")
     if data:
         parts.append(f"## Data\n\n`{data[0]}`, digest `{data[1]}` (of all samples of all splits).")
     if hasattr(model, "classes") and model.class_names:
         named = "\n".join(f"| {number} | {name} |" for number, name in enumerate(model.class_names))
         parts.append(f"## Classes\n\n| number | name |\n|--:|:--|\n{named}")
-    if run and (scores := {key: value for key, value in run.metrics.items() if key.startswith("test/")}):
-        rows = "\n".join(f"| `{key}` | {value:.6g} |" for key, value in sorted(scores.items()))
-        parts.append(f"## Scores of the test split\n\n| score | value |\n|:--|--:|\n{rows}")
-        path = run.artifact("protocol.json")
-        protocol = json.loads(path.read_text(encoding="utf-8")) if path else {}
-        parts += ["\n".join(f"- {key}: {value}" for key, value in sorted(protocol.items()))] if protocol else []
+    if run:
+        parts += _scores(run)
     use = "images = model.sample(16)" if not hasattr(model, "encoder") else "codes = model.embed(x)"
     parts.append(f"## Use\n\n{USE.format(use=use)}")
     parts.append(
@@ -52,6 +48,27 @@ def model_card(model: TrackedModule, run_id: str | None, licence: str) -> str:
         "terms of the data set apply as well. The code of lit_ae: MIT."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _weights(run: tracking.Run) -> str:
+    return run.tags.get("scored_weights", "weights at the end of training")
+
+
+def _scores(run: tracking.Run) -> list[str]:
+    """The values of the run's last test, and how they were measured; nothing if there are none."""
+    if (tested := run.tags.get("tested_weights", _weights(run))) != _weights(run):
+        return [f"{HEADING}\n\nThese weights are not tested, but {tested}."]
+    path = run.artifact("protocol.json")
+    protocol: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    left_out = protocol.pop("left_out", {})  # by the last test: their values are of an earlier one
+    scores = {key: value for key, value in sorted(run.metrics.items()) if key.startswith("test/")}
+    rows = [f"| `{key}` | {value:.6g} |" for key, value in scores.items() if not why_left_out(left_out, key)]
+    if not rows:
+        return []
+    parts = ["\n".join([f"{HEADING}\n\n| score | value |\n|:--|--:|", *rows])]
+    lines = [f"- {key}: {value}" for key, value in sorted(protocol.items())]
+    lines += [f"- left out: {key}: {why}" for key, why in sorted(left_out.items())]
+    return [*parts, "\n".join(lines)] if lines else parts
 
 
 def _summary(model: TrackedModule) -> str:

@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Literal
 
@@ -78,7 +79,8 @@ def write_mlflow(part: Part, folder: Path, source: str) -> float:
         for name, expected in zip(part.outputs, part(*inputs), strict=True):
             worst = max(worst, difference(torch.from_numpy(found[name]), expected))
     if not worst <= TOLERANCE:
-        raise SettingError(f"the MLflow model in {folder} differs from PyTorch's values by {worst:.1e}: do not use it")
+        rmtree(folder)
+        raise SettingError(f"the MLflow model in {folder} differed from PyTorch's values by {worst:.1e} and is removed")
     return worst
 
 

@@ -29,13 +29,13 @@ class VampPriorVAE(VAE):
     def __init__(self, components: int = 500, **kwargs: Any) -> None:
         super().__init__(free_bits=0.0, **kwargs)
         require_at_least(1, "model.{}", components=components)
-        # around ½ for images in [0, 1], and around 0 for vectors; `inputs` keeps images in [0, 1]
-        center = 0.5 if len(self.input_shape) == 3 else 0.0
+        low, high = self.likelihood.value_range  # within which `inputs` keeps them
+        center = (low + high) / 2 if math.isfinite(high - low) else 0.5 * (len(self.input_shape) == 3)
         self.pseudo_inputs = nn.Parameter(center + 0.05 * torch.randn(components, *self.input_shape))
 
     def inputs(self) -> Tensor:
-        """The learned inputs u [K, *input_shape]."""
-        return self.pseudo_inputs.clamp(0, 1) if len(self.input_shape) == 3 else self.pseudo_inputs
+        """The learned inputs u [K, *input_shape], within the range that the likelihood's data may have."""
+        return self.pseudo_inputs.clamp(*self.likelihood.value_range)
 
     def components(self) -> Normal:
         """The posteriors of the learned inputs, [K, D]."""

@@ -15,6 +15,7 @@ from lit_ae.report.formats import seed_names
 from lit_ae.report.labels import relabelled
 from lit_ae.settings.suggestions import near_match
 from lit_ae.studies.data_sets import OnDataSets
+from lit_ae.tracking.left_out import why_left_out
 
 if TYPE_CHECKING:
     from lit_ae.studies.jobs import Job
@@ -123,13 +124,6 @@ def _logged(run: Run, metric: str) -> float | None:
 def metric_label(study: Study, metric: str) -> str:
     """The metric's name in Table 1, or its key if it has no column."""
     return next((column.label for column in study.columns if column.metric == metric), metric)
-
-
-def why_left_out(left_out: Mapping[str, str], metric: str) -> str:
-    """The reason why a run left out the score of a metric; empty if its protocol does not name that score."""
-    name = metric.partition("@")[0]
-    names = (name, name.partition("/")[2])  # with the stage and without it
-    return next((why for score, why in left_out.items() if any(f"{n}/".startswith(f"{score}/") for n in names)), "")
 
 
 def _remedy(study: Study, profile_name: str) -> str:

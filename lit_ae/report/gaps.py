@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lit_ae.report.collect import metric_label, seed_values, why_left_out
+from lit_ae.report.collect import metric_label, seed_values
 from lit_ae.report.formats import seed_names
+from lit_ae.tracking.left_out import why_left_out
 
 if TYPE_CHECKING:
     from lit_ae.report.collect import Collected

@@ -14,11 +14,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized
 
 from lit_ae.data.containers import COLLAPSED, collapsed, collapsed_column
 from lit_ae.errors import SettingError
 from lit_ae.models.api import evaluating
 from lit_ae.models.chunks import in_chunks
+from lit_ae.models.closed_form import ClosedFormModule
+from lit_ae.models.dec import DEC
+from lit_ae.models.stored_settings import restored
 from lit_ae.sklearn.families import build
 from lit_ae.sklearn.training import History, Patience, train
 
@@ -90,7 +94,8 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
         The rows may come in parts, each of which is a part of the data in random order.
 
         Raises:
-            ValueError: a parameter or X does not fit; the message says what to change.
+            ValueError: a parameter or X does not fit, or the family needs all rows at once, as PCA does; the message
+                says what to change.
             FloatingPointError: the loss became infinite or NaN.
         """
         first = not hasattr(self, "module_")
@@ -99,6 +104,11 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
             self._refuse_parameters()
             self._random = check_random_state(self.random_state)
             self._start()
+        if isinstance(self.module_, ClosedFormModule | DEC):  # each training of these begins anew
+            family = type(self.module_).__name__
+            if first:
+                del self.module_
+            raise ValueError(f"{family} is computed from all rows at once, and cannot be trained in parts: use fit")
         self._train(x, x[:0], 1)
         self._after_training(x)
         return self
@@ -144,6 +154,21 @@ class AutoencoderEstimator(BaseEstimator):  # type: ignore[misc]
         self.loss_ = self.loss_curve_[-1]
         if patience:
             self.validation_loss_curve_ = list(self._history.validation_losses)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: weights and settings of a model with parametrised weights (RAESN), which pickle refuses."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        if (module := state.get("module_")) and any(map(is_parametrized, module.modules())):
+            state["module_"] = (type(module), content := {"state_dict": module.state_dict()})
+            module.store_settings(content)
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """The estimator that was pickled."""
+        if isinstance(stored := state.get("module_"), tuple):
+            cls, content = stored
+            state = {**state, "module_": restored(cls, content, {}).double().eval()}  # as `train` leaves it
+        super().__setstate__(state)
 
     def _after_training(self, x: NDArray[Any]) -> None:
         """What a subclass computes from the rows [N, features] that it was given, once the model is trained."""
@@ -220,4 +245,6 @@ def _told_apart(given: ArrayLike, x: NDArray[Any]) -> NDArray[Any]:
 def _in_its_terms(error: SettingError) -> ValueError:
     """The error of a training in the names of the estimator's parameters, not of those of the command line."""
     said = re.sub(r"the data \(--data\) (?:have|(hold))", lambda found: "X holds" if found[1] else "X has", str(error))
+    likelihood = r"settings={'likelihood': lit_ae.objectives.likelihoods.Gaussian(output='\1')}"
+    said = re.sub(r"--model\.likelihood=.* with --model\.likelihood\.output=(\w+)(?: or \w+)*", likelihood, said)
     return ValueError(re.sub(r"\b(?:model|data)\.(?=\w)", "", said))

@@ -13,6 +13,7 @@ from lit_ae.errors import SettingError
 from lit_ae.models.base import ReconstructionModule
 from lit_ae.models.settings import parameters
 from lit_ae.nets import MLPDecoder, MLPEncoder
+from lit_ae.objectives.likelihoods import Likelihood
 from lit_ae.settings.suggestions import near_match
 
 DEFAULTS: dict[str, Any] = {"hidden_layer_sizes": (256,), "learning_rate": 1e-3}  # of both estimators
@@ -84,5 +85,14 @@ def build(
     ):
         if value != DEFAULTS[name] and not parts & known.keys():
             warnings.warn(f"{name} is {value}, of which {cls.__name__} makes no use: leave it out", stacklevel=4)
+    likelihood = settings.get("likelihood")
+    if not isinstance(likelihood, Likelihood | None):
+        raise SettingError(
+            f"settings has the likelihood {likelihood!r}: give an object, such as "
+            "lit_ae.objectives.likelihoods.Bernoulli()"
+        )
     chosen = {name: value for name, value in given.items() if name in known} | {**settings}
-    return cls(input_shape=input_shape, latent_dim=latent_dim, **chosen)
+    try:
+        return cls(input_shape=input_shape, latent_dim=latent_dim, **chosen)
+    except TypeError as error:
+        raise SettingError(f"settings do not fit {cls.__name__}: {error}") from error

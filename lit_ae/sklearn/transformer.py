@@ -97,9 +97,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             random_state: seed; None: the estimator's `random_state`.
 
         Raises:
-            ValueError: no such sampler.
+            ValueError: no such sampler, or a negative number of rows.
         """
         check_is_fitted(self)
+        if n_samples < 0:
+            raise ValueError(f"n_samples is {n_samples}: it must be at least 0")
         seed = int(check_random_state(random_state if random_state is not None else self.random_state).randint(2**31))
         if sampler == "prior":
             found = self.module_.sample(n_samples, seed=seed)

@@ -69,8 +69,13 @@ def check_bounds(config: Mapping[str, Any]) -> None:
             "seed_everything is false, but a run is found and paired with others by its seed: give a whole number, or "
             "true for a random one"
         )
-    _check_end(config.get("trainer") or {})
-    for name, value in flat(config):
+    trainer = config.get("trainer") or {}
+    _check_end(trainer)
+    given = list(flat(config))
+    for callback in trainer.get("callbacks") or []:
+        if isinstance(callback, Mapping):
+            given += flat({str(callback.get("class_path")).rsplit(".", 1)[-1]: callback.get("init_args") or {}})
+    for name, value in given:
         for number in value if isinstance(value, (list, tuple)) else [value]:
             if name == "trainer.devices" and isinstance(number, str) and number.isdecimal():
                 number = int(number)

@@ -109,6 +109,8 @@ class Tracking(Callback):
         if logger and logger.run_id and trainer.is_global_zero:
             weights = self.kept or self._of_an_earlier_training(logger.run_id, trainer)
             logger.log_protocol({"weights": weights.rsplit(" (epoch", 1)[0]}, renewed=())
+            if not logger.limited:
+                tracking.set_tags(logger.run_id, {"tested_weights": weights})
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same for a separate validation."""

@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 
 from lit_ae import plots
 from lit_ae.errors import NotComputable, require_at_least
-from lit_ae.evaluation.access import datamodule, reconstruction_module, save_figure
+from lit_ae.evaluation.access import datamodule, drawn, reconstruction_module, save_figure, shades
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 from lit_ae.models.capabilities import Conditional
@@ -43,7 +43,7 @@ class ClassSamples(ScoreCallback):
         rows, names = [], datamodule(trainer).class_names
         for label in range(module.classes):
             row = names[label] if names else str(label)
-            rows.append((row, decoded(module, z, torch.full((self.n,), label)).clamp(0, 1)))
-        title = f"Samples by class, with the same codes from the {name} sampler in every row"
+            rows.append((row, drawn(trainer, decoded(module, z, torch.full((self.n,), label)))))
+        title = f"Samples by class, with the same codes from the {name} sampler in every row{shades(trainer)}"
         save_figure(trainer, plots.image_rows(rows, title), "samples-by-class")
         return {}

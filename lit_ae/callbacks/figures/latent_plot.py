@@ -92,7 +92,7 @@ class LatentPlot(ScoreCallback):
     Args:
         methods: the embeddings, in the order of `embeddings` (which is left out if there is only one method).
         max_points: number of codes that are embedded, the first ones of the split.
-        perplexity: perplexity of t-SNE.
+        perplexity: perplexity of t-SNE, at least 1.
         iterations: iterations of t-SNE, at least 250; 300 in the sparse and contractive report.
         neighbours: number of neighbours of UMAP.
         seed: seed of the embeddings.
@@ -111,7 +111,7 @@ class LatentPlot(ScoreCallback):
     ) -> None:
         super().__init__(every_n_epochs)
         require_at_least(0, "LatentPlot.{}", seed=seed)
-        require_at_least(1, "LatentPlot.{}", max_points=max_points)
+        require_at_least(1, "LatentPlot.{}", max_points=max_points, perplexity=perplexity)
         require_at_least(2, "LatentPlot.{}", neighbours=neighbours)
         require_at_least(250, "LatentPlot.{}", iterations=iterations)
         self.methods, self.max_points, self.seed = methods, max_points, seed

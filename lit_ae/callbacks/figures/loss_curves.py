@@ -14,10 +14,11 @@ class LossCurves(Callback):
     def __init__(self) -> None:
         self.series: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
-    def _collect(self, trainer: Trainer, epoch: int) -> None:
+    def _collect(self, trainer: Trainer, stage: str, epoch: int) -> None:
         for key, value in trainer.callback_metrics.items():
-            if key.endswith("loss"):
-                self.series[key].append((epoch, float(value)))
+            if key.startswith(stage) and key.endswith("loss"):
+                earlier = [point for point in self.series[key] if point[0] != epoch]
+                self.series[key] = [*earlier, (epoch, float(value))]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start a new figure, with the values of the epochs before if this training goes on in its run."""
@@ -33,11 +34,16 @@ class LossCurves(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the values of the epoch before: at its own end the module has not logged them yet."""
         if self.series or trainer.current_epoch > 0:
-            self._collect(trainer, trainer.current_epoch)
+            self._collect(trainer, "train/", trainer.current_epoch)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the values of this validation: epochs may be without one."""
+        if trainer.training or (trainer.validating and not trainer.sanity_checking):
+            self._collect(trainer, "val/", trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the values of the last epoch and draw."""
-        self._collect(trainer, trainer.current_epoch)
+        self._collect(trainer, "train/", trainer.current_epoch)
         logger = run_logger(trainer)
         if logger and self.series and logger.draws("loss"):
             logger.log_figure(plots.curves(self.series, "epoch", "loss", "Loss by epoch"), "loss")

@@ -5,7 +5,15 @@ from lightning.pytorch import Trainer
 
 from lit_ae import plots
 from lit_ae.errors import require_at_least
-from lit_ae.evaluation.access import first_images, first_labels, is_drawn, reconstruction_module, save_figure
+from lit_ae.evaluation.access import (
+    drawn,
+    first_images,
+    first_labels,
+    is_drawn,
+    reconstruction_module,
+    save_figure,
+    shades,
+)
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 
@@ -31,6 +39,7 @@ class ReconstructionGrid(ScoreCallback):
         with torch.no_grad():
             x_hat = module(x, first_labels(trainer, self.n))
         if is_drawn(trainer, "reconstructions"):
-            rows = [("input", x.cpu()), ("output", x_hat.clamp(0, 1).cpu())]
-            save_figure(trainer, plots.image_rows(rows, "Inputs (top) and reconstructions (bottom)"), "reconstructions")
+            rows = [("input", drawn(trainer, x)), ("output", drawn(trainer, x_hat))]
+            title = f"Inputs (top) and reconstructions (bottom){shades(trainer)}"
+            save_figure(trainer, plots.image_rows(rows, title), "reconstructions")
         return {}

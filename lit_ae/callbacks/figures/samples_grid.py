@@ -4,7 +4,7 @@ from lightning.pytorch import Trainer
 
 from lit_ae import plots
 from lit_ae.errors import require_at_least
-from lit_ae.evaluation.access import is_drawn, save_figure
+from lit_ae.evaluation.access import drawn, is_drawn, save_figure, shades
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
 
@@ -31,6 +31,7 @@ class SamplesGrid(ScoreCallback):
         for name, sampler in evaluation.samplers(trainer).items():
             images = evaluation.generate(trainer, sampler, self.n * trainer.world_size)
             if is_drawn(trainer, f"samples-{name}"):
-                title = f"Samples, codes from the {name} sampler"
-                save_figure(trainer, plots.image_grid(images[: self.n], title, columns=10), f"samples-{name}")
+                title = f"Samples, codes from the {name} sampler{shades(trainer)}"
+                shown = drawn(trainer, images[: self.n])
+                save_figure(trainer, plots.image_grid(shown, title, columns=10), f"samples-{name}")
         return {}

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lit_ae import plots
 from lit_ae.errors import SettingError, require_at_least
-from lit_ae.evaluation.access import is_drawn, save_figure
+from lit_ae.evaluation.access import drawn, is_drawn, save_figure, shades
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -36,7 +36,7 @@ class Traversals(ScoreCallback):
         every_n_epochs: as for `ScoreCallback`.
 
     Raises:
-        SettingError: a dimension or sample that does not exist.
+        SettingError: no dimensions, a dimension or sample that does not exist, or a number below its bound.
     """
 
     needs_images = True
@@ -53,6 +53,9 @@ class Traversals(ScoreCallback):
     ) -> None:
         super().__init__(every_n_epochs)
         require_at_least(1, "Traversals.{}", n=n, steps=steps)
+        require_at_least(0, "Traversals.{}", limit=limit)
+        if dimensions == []:
+            raise SettingError("Traversals.dimensions is empty: name dimensions, or give null for the most active ones")
         self.dimensions, self.n, self.limit, self.steps = dimensions, n, limit, steps
         self.sample, self.figure = sample, figure
 
@@ -75,7 +78,7 @@ class Traversals(ScoreCallback):
         for row, dimension in enumerate(chosen):
             z[row, :, dimension] = mean[dimension] + values * std[dimension]
         label = labels[self.sample or 0].repeat(z[..., 0].numel())
-        images = decoded(module, z.flatten(0, 1), label).clamp(0, 1)
+        images = drawn(trainer, decoded(module, z.flatten(0, 1), label))
         if not is_drawn(trainer, self.figure):
             return {}
         strips = images.unflatten(0, z.shape[:2])
@@ -86,7 +89,7 @@ class Traversals(ScoreCallback):
         order = ", largest variance first" if self.dimensions is None and len(rows) > 1 else ""
         title = (
             f"Images decoded from {origin} with one dimension varied at a time{order}; values in standard deviations "
-            f"of {scale}{'' if module.scaled_by_prior else ', around their mean'}"
+            f"of {scale}{'' if module.scaled_by_prior else ', around their mean'}{shades(trainer)}"
         )
         save_figure(trainer, plots.image_rows(rows, title, below=below), self.figure)
         return {}

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lit_ae import plots, tracking
 from lit_ae.callbacks.scores.uncertainty import calibration, code_uncertainty
 from lit_ae.errors import NotComputable, SettingError, require_at_least
-from lit_ae.evaluation.access import first_images, first_labels, save_figure
+from lit_ae.evaluation.access import drawn, first_images, first_labels, save_figure, shades
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -67,11 +67,11 @@ class EnsembleUncertainty(ScoreCallback):
         aleatoric, epistemic = split_variance(means, variances)
         mean, x = means.mean(0), x.cpu()
         kinds = {"aleatoric": aleatoric, "epistemic": epistemic}
-        rows = [("original", x[: self.n]), ("mean", mean[: self.n])]
+        rows = [(label, drawn(trainer, part[: self.n])) for label, part in (("original", x), ("mean", mean))]
         rows += [(name, variance[: self.n]) for name, variance in kinds.items()]
         title = (
             f"Variance of each pixel over {len(moments)} models: mean of the variances over {self.draws} draws of the "
-            "code (aleatoric) and variance of the models' means (epistemic)"
+            f"code (aleatoric) and variance of the models' means (epistemic){shades(trainer)}"
         )
         heat = dict.fromkeys(kinds, "pixel²")
         save_figure(trainer, plots.image_rows(rows, title, heat=heat), "ensemble-uncertainty")

@@ -57,6 +57,7 @@ class GenerationScores(ScoreCallback):
 
     version = 2  # fid_normalised
     needs_images = True
+    needs_unit_range = True
     needs_codes = False
     rank_zero = False
 

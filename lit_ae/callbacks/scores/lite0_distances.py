@@ -28,6 +28,7 @@ class Lite0Distances(ScoreCallback):
     """
 
     needs_images = True
+    needs_unit_range = True
     needs_codes = False
     rank_zero = False
 

@@ -41,6 +41,7 @@ class MinorityAugmentation(ScoreCallback):
 
     needs_labels = True
     needs_images = True
+    needs_unit_range = True
 
     def __init__(self, few: int = 5, per_class: int = 100, repeats: int = 3, n: int = 10, seed: int = 0) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_ae import plots
 from lit_ae.errors import require_at_least
-from lit_ae.evaluation.access import first_images, first_labels, is_drawn, save_figure
+from lit_ae.evaluation.access import drawn, first_images, first_labels, is_drawn, save_figure, shades
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -151,7 +151,7 @@ class Uncertainty(ScoreCallback):
         self.draws, self.n, self.max_images, self.seed = draws, n, max_images, seed
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
-        """Mean variances of pixels in [0, 1], and how well they predict the error."""
+        """Mean variances of pixels, and how well they predict the error."""
         module = module_of(trainer)
         x, y = first_images(trainer, self.max_images), first_labels(trainer, self.max_images)
         mean, aleatoric = code_uncertainty(module, x, y, self.draws, self.seed)
@@ -167,9 +167,10 @@ class Uncertainty(ScoreCallback):
         sources = {"aleatoric": "draws of the code", "epistemic": "dropout masks"}
         of = " plus ".join(f"{name} variance over {self.draws} {sources[name]}" for name in shown)
         if is_drawn(trainer, "uncertainty"):
-            rows = [("original", x[: self.n]), ("mean", mean[: self.n])]
+            rows = [(label, drawn(trainer, part[: self.n])) for label, part in (("original", x), ("mean", mean))]
             rows += [(name, variance[: self.n]) for name, variance in shown.items()]
             heat = dict.fromkeys(shown, "pixel²")
-            save_figure(trainer, plots.image_rows(rows, f"Uncertainty of each pixel: {of}", heat=heat), "uncertainty")
+            title = f"Uncertainty of each pixel: {of}{shades(trainer)}"
+            save_figure(trainer, plots.image_rows(rows, title, heat=heat), "uncertainty")
         evaluation.protocol["uncertainty"] = f"{of}, first {len(x):,} images"
         return values | calibration(trainer, x, mean, torch.stack(list(shown.values())).sum(0), of)

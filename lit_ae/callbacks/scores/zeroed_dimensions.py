@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 
 from lit_ae import plots
 from lit_ae.errors import require_at_least
-from lit_ae.evaluation.access import first_images, first_labels, is_drawn, save_figure
+from lit_ae.evaluation.access import drawn, first_images, first_labels, is_drawn, save_figure, shades
 from lit_ae.evaluation.access import reconstruction_module as module_of
 from lit_ae.evaluation.evaluation import Evaluation
 from lit_ae.evaluation.score_callback import ScoreCallback
@@ -36,7 +36,7 @@ class ZeroedDimensions(ScoreCallback):
         self.dimensions, self.n, self.max_images = dimensions, n, max_images
 
     def score(self, trainer: Trainer, evaluation: Evaluation) -> dict[str, float]:
-        """Largest increase in squared pixels in [0, 1]."""
+        """Largest increase in squared pixels."""
         module, x = module_of(trainer), first_images(trainer, self.max_images)
         y = first_labels(trainer, self.max_images)
         decode = partial(module.decode, y=y)
@@ -49,9 +49,10 @@ class ZeroedDimensions(ScoreCallback):
                 without = z.clone()
                 without[:, dimension] = 0
                 rows.append((f"z {dimension} = 0\nMSE {change:+.4f}".replace("-", "−"), decode(without)))
-        rows = [(label, images[: self.n].float().clamp(0, 1).cpu()) for label, images in rows]
         if is_drawn(trainer, "zeroed"):
-            save_figure(trainer, plots.image_rows(rows, "Reconstructions with one code dimension set to 0"), "zeroed")
+            rows = [(label, drawn(trainer, images[: self.n])) for label, images in rows]
+            title = f"Reconstructions with one code dimension set to 0{shades(trainer)}"
+            save_figure(trainer, plots.image_rows(rows, title), "zeroed")
         if is_drawn(trainer, "zeroed-mse"):
             points = [(float(rank), value) for rank, value in enumerate(ranked.values.tolist(), 1)]
             title = "Increase of the error when one code dimension is set to 0"

@@ -70,13 +70,15 @@ class Page {
     document.getElementById("drawing").hidden = false;
     Object.assign(pad, {width, height});
     const context = pad.getContext("2d", {willReadFrequently: true});
-    const clear = () => {
-      context.fillStyle = "#000000";
+    const clear = (grey = 0) => {
+      context.fillStyle = `rgb(${grey}, ${grey}, ${grey})`;
       context.fillRect(0, 0, width, height);
     };
     const encode = async () => {
       const pixels = context.getImageData(0, 0, width, height).data, [low, high] = facts.range;
-      const level = (i, c) => (channels === 3 ? pixels[4 * i + c] : (pixels[4 * i] + pixels[4 * i + 1] + pixels[4 * i + 2]) / 3);
+      // Colours become grey as where images are read for training: the luminance of ITU-R 601-2
+      const grey = i => 0.299 * pixels[4 * i] + 0.587 * pixels[4 * i + 1] + 0.114 * pixels[4 * i + 2];
+      const level = (i, c) => (channels === 3 ? pixels[4 * i + c] : grey(i));
       const values = Float32Array.from({length: channels * height * width},
         (_, at) => low + (level(at % (height * width), Math.floor(at / (height * width))) / 255) * (high - low));
       const made = [];
@@ -137,7 +139,7 @@ class Page {
       if (!file) return;
       try {
         const image = await createImageBitmap(file);
-        clear();
+        clear(facts.background);
         context.imageSmoothingQuality = "high";
         context.drawImage(image, 0, 0, width, height);
         await encode();
