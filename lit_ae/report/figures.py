@@ -94,7 +94,8 @@ def _loss_figures(results: Results, folder: Path) -> list[dict[str, str]]:
             lines = {label: series[label] for label in labels}
             figure = plots.curves(lines, "epoch", title.lower().split(",")[0], title, bands=part, log_y=log_y)
             path = plots.save(figure, folder / (f"{name}-{i}.png" if len(parts) > 1 else f"{name}.png"))
-            drawn.append({"src": f"{folder.name}/{path.name}", "caption": caption, "group": "Losses"})
+            which = f" Rows of this figure: {', '.join(labels)}." if len(parts) > 1 else ""
+            drawn.append({"src": f"{folder.name}/{path.name}", "caption": caption + which, "group": "Losses"})
     return drawn
 
 
