@@ -15,6 +15,7 @@ import lit_ae.models
 from lit_ae.errors import SettingError
 from lit_ae.models.base import GenerativeModule, ReconstructionModule
 from lit_ae.models.closed_form import ClosedFormModule
+from lit_ae.models.hopfield import BlackAndWhite
 from lit_ae.models.tracked import TrackedModule
 from lit_ae.objectives.likelihoods import Bernoulli, Categorical, Gaussian
 
@@ -136,7 +137,7 @@ def test_the_likelihood_follows_the_kind_of_the_data(name):
     if name in BINARY:
         assert type(image) is BINARY[name]
         return
-    assert type(image) is Gaussian
+    assert type(image) is (BlackAndWhite if name == "Hopfield" else Gaussian)
     if name in ("PCA", "Hopfield"):  # linear by definition; patterns of 0 and 1
         assert isinstance(image.activation, torch.nn.Identity)
         return

@@ -59,7 +59,8 @@ def test_the_committed_readme_is_up_to_date(readme):
 
 
 def test_the_readme_names_the_studies_whose_full_report_is_not_committed():
-    told = re.search(r"Th(?:ose|at) of\s(.+?)\s(?:is|are) still to be made", (ROOT / "README.md").read_text("utf-8"), re.S)
+    text = (ROOT / "README.md").read_text("utf-8")
+    told = re.search(r"Th(?:ose|at) of\s(.+?)\s(?:is|are) still to be made", text, re.S)
     studies = {path.stem for path in (ROOT / "experiments").glob("*.yaml")}
     assert set(re.findall(r"`(\w+)`", told[1])) == studies - {path.stem for path in REPORTS}
 

@@ -231,3 +231,20 @@ def test_settings_that_do_not_fit_are_named_as_the_estimator_takes_them(digits):
         fit(digits, settings={"beta": "x"})
     with pytest.raises(ValueError, match="n_samples is -1"):
         fit(digits).sample(-1)
+
+
+def test_parts_are_trained_on_as_a_whole_training_is(digits):
+    """From the second part on as well: codebook, dropout and free bits act in training mode alone."""
+    for family, settings in (("VQVAE", {"entries": 16}), ("VAE", {"free_bits": 2.0})):
+        estimator = AutoencoderTransformer(family, 4, settings=settings, random_state=0)
+        losses = [estimator.partial_fit(digits).loss_ for _ in range(3)]
+        if family == "VAE":
+            assert min(losses) > 8  # nats: the floor of 2 for each of 4 dimensions
+        else:
+            before = estimator.module_.quantiser.codebook.clone()
+            assert not torch.equal(estimator.partial_fit(digits).module_.quantiser.codebook, before)
+
+
+def test_dec_is_not_stopped_by_a_loss_that_it_lets_rise(digits):
+    with pytest.raises(ValueError, match="DEC clusters: leave it out, and set tolerance"):
+        AutoencoderTransformer("DEC", 2, early_stopping=True).fit(digits)

@@ -69,7 +69,7 @@ class GenerativeModule(SamplingMethods, TrackedModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, BaseDataModule):
             if stage == "fit":
-                refuse_batch_of_one(self, data)
+                refuse_batch_of_one(self, data, self.trainer.world_size)
             stages: dict[str, tuple[SplitName, ...]] = {"fit": ("train", "val"), "validate": ("val",)}
             names = stages.get(stage, ("test",))
             for part in [data.predicted_samples()] if stage == "predict" else map(data.split, names):

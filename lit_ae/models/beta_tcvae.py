@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from lit_ae.errors import require_at_least
+from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent, Terms
 from lit_ae.models.training_pass import refuse_batches_of_one
 from lit_ae.models.vae import VAE
@@ -25,7 +25,7 @@ class BetaTCVAE(VAE):
         kwargs: as for `VAE`, without `free_bits`; `annealing` is a factor of the whole penalty.
 
     Raises:
-        SettingError: a negative weight.
+        SettingError: a negative weight, a batch size of 1, or training samples whose number is not known.
     """
 
     def __init__(self, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **kwargs: Any) -> None:
@@ -35,14 +35,16 @@ class BetaTCVAE(VAE):
         self.samples = nn.Buffer(torch.tensor(0))  # number N of training samples; 0 before training
 
     def on_train_start(self) -> None:
-        """Count the training samples."""
+        """Refuse a batch size of 1, and count the training samples."""
         super().on_train_start()
-        self.samples.fill_(len(self.trainer.train_dataloader.dataset))  # type: ignore[union-attr]
-
-    def on_fit_start(self) -> None:
-        """Refuse a batch size of 1."""
-        super().on_fit_start()
         refuse_batches_of_one(self)
+        dataset = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
+        if not hasattr(dataset, "__len__"):
+            raise SettingError(
+                f"{type(self).__name__} needs the number of training samples, which an iterable data set does not "
+                "tell: train on one that has a length"
+            )
+        self.samples.fill_(len(dataset))
 
     def log_weights(self, size: int) -> Tensor:
         """Log weights [B, B] of q(z_i | x_j) in q(z_i): the estimate of appendix C, averaged over its choice of n_M."""

@@ -20,11 +20,13 @@ from lit_ae.nets.precision import full
 
 
 class Classifier(TrackedModule):
-    """Classifier: an encoder and a linear layer on its (mean) code, trained by cross-entropy (Bengio et al. 2007).
+    """Classifier: an encoder and a linear layer on its output, trained by cross-entropy (Bengio et al. 2007).
 
+    The linear layer sees the encoder's first `latent_dim` outputs: for most families the (mean) code; for SparseAE,
+    NMN and RBM before the activation, for VQVAE before the quantisation, and for ConditionalVAE without the class.
     With `pretrained` the encoder is initialised from a trained autoencoder of any family, without it at random; the
-    network is otherwise the same. `--data.labels_per_class` trains on few labels. Loss and accuracy are means over the
-    labelled samples; others take no part.
+    network is otherwise the same. `--data.labels_per_class` trains on few labels. Loss and accuracy are means over
+    the labelled samples; others take no part.
 
     Args:
         input_shape: shape of one sample, linked from the data module.
@@ -71,6 +73,7 @@ class Classifier(TrackedModule):
         warn_if_narrow(self.encoder, "model.encoder", latent_dim)
         if pretrained:
             load_pretrained(self.encoder, state, pretrained)
+        self.encoder.requires_grad_(not freeze)
         self.head = nn.Linear(latent_dim, num_classes)
 
     def store_settings(self, checkpoint: dict[str, Any]) -> None:
@@ -128,8 +131,6 @@ class Classifier(TrackedModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser over the parameters that are trained."""
-        if self.frozen:
-            self.encoder.requires_grad_(False)
         return self.optimizer((self.head if self.frozen else self).parameters())
 
     def on_train_epoch_start(self) -> None:

@@ -21,7 +21,9 @@ class DEC(ReconstructionModule):
     its codes gives the initial centres. q (equation 1) are the soft assignments of samples to clusters; p (equation 3)
     is the sharpened q of encoder and centres at the start of the epoch. Training stops when less than a share
     `tolerance` of the samples changes cluster in an epoch. The paper discards the decoder: with `reconstruction` 0 it
-    is not trained any further, so that reconstructions get worse; above 0 it is (IDEC, Guo et al. 2017).
+    is not trained any further, so that reconstructions get worse; above 0 it is (IDEC, Guo et al. 2017). The logged
+    `loss` is nll + KL as for all families, which rises while the codes are clustered: to choose a checkpoint, watch
+    `val/penalty`, the KL.
 
     Args:
         clusters: number K of clusters.

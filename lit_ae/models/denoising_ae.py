@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lit_ae.data.base import BaseDataModule
+from lit_ae.data.containers import finite_range
 from lit_ae.models.base import ReconstructionModule
 from lit_ae.objectives.corruptions import Corruption, GaussianNoise
 
@@ -28,6 +30,19 @@ class DenoisingAE(ReconstructionModule):
         super().__init__(**kwargs)
         self.corruption, self.noise_seed = corruption or GaussianNoise(), noise_seed
         self._noise: torch.Generator | None = None
+
+    def setup(self, stage: str) -> None:
+        """Refuse data that the noise does not fit; those of a plain loader are checked batch by batch."""
+        super().setup(stage)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, BaseDataModule) and stage == "fit":
+            self.corruption.check_range(*data.split("train").value_range())
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse samples [B, *shape] that do not fit, or that the noise does not fit."""
+        super().check_input(x)
+        if len(x):
+            self.corruption.check_range(*finite_range(x))
 
     def on_validation_epoch_start(self) -> None:
         """Restart the noise of the evaluation from its seed."""

@@ -42,9 +42,9 @@ class DIPVAE(VAE):
         c = means.T @ means / len(means)
         return c + torch.diag(latent.logvar.exp().mean(0)) if self.kind == "II" else c
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuse a batch size of 1."""
-        super().on_fit_start()
+        super().on_train_start()
         refuse_batches_of_one(self)
 
     def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> tuple[Tensor, Terms]:

@@ -33,9 +33,9 @@ class FactorVAE(AdversarialCodes, VAE):
         require_at_least(0, "model.{}", gamma=gamma)
         self.gamma = gamma
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuse a batch size of 1."""
-        super().on_fit_start()
+        super().on_train_start()
         refuse_batches_of_one(self)
 
     def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> tuple[Tensor, Terms]:

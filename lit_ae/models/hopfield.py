@@ -115,6 +115,18 @@ class Pattern(Decoder):
             return (sign(z @ self.patterns) / 2 + 0.5).view(-1, *self.output_shape)
 
 
+class BlackAndWhite(Gaussian):
+    """The squared error of pixels in [0, 1], of which those of x_hat are 0 or 1."""
+
+    def __init__(self, pixels: Pixels = "sum") -> None:
+        super().__init__(pixels, output="linear")
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Values around the threshold of ½."""
+        return 0.0, 1.0
+
+
 class Hopfield(ClosedFormModule):
     """Hopfield network: units ±1 that move to a local minimum of the energy, from which x_hat is a stored image like x.
 
@@ -149,7 +161,7 @@ class Hopfield(ClosedFormModule):
         noise: float = 0.1,
         pixels: Pixels = "sum",
     ) -> None:
-        super().__init__(input_shape, latent_dim, torch.optim.SGD, Overlaps, Pattern, Gaussian(pixels, output="linear"))
+        super().__init__(input_shape, latent_dim, torch.optim.SGD, Overlaps, Pattern, BlackAndWhite(pixels))
         units = torch.Size(input_shape).numel()
         require_at_least(1, "model.{}", sweeps=sweeps)
         if not 0 <= noise <= 0.5:

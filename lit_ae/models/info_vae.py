@@ -49,9 +49,9 @@ class InfoVAE(VAE):
             raise SettingError(f"model.bandwidth is {bandwidth}: it must be positive, or null for the batch's median")
         self.alpha, self.scale, self.kernel, self.bandwidth = alpha, scale, kernel, bandwidth
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuse a batch size of 1."""
-        super().on_fit_start()
+        super().on_train_start()
         refuse_batches_of_one(self)
 
     def penalty(self, x: Tensor, x_in: Tensor, latent: Latent, raw: Tensor) -> tuple[Tensor, Terms]:

@@ -1,5 +1,6 @@
 """The N-M-N encoder network."""
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -7,6 +8,7 @@ from torch import Tensor
 from lit_ae.data.containers import Shape
 from lit_ae.errors import SettingError
 from lit_ae.models.base import Latent, ReconstructionModule
+from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.objectives.likelihoods import Categorical, Likelihood
 
 
@@ -18,13 +20,15 @@ class NMN(ReconstructionModule):
     Args:
         input_shape: shape (N,) of one sample, linked from the data module.
         likelihood: interprets the decoder's raw output; null: `Categorical`.
-        kwargs: as for `ReconstructionModule`.
+        kwargs: as for `ReconstructionModule`; without `encoder` and `decoder` there are no further layers.
 
     Raises:
         SettingError: the samples are not vectors.
     """
 
     def __init__(self, input_shape: Shape, likelihood: Likelihood | None = None, **kwargs: Any) -> None:
+        direct = {"encoder": partial(MLPEncoder, widths=[]), "decoder": partial(MLPDecoder, widths=[])}
+        kwargs |= {name: part for name, part in direct.items() if kwargs.get(name) is None}
         super().__init__(input_shape=input_shape, likelihood=likelihood or Categorical(), **kwargs)
         if len(input_shape) != 1:
             raise SettingError(

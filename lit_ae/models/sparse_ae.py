@@ -6,6 +6,7 @@ from torch import Tensor
 
 from lit_ae.errors import SettingError, require_at_least
 from lit_ae.models.base import Latent, ReconstructionModule
+from lit_ae.models.training_pass import refuse_batches_of_one
 from lit_ae.nets.mlp import ACTIVATIONS, Activation
 from lit_ae.objectives.penalties import kl_sparsity, l1
 
@@ -28,7 +29,8 @@ class SparseAE(ReconstructionModule):
         kwargs: as for `ReconstructionModule`.
 
     Raises:
-        SettingError: `weight` negative, `rho` not in (0, 1), or `kl` with an activation that is not in (0, 1).
+        SettingError: `weight` negative, `rho` not in (0, 1), or `kl` with an activation that is not in (0, 1) or a
+            batch size of 1.
     """
 
     def __init__(
@@ -50,6 +52,12 @@ class SparseAE(ReconstructionModule):
             )
         self.sparsity, self.weight, self.rho = sparsity, weight, rho
         self.activation = None if activation == "linear" else ACTIVATIONS[activation]()
+
+    def on_train_start(self) -> None:
+        """Refuse a batch size of 1 for `kl`, whose mean activation would be that of each sample."""
+        super().on_train_start()
+        if self.sparsity == "kl":
+            refuse_batches_of_one(self)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Latent:
         """The activations of the code, [B, D]."""

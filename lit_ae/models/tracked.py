@@ -138,6 +138,11 @@ class TrackedModule(Resumable, StoredSettings):
         """Log the means of the test terms."""
         self._log_tracked("test")
 
+    def on_fit_start(self) -> None:
+        """Train in training mode, also a model that was loaded for evaluation; its parts keep what they are set to."""
+        if not self.training:
+            self.train()
+
     def steps_in_all(self) -> float:
         """Optimiser steps of the whole training; infinite if no end is set."""
         return self.planned_steps or self.trainer.estimated_stepping_batches

@@ -1,12 +1,14 @@
 """Passes over the training data before the trainer's own, for what is solved or trained beforehand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
 
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.checks import refuse_other_classes
@@ -19,10 +21,10 @@ from lit_ae.models.tracked import TrackedModule
 def training_batches(module: LightningModule) -> Iterator[Batch]:
     """One pass over the whole training split on the module's device, in an order shuffled by the run's seed.
 
-    With one of this project's data modules the order is the same at every call and in every process, so that all
-    processes compute the same from it. Another loader may draw its order from the global generator: that is seeded for
-    the pass, so that its order is the same at every call, too, and its state is then as it was, so that a training that
-    goes on from a checkpoint draws the same numbers.
+    The split is whole in every process of several. With one of this project's data modules the order is the same at
+    every call and in every process, so that all processes compute the same from it. Another loader may draw its
+    order from the global generator: that is seeded for the pass, so that its order is the same at every call, too,
+    and its state is then as it was, so that a training that goes on from a checkpoint draws the same numbers.
     """
     before = random_states()
     torch.manual_seed(0)
@@ -66,12 +68,13 @@ def refuse_unlabelled(module: LightningModule, y: Tensor, split: str, all_needed
 
 
 def refuse_batches_of_one(module: LightningModule) -> None:
-    """Refuse batches of a single sample, of which a penalty on the distribution of the codes of a batch would be 0.
+    """Refuse batches of a single sample, in which a penalty on the distribution of a batch's codes has no meaning.
 
     Raises:
         SettingError: the batch size is 1.
     """
-    if getattr(module.trainer.datamodule, "batch_size", 2) < 2:  # type: ignore[attr-defined]
+    data, loader = module.trainer.datamodule, module.trainer.train_dataloader  # type: ignore[attr-defined]
+    if (getattr(data, "batch_size", None) or getattr(loader, "batch_size", None) or 2) < 2:
         raise SettingError(
             f"data.batch_size is 1, but the penalty of {type(module).__name__} compares the samples of a batch: set it "
             "to at least 2"
@@ -81,11 +84,22 @@ def refuse_batches_of_one(module: LightningModule) -> None:
 def _passes(module: LightningModule) -> Iterator[Iterator[Batch]]:
     """Endless passes over the training split, each in another order if the loader shuffles."""
     data = module.trainer.datamodule  # type: ignore[attr-defined]
-    loader = data.whole_train_dataloader() if isinstance(data, BaseDataModule) else module.trainer.train_dataloader
-    assert loader is not None
+    loader = data.whole_train_dataloader() if isinstance(data, BaseDataModule) else _whole(module.trainer)
     dtype = cast(torch.dtype, module.dtype)
     while True:
         yield (as_batch(module.transfer_batch_to_device(batch, module.device, 0), dtype) for batch in loader)
+
+
+def _whole(trainer: Trainer) -> Iterable[Any]:
+    """The training loader that was given; with several processes Lightning has left each its part of the samples."""
+    loader: Iterable[Any] | None = trainer.train_dataloader
+    assert loader is not None
+    if not isinstance(loader, DataLoader) or not isinstance(loader.sampler, DistributedSampler):
+        return loader
+    same = torch.Generator().manual_seed(0)  # in all processes
+    return DataLoader(
+        loader.dataset, loader.batch_size, shuffle=loader.sampler.shuffle, collate_fn=loader.collate_fn, generator=same
+    )
 
 
 def descend(

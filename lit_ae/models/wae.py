@@ -42,9 +42,9 @@ class WAE(ReconstructionModule):
             raise SettingError(f"model.bandwidth is {bandwidth}: it must be positive, or null for the batch's median")
         self.weight, self.kernel, self.bandwidth, self.sigma = weight, kernel, bandwidth, sigma
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuse a batch size of 1."""
-        super().on_fit_start()
+        super().on_train_start()
         refuse_batches_of_one(self)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Latent:

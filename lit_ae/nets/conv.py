@@ -70,7 +70,7 @@ class ConvDecoder(Decoder):
         norm: normalisation between convolution and activation.
 
     Raises:
-        SettingError: the data are not images.
+        SettingError: the data are not images, or no channels.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class ConvDecoder(Decoder):
     ) -> None:
         super().__init__(in_features, output_shape)
         n_image, self.height, self.width = image_shape(self, output_shape)
+        if not channels:
+            raise SettingError("ConvDecoder.channels is empty: give the number of filters of at least one layer")
         scale = 2 ** len(channels)
         height, width = -(-self.height // scale), -(-self.width // scale)  # rounded up, cropped at the end
         n_in = channels[0]

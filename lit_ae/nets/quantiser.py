@@ -71,6 +71,8 @@ class VectorQuantiser(nn.Module):
         self.counts.lerp_(counts, 1 - self.decay)
         number = self.counts.sum(0).unsqueeze(1)  # N [K, 1]
         drawn = vectors[torch.randint(len(vectors), (len(number),), device=vectors.device)]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.broadcast(drawn, 0)  # each process has drawn from its own batch
         self.codebook.copy_(torch.where(number > UNUSED, moved / number, drawn))
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:

@@ -14,6 +14,13 @@ class Corruption(ABC):
     Random numbers are drawn in float32, so that the noise of a seed is the same in every precision.
     """
 
+    def check_range(self, low: float, high: float) -> None:  # noqa: B027 - most kinds of noise take any values
+        """Refuse data with values from `low` to `high` that the noise has no meaning for; none by default.
+
+        Raises:
+            SettingError: naming the range, this setting and what to do.
+        """
+
     @abstractmethod
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A corrupted copy of x [B, *shape]; the noise comes from `generator`, or from torch's default generator."""
@@ -68,6 +75,14 @@ class SaltAndPepper(ShareCorruption):
 
     def __init__(self, share: float = 0.2) -> None:
         super().__init__(share)
+
+    def check_range(self, low: float, high: float) -> None:
+        """Refuse values outside [0, 1], of which 0 and 1 are not the lowest and the highest."""
+        if low < 0 or high > 1:
+            raise SettingError(
+                f"the data (--data) have values from {low:g} to {high:g}, and model.corruption is SaltAndPepper, which "
+                "sets some to 0 and some to 1: scale the data to [0, 1], or choose GaussianNoise"
+            )
 
     def corrupted(self, x: Tensor, u: Tensor) -> Tensor:
         """x [B, *shape] with some components at 0 or 1."""

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from lit_ae.data.base import BaseDataModule
 from lit_ae.data.containers import ArrayDataset, Splits, no_labels
+from lit_ae.errors import SettingError
 from lit_ae.models.base import ReconstructionModule
+from lit_ae.models.dec import DEC
 from lit_ae.models.plain_trainer import plain_trainer, undisturbed
 from lit_ae.training.loop import several_steps_a_call
 
@@ -133,7 +135,15 @@ def train(
         device: Lightning's `accelerator`.
         patience: when to stop early; None: never. The model then has the weights of the best epoch.
         verbose: whether the losses of each epoch are printed.
+
+    Raises:
+        SettingError: patience for DEC, or data that do not fit the model.
     """
+    if patience and isinstance(module, DEC):
+        raise SettingError(
+            "early_stopping keeps the weights of the lowest loss with the reconstruction error, which rises while "
+            f"{type(module).__name__} clusters: leave it out, and set tolerance, by which {type(module).__name__} stops"
+        )
     data = _ArrayData(rows, held_out, batch_size)
     recorder = Recorder(history, patience, verbose)
     module.float()

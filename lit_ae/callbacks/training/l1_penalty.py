@@ -6,8 +6,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lit_ae.errors import SettingError
+from lit_ae.models.rbm import Hidden
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS = (nn.Linear, *CONVOLUTIONS, Hidden)
 
 WEIGHTS = ("weight", "parametrizations.weight.original")  # the second of a layer with spectral norm
 
@@ -34,9 +36,17 @@ class L1Penalty(Callback):
         self.weights: set[int] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note which parameters are weights of layers: pseudo-inputs, cluster centres and the like are not."""
+        """Note which parameters are weights of layers: pseudo-inputs, cluster centres and the like are not.
+
+        Raises:
+            SettingError: there is none.
+        """
         layers = [part for part in pl_module.modules() if isinstance(part, LAYERS)]
         self.weights = {id(p) for layer in layers for name, p in layer.named_parameters() if name in WEIGHTS}
+        if not self.weights:
+            raise SettingError(
+                f"L1Penalty finds no weights of layers in {type(pl_module).__name__}: leave it out of trainer.callbacks"
+            )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Add λ sign(w) to the gradients of all tensors at once."""
