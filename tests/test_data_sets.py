@@ -13,6 +13,7 @@ from lit_ae import statistics, tracking
 from lit_ae.errors import SettingError
 from lit_ae.report import build_report
 from lit_ae.report.analyse import analyse
+from lit_ae.report.cards import differing
 from lit_ae.report.collect import collect
 from lit_ae.studies.data_sets import OnDataSets, expanded
 from lit_ae.studies.jobs import jobs
@@ -256,3 +257,11 @@ def test_the_shipped_study_has_three_embedded_data_sets():
     study = load_study(path)
     assert {job.data for job in jobs(study, study.profile("quick"))} == {"digits", "shapes", "photo_patches"}
     assert len(jobs(study, study.profile("full"))) == 5 * 8 * 3
+
+
+def test_the_rows_of_a_data_set_that_agree_are_named_together():
+    groups = {"all rows on digits": ["AE on digits", "VAE on digits"], "all rows on shapes": ["AE on shapes"]}
+    values = {"AE on digits": ["1,257"], "VAE on digits": ["1,257"], "PCA": ["1,257"], "AE on shapes": ["6,672"]}
+    assert differing(values, groups) == "PCA, all rows on digits: 1,257; all rows on shapes: 6,672"
+    values["VAE on digits"] = ["9"]
+    assert differing(values, groups).startswith("AE on digits, PCA: 1,257; VAE on digits: 9; ")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lit_ae.report.formats import DASH, duration, seeds_text
+from lit_ae.studies.data_sets import OnDataSets
 from lit_ae.studies.precision import precision_of
 
 if TYPE_CHECKING:
     from lit_ae.report.collect import Collected, Entries
+    from lit_ae.studies.spec import Study
     from lit_ae.tracking import Run
 
 Card = list[tuple[str, str]]
@@ -79,16 +82,25 @@ def revision(run: Run) -> str:
     return run.tags.get("git_sha", "unknown")
 
 
-def merged_card(entries: Entries) -> Card:
+def merged_card(entries: Entries, study: Study) -> Card:
     """What the runs stored of themselves: one text for each key, split by model where models differ."""
+    by_data_set: dict[str, list[str]] = {}
+    for places in study.rows.values() if isinstance(study, OnDataSets) else ():
+        for data, row in places.items():
+            by_data_set.setdefault(f"all rows on {data}", []).append(row)
     return [
-        (key, differing({model: map(_text, values) for model, values in by_model.items()}))
+        (key, differing({model: map(_text, values) for model, values in by_model.items()}, by_data_set))
         for key, by_model in entries.items()
     ]
 
 
-def differing(values: Mapping[str, Iterable[str]]) -> str:
-    """One text for model -> values: the value alone if all models agree, else each value with its models."""
+def differing(values: Mapping[str, Iterable[str]], groups: Mapping[str, list[str]] = MappingProxyType({})) -> str:
+    """One text for model -> values: the value alone if all models agree, else each value with its models.
+
+    Args:
+        values: model -> values.
+        groups: name -> models, which stands for these models where they all agree.
+    """
     distinct = {model: " / ".join(dict.fromkeys(texts)) for model, texts in values.items()}
     by_text: dict[str, list[str]] = {}
     for model, text in distinct.items():
@@ -96,6 +108,10 @@ def differing(values: Mapping[str, Iterable[str]]) -> str:
             by_text.setdefault(text, []).append(model)
     if len(by_text) == 1 and all(distinct.values()):
         return next(iter(by_text))
+    for models in by_text.values():
+        for name, members in groups.items():
+            if set(members) <= set(models):
+                models[:] = [*(model for model in models if model not in members), name]
     return "; ".join(f"{', '.join(models)}: {text}" for text, models in by_text.items())
 
 

@@ -130,10 +130,10 @@ def report_page(results: Results, drawn: list[dict[str, str]], absent: list[str]
         "cards": [
             {"title": title, "rows": rows}
             for title, rows in (
-                ("Protocol of the scores", cards.merged_card(results.protocol)),
+                ("Protocol of the scores", cards.merged_card(results.protocol, study)),
                 ("Runs", cards.run_card(results)),
                 ("Models", cards.model_card(results)),
-                ("Versions and hardware", cards.merged_card(results.environment)),
+                ("Versions and hardware", cards.merged_card(results.environment, study)),
             )
             if rows
         ],
