@@ -84,8 +84,10 @@ def drawn(trainer: Trainer, images: Tensor) -> Tensor:
 
 def shades(trainer: Trainer) -> str:
     """What a figure's title says of data that are not in [0, 1]: which values are black and white."""
+    if are_pixels(trainer):
+        return ""
     low, high = scored_split(trainer).value_range()
-    return "" if are_pixels(trainer) else f"; black is {low:.3g}, white {high:.3g}".replace("-", "−")
+    return f"; black is {low:.3g}, white {high:.3g}".replace("-", "−")
 
 
 def is_drawn(trainer: Trainer, name: str) -> bool:

@@ -42,14 +42,15 @@ def _normalises_numbers(module: nn.Module) -> bool:
         return False
     sizes: list[int] = []
     hooks = [norm.register_forward_pre_hook(lambda _, x: sizes.append(x[0][0, 0].numel())) for norm in norms]
-    training, device = module.training, next(module.parameters()).device
+    modes, device = [(part, part.training) for part in module.modules()], next(module.parameters()).device
     try:
         with torch.no_grad():
             module.eval()  # no statistics are taken
             encoder(torch.zeros(1, *encoder.input_shape, device=device))
             decoder(torch.zeros(1, decoder.in_features, device=device))
     finally:
-        module.train(training)
+        for part, training in modes:
+            part.training = training
         for hook in hooks:
             hook.remove()
     return 1 in sizes

@@ -38,7 +38,7 @@ class LossCurves(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the values of this validation: epochs may be without one."""
-        if trainer.training or (trainer.validating and not trainer.sanity_checking):
+        if not trainer.sanity_checking:
             self._collect(trainer, "val/", trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
