@@ -147,6 +147,45 @@ def test_test_takes_the_newest_finished_run_that_has_a_checkpoint(store, lit_ae,
     assert "has no checkpoint" in capsys.readouterr().err
 
 
+class InterruptedTest(Callback):
+    """What Ctrl-C does, in a test."""
+
+    def on_test_start(self, trainer, pl_module):
+        raise KeyboardInterrupt
+
+
+def test_a_test_leaves_the_status_that_the_training_has(store, lit_ae, settings):
+    fit = ("fit", *settings("ae"), "--trainer.max_epochs=3")
+    assert lit_ae(*fit, KILLED_IN_3) == 130
+    (run,) = the_runs()
+    assert lit_ae("test", *settings("ae"), "--trainer.max_epochs=3", "--run_id", run.id) == 0
+    assert tracking.get_run(run.id).status == "KILLED"
+    assert lit_ae(*fit, "--resume=true") == 0
+    (run,) = the_runs()
+    assert run.status == "FINISHED"
+    interrupted = f"--trainer.callbacks+={__name__}.InterruptedTest"
+    assert lit_ae("test", *settings("ae"), "--trainer.max_epochs=3", "--run_id", run.id, interrupted) == 130
+    assert tracking.get_run(run.id).status == "FINISHED"
+
+
+def test_a_training_goes_on_from_checkpoints_of_any_name(store, lit_ae, settings, tmp_path):
+    own = tmp_path / "own.yaml"
+    callback = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint"}
+    callback["init_args"] = {"save_top_k": -1, "filename": "at{epoch}", "save_on_train_epoch_end": True}
+    own.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback]}}))
+    fit = ("fit", *settings("ae"), "--config", own, "--trainer.max_epochs=4")
+    for on in (lambda run: "--resume=true", lambda run: f"--run_id={run.id}"):
+        assert lit_ae(*fit, KILLED_IN_3) == 130
+        run = the_runs()[-1]
+        assert sorted(path.name for path in run.artifact("checkpoints").iterdir()) == [
+            "atepoch=0.ckpt",
+            "atepoch=1.ckpt",
+        ]
+        assert lit_ae(*fit, on(run)) == 0
+        assert the_runs()[-1].id == run.id
+        assert [m.step for m in tracking.client().get_metric_history(run.id, "train/loss")] == [1, 2, 3, 4]
+
+
 def test_a_run_whose_process_is_gone_becomes_killed_and_can_go_on(store, lit_ae, settings):
     fit = ("fit", *settings("ae"), "--trainer.max_epochs=3")
     assert lit_ae(*fit, KILLED_IN_3) == 130

@@ -4,11 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from lit_ae import tracking
 from lit_ae.callbacks.training import last_checkpoint
 from lit_ae.callbacks.training.last_checkpoint import LastCheckpoint
+from lit_ae.data.digits import Digits
+from lit_ae.models import AE
 
 HERE = f"--trainer.callbacks+={__name__}"
 
@@ -89,3 +92,18 @@ def test_a_killed_training_goes_on_from_epochs_before_and_ends_the_same(store, l
     )
     for key in ("train/loss", "val/loss"):
         assert tracking.get_run(killed.id).history(key) == whole.history(key)
+
+
+def test_what_changes_at_the_end_of_an_epoch_is_kept_where_it_ends_with_a_validation(tmp_path):
+    """The average is renewed after the validation: the epoch's checkpoint holds the newer one."""
+    for seconds in (0.0, 3600.0):
+        data, callback = Digits(limit=48, batch_size=16), LastCheckpoint(seconds=seconds)
+        callback.dirpath = str(tmp_path / f"{seconds}")
+        average = EMAWeightAveraging(update_starting_at_epoch=0, update_every_n_steps=0)
+        trainer = Trainer(
+            max_epochs=3, val_check_interval=3, callbacks=[average, callback], accelerator="cpu", logger=False,
+            num_sanity_val_steps=0, enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(AE(input_shape=data.input_shape), datamodule=data)
+        content = torch.load(tmp_path / f"{seconds}" / "last.ckpt", weights_only=True)
+        assert content["averaging_state"]["n_averaged"] == 3

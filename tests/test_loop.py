@@ -368,6 +368,7 @@ BY_STEP = {
     "trainer.accumulate_grad_batches": {"accumulate_grad_batches": 2},
     "trainer.precision": {"precision": "bf16-mixed"},
     "trainer.max_steps": {"max_steps": 13, "max_epochs": -1},
+    "trainer.min_steps": {"min_steps": 3},
     "trainer.limit_train_batches": {"limit_train_batches": 5},
     "trainer.limit_train_batches ": {"limit_train_batches": 1},  # one batch, where 1.0 is all of them
     "trainer.val_check_interval": {"val_check_interval": 0.5},

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 from torch.utils.data import DataLoader
 
 from lit_ae.data.digits import Digits
 from lit_ae.data.epoch_order import shared_seed
+from lit_ae.errors import SettingError
 from lit_ae.models.ae import AE
 from lit_ae.models.dec import DEC
 from lit_ae.models.denoising_ae import DenoisingAE
@@ -27,6 +28,7 @@ from lit_ae.models.wae_gan import WAEGAN
 from lit_ae.nets import MLPDecoder, MLPEncoder
 from lit_ae.objectives.schedules import LinearSchedule
 from lit_ae.training.loop import several_steps_a_call
+from lit_ae.training.scored_weights import move_best
 
 N, BATCH, EPOCHS = 100, 16, 3
 STEPS = 7  # in an epoch; the last is smaller
@@ -88,7 +90,7 @@ class Values(Callback):
         self.seen[trainer.current_epoch] = {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
-def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, limits=None, **settings):
+def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, limits=None, more=list, **settings):
     seed_everything(3, verbose=False)
     data = Digits(limit=N, batch_size=BATCH, **settings)
     module = make(input_shape=data.input_shape)
@@ -104,7 +106,7 @@ def train(folder, make, steps, saves, checkpoint=None, kill=None, loaders=None, 
     every = ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False, **saves)
     trainer = Trainer(
         default_root_dir=folder, accelerator="cpu", logger=False, num_sanity_val_steps=0, enable_progress_bar=False,
-        enable_model_summary=False, callbacks=[values, every], **(limits or {"max_epochs": EPOCHS}),
+        enable_model_summary=False, callbacks=[values, every, *more()], **(limits or {"max_epochs": EPOCHS}),
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, several_steps_a_call(trainer, module, data, steps) as calls:
         patch.setattr(type(module), "training_step", counted)
@@ -179,6 +181,68 @@ def test_training_that_a_number_of_steps_ends(kill, most, tmp_path):
     """The epoch that follows the checkpoint is a whole one, too."""
     limits = {"max_steps": most, "max_epochs": -1}
     check(*killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, kill, limits=limits))
+
+
+class Wanders(Callback):
+    """A value that is best in the third epoch."""
+
+    per_step = False
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("val/n", [1.0, 2.0, 0.5, 3.0, 4.0, 5.0, 6.0, 7.0][trainer.current_epoch])
+
+
+@pytest.mark.parametrize("kill", [5, 11])
+def test_gradients_that_are_being_accumulated_are_kept(kill, tmp_path, monkeypatch):
+    """The checkpoint follows a validation after the third batch of an epoch."""
+    limits = {"max_epochs": EPOCHS, "accumulate_grad_batches": 2, "val_check_interval": 3}
+    monkeypatch.setitem(KILLS, "accumulating", ({"save_on_train_epoch_end": False}, kill, (3, 10)))
+    check(*killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, "accumulating", limits=limits))
+
+
+@pytest.mark.parametrize("limits", [{"min_epochs": 5}, {"min_steps": 4 * STEPS + 4}])
+def test_a_request_to_stop_waits_for_the_least_length_after_a_break_too(limits, tmp_path, monkeypatch):
+    """It is made in the third epoch of eight, and the value is better later, so that it is not made again."""
+    limits = {"max_epochs": 8, **limits}
+    monkeypatch.setitem(KILLS, "waiting", ({}, 3 * STEPS + 2, (3 * STEPS,)))
+
+    def more():
+        return [Wanders(), EarlyStopping("val/n", patience=1)]
+
+    whole, resumed = killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, "waiting", limits=limits, more=more)
+    assert whole.kept["epoch"] == 5
+    assert not differences(resumed.kept, whole.kept)
+
+
+class Watches(Wanders):
+    """A value that is best in the first epoch."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("val/n", [0.1, 5.0, 3.0][trainer.current_epoch])
+
+
+def test_the_best_checkpoint_so_far_is_known_in_another_folder(tmp_path):
+    saves = {"monitor": "val/n"}
+    assert train(tmp_path / "here", FAMILIES["AE"], 1, saves, kill=11, more=lambda: [Watches()]) is None
+    (tmp_path / "here").rename(tmp_path / "there")
+    (tmp_path / "there" / "last.ckpt").rename(tmp_path / "last.ckpt")
+    found = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    torch.save(found, tmp_path / "there" / "last.ckpt")
+    trainer = Trainer(default_root_dir=tmp_path, logger=False, callbacks=[
+        ModelCheckpoint(dirpath=tmp_path / "there", filename="last", enable_version_counter=False, **saves)
+    ])  # fmt: skip
+    move_best(trainer, found)
+    (state,) = (state for key, state in found["callbacks"].items() if "ModelCheckpoint" in key)
+    assert state["dirpath"] == str(tmp_path / "there")
+    assert state["best_model_path"] == str(tmp_path / "there" / "last.ckpt")
+    assert list(state["best_k_models"]) == [state["best_model_path"]]
+
+
+def test_batches_that_would_be_given_again_are_refused(tmp_path):
+    limits = {"max_epochs": EPOCHS, "overfit_batches": 3}
+    train(tmp_path, FAMILIES["AE"], 1, {"every_n_train_steps": 2}, kill=5, limits=limits)
+    with pytest.raises(SettingError, match=r"within an epoch, whose first batches trainer\.overfit_batches"):
+        train(tmp_path / "on", FAMILIES["AE"], 1, {}, tmp_path / "last.ckpt", limits=limits)
 
 
 @pytest.mark.parametrize("kill", ["within an epoch", "at the end of an epoch"])

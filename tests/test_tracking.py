@@ -167,11 +167,13 @@ def test_loss_that_is_no_number_makes_the_run_failed(store, lit_ae, settings, ca
     assert "not finite" in run.tags["error"]
 
 
-def test_exception_in_a_test_makes_the_run_failed(store, lit_ae, settings, trouble):
+def test_exception_in_a_test_is_told_and_leaves_the_training_finished(store, lit_ae, settings, trouble):
     assert lit_ae("fit", *settings("ae")) == 0
     with pytest.raises(ValueError, match="raised while testing"):
         lit_ae("test", *settings("ae"), "--config", trouble("exception"))
-    assert run_from_command_line().status == "FAILED"
+    run = run_from_command_line()
+    assert run.status == "FINISHED"
+    assert run.tags["error"] == "ValueError: raised while testing"
 
 
 def test_refused_checkpoint_leaves_the_run_as_it_was(store, lit_ae, settings):

@@ -93,6 +93,7 @@ class Classifier(TrackedModule):
 
     def on_train_start(self) -> None:
         """Refuse training data without labels that come from a plain loader; a training may go on within an epoch."""
+        super().on_train_start()
         refuse_unlabelled(self, training_labels(self), "train", all_needed=False)
         self.on_train_epoch_start()
 

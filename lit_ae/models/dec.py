@@ -82,6 +82,7 @@ class DEC(ReconstructionModule):
 
     def on_train_start(self) -> None:
         """Train the AE, place the centres by KMeans and compute the first p; a checkpoint holds all of these."""
+        super().on_train_start()
         if self.trainer.ckpt_path:
             self._clusters = self._assign_all().argmax(1)
             return

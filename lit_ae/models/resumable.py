@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 
 from lit_ae.data.base import BaseDataModule
+from lit_ae.errors import SettingError
 
 KEY = "random_states"
 _VALIDATION = 1  # tells the seed of validation from that of training
@@ -53,17 +55,19 @@ class Resumable(LightningModule):
 
     Lightning restores weights, optimisers, schedules and its counts. It leaves out random numbers, and the end of an
     epoch within which it goes on: validation after its last step, the hooks of its end, and schedules that watch a
-    value. And where a number of steps ends the training, the epoch after a checkpoint would have one step alone.
+    value; gradients that are being accumulated; and a request to stop that waits for `min_epochs` or `min_steps`. And
+    where a number of steps ends the training, the epoch after a checkpoint would have one step alone.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self._gradients: dict[str, Tensor] = {}  # that were being accumulated at the time of the checkpoint
         self._before: dict[str, float] | None = None  # values logged before, in the first epoch after a checkpoint
         self._draws_own = False  # whether this process draws other random numbers than the others of the training
         self._of_training: dict[str, Any] | None = None  # random states to go on with after validation
 
     def store_progress(self, checkpoint: dict[str, Any]) -> None:
-        """Put random states, logged values and due steps of schedules into a checkpoint; called in every process."""
+        """Put what is listed above into a checkpoint; called in every process."""
         own = self._of_training or random_states()
         states = [own]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -72,18 +76,36 @@ class Resumable(LightningModule):
         checkpoint[KEY] = states
         if not self.is_trained:
             return
+        fit = self.trainer.fit_loop
+        if fit.epoch_loop._should_accumulate() and self.trainer.world_size == 1:
+            found = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
+            checkpoint["gradients"] = {name: gradient.detach().clone() for name, gradient in found.items()}
+        # a request to stop that waits for `min_epochs` or `min_steps`
+        checkpoint["stops"] = self.trainer.should_stop and not fit._can_stop_early
         checkpoint["logged"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
         if epoch["processed"] > epoch["completed"] and "lr_schedulers" in checkpoint:
             self._store_due_schedules(checkpoint)
 
     def restore_progress(self, checkpoint: Mapping[str, Any]) -> None:
-        """Go on with the stored random numbers, if a trainer continues its training from this checkpoint."""
+        """Go on from what was stored, if a trainer continues its training from this checkpoint.
+
+        Raises:
+            SettingError: it was written within an epoch of a training with `overfit_batches`.
+        """
         self._before = None
         if not self.is_trained or "loops" not in checkpoint:
             return
         loop = checkpoint["loops"]["fit_loop"]
         epoch = loop["epoch_progress"]["current"]
+        self.trainer.should_stop |= checkpoint.get("stops", False)
+        self._gradients = checkpoint.get("gradients", {})
+        within = epoch["processed"] < epoch["ready"] and not loop["epoch_loop.batch_progress"]["is_last_batch"]
+        if within and self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            raise SettingError(
+                "ckpt_path was written within an epoch, whose first batches trainer.overfit_batches would give again: "
+                "give a checkpoint from the end of an epoch, or start anew"
+            )
         ours = isinstance(self.trainer.datamodule, BaseDataModule)  # type: ignore[attr-defined]
         if not ours:
             loop["state_dict"].pop("combined_loader", None)  # another loader has no use for the place of this one
@@ -96,6 +118,13 @@ class Resumable(LightningModule):
         if len(states) == self.trainer.world_size:
             set_random_states(states[self.trainer.global_rank])
             self._draws_own = True
+
+    def on_train_start(self) -> None:
+        """Go on with the gradients that were being accumulated: Lightning has cleared all just before."""
+        for name, gradient in self._gradients.items():
+            parameter = self.get_parameter(name)
+            parameter.grad = gradient.to(parameter)
+        self._gradients = {}
 
     def on_train_epoch_start(self) -> None:
         """Let each further process draw noise of its own: all begin with one seed, and would draw the same."""

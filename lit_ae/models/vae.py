@@ -51,6 +51,7 @@ class VAE(ReconstructionModule):
 
     def on_train_start(self) -> None:
         """Load the weights to start from, and find out how many steps the training has, for the annealing."""
+        super().on_train_start()
         if self.pretrained and not self.trainer.ckpt_path:
             for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
                 load_pretrained(part, saved_part(self.pretrained, name), self.pretrained)

@@ -109,9 +109,13 @@ def _owner(tags: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _host() -> str:
-    """The name of this machine, and on Linux of the space in which its process numbers hold, as of a container."""
+    """The name of this machine, and on Linux of the space in which its process numbers hold, as of a container.
+
+    Machines that were copied have one name and one such space: the number of its last start tells them apart.
+    """
     try:
-        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
+        start = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')} {start}"
     except OSError:
         return platform.node()
 

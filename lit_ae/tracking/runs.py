@@ -69,22 +69,27 @@ def write_end(run_id: str, status: str, at: int) -> None:
 
 
 @contextmanager
-def run_status(run_id: str) -> Iterator[None]:
-    """Set the run's status at its end: FINISHED, FAILED after an exception, or KILLED after Ctrl-C or SIGTERM."""
+def run_status(run_id: str, kept: str = "") -> Iterator[None]:
+    """Set the run's status at its end: FINISHED, FAILED after an exception, or KILLED after Ctrl-C or SIGTERM.
+
+    Args:
+        run_id: the run.
+        kept: the status that it has at the end in any case, as that of its training while it is only tested.
+    """
     reopen(run_id)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         try:
-            end_run(run_id, "KILLED")
+            end_run(run_id, kept or "KILLED")
         except Exception:  # an interrupted write leaves its connection unusable: the second attempt takes a new one
-            end_run(run_id, "KILLED")
+            end_run(run_id, kept or "KILLED")
         raise
     except BaseException as error:
         set_tags(run_id, {"error": f"{type(error).__name__}: {error}"[:PARAM_LENGTH]})
-        end_run(run_id, "FAILED")
+        end_run(run_id, kept or "FAILED")
         raise
-    end_run(run_id, "FINISHED")
+    end_run(run_id, kept or "FINISHED")
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:

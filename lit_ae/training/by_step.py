@@ -48,6 +48,7 @@ def why_by_step(trainer: Trainer, module: TrackedModule, data: BaseDataModule) -
         "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches == 1,
         "trainer.gradient_clip_val": not trainer.gradient_clip_val,
         "trainer.max_steps": trainer.max_steps == -1,
+        "trainer.min_steps": not trainer.min_steps,
         "trainer.limit_train_batches": is_whole(trainer.limit_train_batches),
         "trainer.val_check_interval": is_whole(trainer.val_check_interval),
         "trainer.profiler": isinstance(trainer.profiler, PassThroughProfiler),  # type: ignore[attr-defined]

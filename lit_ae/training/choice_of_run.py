@@ -63,7 +63,7 @@ class Wanted:
         if self.resume:
             runs = [run for run in runs if _is_unfinished(run) and _can_be_read(run)]
         others = [run for run in runs if _is_of_another(run)]
-        trained = next((run for run in runs if run.checkpoint and run not in others), None)
+        trained = next((run for run in runs if _newest(run) and run not in others), None)
         if trained is None and self.resume:
             print("--resume: no unfinished run with these settings has a checkpoint, so training starts in a new run")
             return None
@@ -119,7 +119,7 @@ class Wanted:
                 )
             return None
         run = tracking.get_run(run_id)
-        last = run.artifact("checkpoints/last.ckpt") or run.checkpoint
+        last = _newest(run)
         if self.ckpt_path == "best" and not run.tags.get("scored_weights", "").startswith("best"):
             raise SettingError(
                 f"--ckpt_path is best, but run {run_id} watched no value for its checkpoints: give "
@@ -134,9 +134,16 @@ class Wanted:
         return found
 
 
+def _newest(run: tracking.Run) -> Path | None:
+    """The checkpoint that a training goes on from: `last.ckpt`, or what one's own ModelCheckpoint has written last."""
+    if found := run.artifact("checkpoints/last.ckpt") or run.checkpoint:
+        return found
+    return max(tracking.checkpoint_folder(run.id).glob("*.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
+
+
 def _can_be_read(run: tracking.Run) -> bool:
     """Whether the checkpoint that its training would go on from is whole; a line tells if it is damaged."""
-    path = run.artifact("checkpoints/last.ckpt") or run.checkpoint
+    path = _newest(run)
     try:
         if path is not None:
             read_checkpoint(path)
@@ -180,6 +187,14 @@ def _is_held(run: tracking.Run) -> bool:
 
 def _is_further_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) != 0 or os.environ.get("NODE_RANK", "0") != "0"
+
+
+def status_of_training(run_id: str | None) -> str:
+    """The status that a run's training ended with; empty for no run. Of one that was killed at once it is not known."""
+    if run_id is None:
+        return ""
+    run = tracking.get_run(run_id)
+    return run.status if run.status != "RUNNING" else "FINISHED" if "trained" in run.tags else "KILLED"
 
 
 def refuse_without_more(trainer: Trainer, content: Mapping[str, Any], run_id: str | None) -> None:

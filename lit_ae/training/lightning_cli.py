@@ -28,7 +28,7 @@ from lit_ae.tracking.logger import RunLogger, run_logger
 from lit_ae.training.bounds import check_bounds
 from lit_ae.training.callback_selection import keep_only_scores, refuse_callbacks, set_aside
 from lit_ae.training.checkpoint_files import write_whole_checkpoints
-from lit_ae.training.choice_of_run import Wanted, refuse_of_another, refuse_without_more
+from lit_ae.training.choice_of_run import Wanted, refuse_of_another, refuse_without_more, status_of_training
 from lit_ae.training.data_of_run import refuse_other_data
 from lit_ae.training.faults import explained, refused, unreadable_config
 from lit_ae.training.loop import several_steps_a_call
@@ -179,9 +179,10 @@ class AutoencoderCLI(LightningCLI):
             refuse_of_another(tracking.get_run(logger.run_id))  # who may have begun while the data were loaded
         if logger.run_id and subcommand == "fit" and not self.run_id:  # goes on, perhaps with other settings
             tracking.set_tags(logger.run_id, {"config_hash": self._hash()})
+        kept = "" if subcommand == "fit" or self.run_id else status_of_training(logger.run_id)
         logger.run_id = logger.run_id or self._create_run()
         owned = nullcontext() if self.run_id else tracking.owned(logger.run_id)  # else by who gave the run
-        with owned, tracking.run_status(logger.run_id):
+        with owned, tracking.run_status(logger.run_id, kept):
             self._execute(subcommand)
         if subcommand == "fit" and not self.run_id and not tracking.waits(logger.run_id):
             print(what_next(tracking.get_run(logger.run_id), self.given))

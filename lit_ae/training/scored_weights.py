@@ -76,6 +76,25 @@ def store_average(trainer: Trainer, module: LightningModule, checkpoint: dict[st
             checkpoint["state_dict"] = {**checkpoint["state_dict"], **averages}
 
 
+def move_best(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+    """Let a ModelCheckpoint know its best files again if their folder has moved: Lightning would forget them."""
+    for callback in trainer.checkpoint_callbacks:
+        state = checkpoint.get("callbacks", {}).get(callback.state_key)
+        if not isinstance(callback, ModelCheckpoint) or state is None or state.get("dirpath") == callback.dirpath:
+            continue
+
+        def moved(path: str, folder: Path = Path(str(callback.dirpath))) -> str:
+            here = folder / Path(path).name
+            return str(here) if path and here.is_file() else ""
+
+        for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state[name] = moved(state.get(name, ""))
+        best = {moved(path): value for path, value in state.get("best_k_models", {}).items()}
+        state["best_k_models"] = {path: value for path, value in best.items() if path}
+        if state["best_model_path"]:
+            state["dirpath"] = callback.dirpath
+
+
 def load_current(trainer: Trainer, module: LightningModule, checkpoint: Mapping[str, Any]) -> None:
     """Continue a training with StochasticWeightAveraging from the weights that it had, not from their average."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from lit_ae.data.containers import SPLITS
 from lit_ae.evaluation.access import whole_split_is_scored
 from lit_ae.tracking import machine
 from lit_ae.tracking.logger import RunLogger, run_logger
-from lit_ae.training.scored_weights import described, load_current, load_kept, store_average
+from lit_ae.training.scored_weights import described, load_current, load_kept, move_best, store_average
 
 
 class Tracking(Callback):
@@ -80,6 +80,7 @@ class Tracking(Callback):
             logger.epochs_before = checkpoint["epoch"] + (trainer.state.fn == TrainerFn.TESTING)
         if trainer.state.fn == TrainerFn.FITTING:
             load_current(trainer, pl_module, checkpoint)
+            move_best(trainer, checkpoint)
             if logger and logger.run_id and logger.run_id == checkpoint.get("run_id"):
                 _log_lost(logger, checkpoint, trainer)
                 logger.known = _logged_later(logger.run_id, checkpoint["epoch"] + 1)

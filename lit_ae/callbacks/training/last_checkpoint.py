@@ -42,8 +42,10 @@ class LastCheckpoint(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The same after a validation within an epoch."""
-        within = trainer.val_check_interval != 1.0 and not self._should_skip_saving_checkpoint(trainer)
+        """The same after a validation within an epoch, at whose end the epoch's own checkpoint follows."""
+        within = not trainer.is_last_batch and not self._should_skip_saving_checkpoint(trainer)
+        # of several processes, each has gathered gradients of its own, which one file does not hold
+        within &= trainer.world_size == 1 or not trainer.fit_loop.epoch_loop._should_accumulate()
         if within and self._is_time(trainer):
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
