@@ -14,7 +14,6 @@ from lit_ae.data.containers import ArrayDataset
 from lit_ae.data.rows import add_content
 from lit_ae.errors import NotComputable, SettingError
 from lit_ae.evaluation.access import (
-    are_pixels,
     datamodule,
     generative_module,
     reconstruction_module,
@@ -151,12 +150,11 @@ class Evaluation(PassCallback):
         return self._fitted
 
     def generate(self, trainer: Trainer, sampler: Sampler, n: int) -> Tensor:
-        """This rank's share of n images drawn through the sampler, [n / world, *shape], of mixed classes."""
+        """This rank's share of n images drawn through the sampler as decoded, [n / world, *shape], of mixed classes."""
         module, own = generative_module(trainer), slice(trainer.global_rank, None, trainer.world_size)
         z = sampler.sample(n, g := torch.Generator().manual_seed(self.seed))
         y = module.mixed_labels(n)[torch.randperm(n, generator=g)][own] if isinstance(module, Conditional) else None
-        images = decoded(module, z[own], y)
-        return images.clamp_(0, 1) if are_pixels(trainer) else images
+        return decoded(module, z[own], y)
 
     # -- what the data do not have ------------------------------------------------------------------------------
 

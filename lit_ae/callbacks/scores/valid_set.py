@@ -53,6 +53,7 @@ class ValidSet(ScoreCallback):
 
     version: ClassVar[int] = 3  # 2: names of the scores of the lowest-entropy images; 3: valid_share
     needs_images = True
+    needs_unit_range = True
     needs_codes = False
     rank_zero = False
 
@@ -104,7 +105,7 @@ class ValidSet(ScoreCallback):
 
         coverage = {"uniform draws": [(float(k), 1 - (1 - 1 / len(valid)) ** k) for k in steps]}
         for name, sampler in evaluation.samplers(trainer).items():
-            images = evaluation.generate(trainer, sampler, n)
+            images = evaluation.generate(trainer, sampler, n).clamp_(0, 1)
             places = torch.arange(n)[trainer.global_rank :: trainer.world_size]
             scores = found(images, places, name)
             coverage[name] = [(float(k), scores.coverage(k)) for k in steps]
@@ -112,7 +113,7 @@ class ValidSet(ScoreCallback):
                 first = places < self.rounded
                 found((images[first] >= 0.5).to(images), places[first], f"{name}/rounded")
             if self.lowest_entropy:
-                images = evaluation.generate(trainer, sampler, math.ceil(n / self.lowest_entropy))
+                images = evaluation.generate(trainer, sampler, math.ceil(n / self.lowest_entropy)).clamp_(0, 1)
                 found(*lowest_entropy(images, n, trainer), f"{name}/lowest_entropy")
         title = f"Coverage of the {len(valid):,} valid images, within a distance of {self.threshold:g}"
         figure = plots.curves(coverage, "generated images", "share of valid images covered", title)
