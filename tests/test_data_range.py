@@ -77,7 +77,7 @@ def test_every_range_against_every_likelihood(kind, likelihood, loader, tmp_path
     else:
         np.save(tmp_path / "x.npy", x)
         data = Array(tmp_path / "x.npy", val_share=0.2, test_share=0.2)
-        module.trainer = SimpleNamespace(datamodule=data, precision="32-true")
+        module.trainer = SimpleNamespace(datamodule=data, precision="32-true", world_size=1)
         messages = [verdict(lambda stage=stage: module.setup(stage)) for stage in ("fit", "test")]
         message = max(messages)
     fits = likelihood in taken or likelihood.split()[-1] in taken
@@ -118,7 +118,7 @@ def test_samples_that_would_be_broadcast_are_refused(family, shape, tmp_path):
 def test_a_data_module_of_another_shape_than_the_models_is_refused(stage, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((20, 5)))
     module, data = AE(input_shape=(1, 5), latent_dim=2), Array(tmp_path / "x.npy")
-    module.trainer = SimpleNamespace(datamodule=data, precision="32-true")
+    module.trainer = SimpleNamespace(datamodule=data, precision="32-true", world_size=1)
     said = "the data (--data) have samples of shape [5], but input_shape is [1, 5]: reshape them to [N, 1, 5]"
     assert verdict(lambda: module.setup(stage)).startswith(said)
 
