@@ -184,12 +184,12 @@ def test_training_that_a_number_of_steps_ends(kill, most, tmp_path):
 
 
 class Wanders(Callback):
-    """A value that is best in the third epoch."""
+    """A value that falls from the fourth epoch on."""
 
     per_step = False
 
     def on_validation_epoch_end(self, trainer, pl_module):
-        pl_module.log("val/n", [1.0, 2.0, 0.5, 3.0, 4.0, 5.0, 6.0, 7.0][trainer.current_epoch])
+        pl_module.log("val/n", [1.0, 2.0, 2.0, 0.5, 0.4, 0.3, 0.2, 0.1][trainer.current_epoch])
 
 
 @pytest.mark.parametrize("kill", [5, 11])
@@ -207,7 +207,7 @@ def test_a_request_to_stop_waits_for_the_least_length_after_a_break_too(limits, 
     monkeypatch.setitem(KILLS, "waiting", ({}, 3 * STEPS + 2, (3 * STEPS,)))
 
     def more():
-        return [Wanders(), EarlyStopping("val/n", patience=1)]
+        return [Wanders(), EarlyStopping("val/n", patience=2)]
 
     whole, resumed = killed_and_resumed(tmp_path, FAMILIES["VAE"], 1, "waiting", limits=limits, more=more)
     assert whole.kept["epoch"] == 5
