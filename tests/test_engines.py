@@ -177,7 +177,9 @@ def test_owner_of_this_machine_is_asked_by_its_process_and_another_by_its_heartb
     content = json.loads(own["owner"])
     for changed in ({"pid": 2**22 + 1}, {"started": "1"}, {"pid": 1}):  # gone, its number used again
         assert not owner.is_alive({**own, "owner": json.dumps({**content, **changed})})
-    host = content["host"].rsplit(" ", 1)[0]  # a copy of this machine, which has been started by itself
+    host, _, start = content["host"].rpartition(" ")  # of a copy of this machine, which has been started by itself
+    if (known := Path("/proc/sys/kernel/random/boot_id")).exists():
+        assert start == known.read_text().strip()
     copy = {**content, "host": f"{host} 1f0c", "pid": 2**22 + 1}
     assert owner.is_alive({**own, "owner": json.dumps(copy)})
     assert owner.is_alive(elsewhere(age=owner.STALE - 60))
